@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "addr.h"
+
+/* What differs between nodes; patched into .rodata before load, so the verifier drops what a node does not use. */
+struct node_config {
+	struct addr node_v4;   /* the node's own address on its device; masquerade source */
+	struct addr node_v6;
+	struct addr router_v4; /* first address of the pod CIDR; source of what enters the tunnel from the node */
+	struct addr router_v6;
+	struct addr native_v4; /* destinations in this CIDR are reached without masquerade (native routing) */
+	struct addr native_v6;
+	__u32 native_v4_bits;  /* prefix length in the address's own family (0..32) */
+	__u32 native_v6_bits;
+	__u32 tunnel_ifindex;  /* VXLAN device in external mode; 0: native routing */
+	__u32 device_ifindex;  /* the device that carries the underlay and the default route */
+	__u32 flags;           /* enum config_flag */
+	__u32 event_interval_sec; /* a busy flow reports at most once in this time per direction */
+	__u32 world_v4;        /* identity of what no ipcache entry knows: 2, or 9 and 10 in dual stack */
+	__u32 world_v6;
+	__u16 nat_port_min;    /* source ports masquerade and NodePort SNAT may take, host byte order */
+	__u16 nat_port_max;
+	__u16 mtu;             /* of the underlay device */
+	__u16 pad;
+};
+
+enum config_flag {
+	CONFIG_IPV4 = 1,
+	CONFIG_IPV6 = 2,
+	CONFIG_MASQUERADE_V4 = 4,
+	CONFIG_MASQUERADE_V6 = 8,
+	CONFIG_FLOWS = 16, /* emit events for what is forwarded; drops are always emitted */
+};

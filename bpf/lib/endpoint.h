@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "addr.h"
+
+/*
+ * A pod's row. The same value stands under its host-side ifindex (map endpoints_by_ifindex)
+ * and under each of its addresses (map endpoints_by_addr).
+ */
+struct endpoint {
+	struct addr v4; /* all zero: the pod has no address of this family */
+	struct addr v6;
+	__u32 identity;
+	__u32 policy_id;  /* key into policies; 0: nothing selects the pod */
+	__u32 policy_rev; /* changes whenever the policy's entries change: established flows are judged again */
+	__u32 ifindex;    /* host-side veth */
+	__u16 id;         /* endpoint id, unique on the node */
+	__u16 flags;      /* enum endpoint_flag */
+	__u8 mac[6];      /* the pod's */
+	__u8 host_mac[6]; /* the host-side veth's */
+};
+
+enum endpoint_flag {
+	ENDPOINT_ENFORCE_INGRESS = 1, /* what no entry allows is dropped */
+	ENDPOINT_ENFORCE_EGRESS = 2,
+	ENDPOINT_AUDIT = 4,           /* judge and report, never drop for policy */
+	ENDPOINT_NO_SOURCE_CHECK = 8, /* may send from addresses that are not its own */
+};

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "addr.h"
+
+/* frontends -> slots 1..count -> backends. Writers: backend, then slot, then count; the reverse to take away. */
+struct lb_frontend_key {
+	struct addr addr;
+	__be16 port;
+	__u8 proto;
+	__u8 scope; /* enum lb_scope */
+};
+
+enum lb_scope { LB_SCOPE_ANY = 0, LB_SCOPE_LOCAL = 1 };
+
+struct lb_frontend {
+	__u32 id;    /* names the frontend in slots, conntrack, reverse look-ups and events */
+	__u16 count; /* slots in use */
+	__u16 flags; /* enum lb_flag */
+	__u32 affinity_sec; /* 0: none */
+	__u32 pad;
+};
+
+enum lb_flag {
+	LB_NODEPORT = 1,      /* reachable from outside through a node's address */
+	LB_EXTERNAL = 2,      /* external or load-balancer address */
+	LB_CLUSTER_IP = 4,    /* only from inside */
+	LB_AFFINITY = 8,
+};
+
+struct lb_slot_key {
+	__u32 frontend;
+	__u32 slot; /* 1..count */
+};
+
+struct lb_slot {
+	__u32 backend;
+};
+
+struct lb_backend_key {
+	__u32 id;
+};
+
+struct lb_backend {
+	struct addr addr;
+	__be16 port;
+	__u8 proto;
+	__u8 flags; /* enum lb_backend_flag */
+};
+
+enum lb_backend_flag { LB_BACKEND_TERMINATING = 1 };
+
+struct lb_reverse_key {
+	__u32 frontend;
+};
+
+struct lb_reverse {
+	struct addr addr;
+	__be16 port;
+	__u16 pad;
+};
+
+/* What a socket was told it talks to, for recvmsg and getpeername. */
+struct lb_sock_key {
+	__u64 cookie;
+	struct addr addr; /* the backend's */
+	__be16 port;
+	__u8 proto;
+	__u8 pad[5];
+};
+
+struct lb_sock {
+	struct addr addr; /* the frontend's */
+	__be16 port;
+	__u16 pad;
+	__u32 frontend;
+};

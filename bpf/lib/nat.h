@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "addr.h"
+
+/* A mapping is two entries: how the packet was sent -> how it leaves; how the reply comes -> where it goes. */
+struct nat_key {
+	struct addr saddr;
+	struct addr daddr;
+	__be16 sport;
+	__be16 dport;
+	__u8 proto;
+	__u8 reply; /* 0: original direction, 1: reply */
+	__u16 pad;
+};
+
+struct nat_entry {
+	struct addr addr; /* new source (original) or new destination (reply) */
+	__be16 port;
+	__u16 pad;
+	__u32 created_sec; /* boot time */
+};

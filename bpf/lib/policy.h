@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include <linux/types.h>
+
+/*
+ * One policy is one LPM trie: identity and direction always match whole, protocol and port as a prefix.
+ * A packet is looked up twice, under its peer's identity and under 0 (any); the higher precedence wins.
+ */
+struct policy_key {
+	__u32 prefixlen; /* POLICY_BITS_FIXED, + 8 with protocol, + 8 + n with n leading bits of the port */
+	__u32 identity;  /* the peer's; 0: any */
+	__u8 direction;  /* enum policy_direction */
+	__u8 proto;      /* IPPROTO_* */
+	__be16 port;     /* destination port; for ICMP and ICMPv6 the type as a 16-bit number */
+};
+
+struct policy_entry {
+	__u32 precedence; /* higher wins; ties do not occur between different verdicts */
+	__u32 rule;       /* names the rules the entry comes from; travels in flow events */
+	__be16 proxy_port; /* 0: none */
+	__u8 verdict;     /* enum policy_verdict */
+	__u8 auth;        /* reserved, 0 */
+	__u32 pad;
+};
+
+enum policy_direction { POLICY_INGRESS = 0, POLICY_EGRESS = 1 };
+enum policy_verdict { POLICY_ALLOW = 1, POLICY_DENY = 2 };
+enum policy_bits { POLICY_BITS_FIXED = 40, POLICY_BITS_PROTO = 48, POLICY_BITS_PORT = 64 };
