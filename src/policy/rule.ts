@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Prefix } from "#model/ip.ts";
+import type { Labels } from "#model/labels.ts";
+
+/**
+ * The one internal rule form. Every policy language compiles to it; `resolve.ts` turns rules and identities into map entries,
+ * `verdict.ts` says what they mean.
+ */
+export interface Rule {
+  readonly origin: RuleOrigin;
+  /** Which endpoints the rule is about. */
+  readonly subject: Selector;
+  readonly direction: "ingress" | "egress";
+  readonly tier: Tier;
+  /** Within the tier: lower comes first. NetworkPolicy and CiliumNetworkPolicy have 0. */
+  readonly priority: number;
+  readonly action: "allow" | "deny" | "pass";
+  /** Empty list: no peer matches. `undefined`: any peer. */
+  readonly peers: readonly Peer[] | undefined;
+  /** `undefined`: any port and protocol. */
+  readonly ports: readonly PortRange[] | undefined;
+  /** Endpoints the subject selects drop what no rule of this direction allows. */
+  readonly defaultDeny: boolean;
+}
+
+/** `admin` before `normal` before `baseline`. */
+export type Tier = "admin" | "normal" | "baseline";
+
+export interface RuleOrigin {
+  readonly kind: string;
+  /** "" for a cluster-wide object. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  /** Index of the rule in the object's ingress or egress list; -1: the object as a whole (isolation without rules). */
+  readonly index: number;
+  /** Line of the source file when applied from one. */
+  readonly source?: string;
+}
+
+/** Label requirements over source-prefixed labels; all must hold. No requirement: everything matches. */
+export interface Selector {
+  readonly requirements: readonly Requirement[];
+}
+
+export interface Requirement {
+  readonly key: string;
+  readonly operator: "In" | "NotIn" | "Exists" | "DoesNotExist";
+  readonly values: readonly string[];
+}
+
+export type Peer =
+  | { readonly kind: "selector"; readonly selector: Selector }
+  | { readonly kind: "cidr"; readonly prefix: Prefix; readonly except: readonly Prefix[] }
+  | { readonly kind: "entity"; readonly entity: string };
+
+export interface PortRange {
+  /** IANA protocol number; 0: any. */
+  readonly proto: number;
+  /** First and last port (ICMP: type). 0..65535 whole range. */
+  readonly first: number;
+  readonly last: number;
+  /** A named port: resolved per destination; first and last are 0 then. */
+  readonly name?: string;
+}
+
+/** What an endpoint's traffic is judged by, after resolving: the content of one policy map. */
+export interface ResolvedPolicy {
+  /** Hash of the rule set, nonzero; key of the outer map. */
+  readonly id: number;
+  /** Hash of the entries, nonzero. */
+  readonly revision: number;
+  readonly enforceIngress: boolean;
+  readonly enforceEgress: boolean;
+  readonly entries: readonly PolicyEntry[];
+}
+
+export interface PolicyEntry {
+  readonly direction: "ingress" | "egress";
+  /** 0: any. */
+  readonly identity: number;
+  /** 0: any (then port must be whole range). */
+  readonly proto: number;
+  /** Leading bits of `port` that count: 0 (any port) .. 16. */
+  readonly portBits: number;
+  readonly port: number;
+  readonly verdict: "allow" | "deny";
+  readonly precedence: number;
+  /** Rule id: see `rule-ids.ts`. */
+  readonly rule: number;
+}
+
+/** What an endpoint or a peer is to the engine. */
+export interface Subject {
+  readonly identity: number;
+  readonly labels: Labels;
+}
