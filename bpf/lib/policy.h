@@ -15,7 +15,7 @@ struct policy_key {
 };
 
 struct policy_entry {
-	__u32 precedence; /* higher wins; ties do not occur between different verdicts */
+	__u32 precedence; /* higher wins, on a tie the peer identity's own entry; 0: the default deny, not an explicit one */
 	__u32 rule;       /* names the rules the entry comes from; travels in flow events */
 	__be16 proxy_port; /* 0: none */
 	__u8 verdict;     /* enum policy_verdict */

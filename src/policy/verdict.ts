@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { PolicyEntry, ResolvedPolicy } from "./rule.ts";
+
+/** One new connection (or packet of a flow that has no verdict yet), as the datapath asks. */
+export interface Question {
+  readonly direction: "ingress" | "egress";
+  /** The peer's: source identity for ingress, destination identity for egress. */
+  readonly identity: number;
+  /** IANA protocol number. */
+  readonly proto: number;
+  /** Destination port; ICMP and ICMPv6: the type; 0 for protocols that have neither. */
+  readonly port: number;
+}
+
+export interface Verdict {
+  readonly verdict: "allow" | "deny";
+  /** A rule said so: false for the default deny (drop reason 133, not 181) and when the direction is not enforced. */
+  readonly explicit: boolean;
+  /** The entry that decided; absent when none matched. */
+  readonly entry?: PolicyEntry;
+}
+
+/**
+ * The specification of the datapath's policy step (`bpf/lib/policy.h`), which must answer every question the same:
+ *
+ * 1. A direction that is not enforced allows, without a look-up.
+ * 2. Two longest-prefix look-ups over (protocol, port): among the peer identity's entries, and among those of identity 0.
+ * 3. Of the two entries the one with the higher precedence decides; on a tie the peer identity's own.
+ * 4. No entry: denied, by default.
+ *
+ * An entry of precedence 0 is the default deny made visible: its rule names the policies that isolate the endpoint, and
+ * a denial by it is not explicit.
+ */
+export function verdict(policy: ResolvedPolicy, question: Question): Verdict {
+  const enforced = question.direction === "ingress" ? policy.enforceIngress : policy.enforceEgress;
+  if (!enforced) return { verdict: "allow", explicit: false };
+  const exact = longestMatch(policy.entries, question, question.identity);
+  const any = longestMatch(policy.entries, question, 0);
+  const entry = exact && any ? (any.precedence > exact.precedence ? any : exact) : (exact ?? any);
+  if (!entry) return { verdict: "deny", explicit: false };
+  return { verdict: entry.verdict, explicit: entry.precedence > 0, entry };
+}
+
+function longestMatch(entries: readonly PolicyEntry[], question: Question, identity: number): PolicyEntry | undefined {
+  let best: PolicyEntry | undefined;
+  for (const entry of entries) {
+    if (entry.direction !== question.direction || entry.identity !== identity) continue;
+    if (covers(entry, question) && (!best || prefixBits(entry) > prefixBits(best))) best = entry;
+  }
+  return best;
+}
+
+/** Bits of (protocol, port) an entry fixes: 0, 8, or 8 plus the port's. */
+export function prefixBits(entry: PolicyEntry): number {
+  return entry.proto === 0 ? 0 : 8 + entry.portBits;
+}
+
+function covers(entry: PolicyEntry, question: Question): boolean {
+  if (entry.proto === 0) return true;
+  const shift = 16 - entry.portBits;
+  return entry.proto === question.proto && entry.port >>> shift === question.port >>> shift;
+}
