@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
+import type { AgentConfig } from "./config.ts";
+
+/** Where an agent's sockets and files are; the command and the lab find them by this. */
+export interface AgentPaths {
+  /** Local API: status, tables, maps. Mode 0600. */
+  readonly api: string;
+  readonly cni: string;
+  readonly observer: string;
+  /** One JSON file an endpoint: what CNI ADD was told and answered. */
+  readonly endpoints: string;
+  readonly maps: string;
+  readonly links: string;
+}
+
+export function agentPaths(config: Pick<AgentConfig, "runDir" | "stateDir" | "bpfDir">): AgentPaths {
+  return {
+    api: join(config.runDir, "agent.sock"),
+    cni: join(config.runDir, "cni.sock"),
+    observer: join(config.runDir, "observer.sock"),
+    endpoints: join(config.stateDir, "endpoints"),
+    maps: join(config.bpfDir, "maps"),
+    links: join(config.bpfDir, "links"),
+  };
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from "node:fs";
+import { agentGet } from "#agent/api-client.ts";
+import { WeftError } from "#lib/errors.ts";
+import { labAgents } from "#lab/agents.ts";
+import type { Grid } from "./print/table.ts";
+
+export interface AgentChoice {
+  /** Socket of one agent. */
+  readonly agent?: string;
+  /** Only this node's agent. */
+  readonly node?: string;
+}
+
+export interface AgentAddress {
+  readonly node: string;
+  readonly socket: string;
+}
+
+const installedSocket = "/run/weft/agent.sock";
+
+/** The agents a command asks: the one named, else those of the running lab, else the one installed on this machine. */
+export function findAgents(choice: AgentChoice): AgentAddress[] {
+  if (choice.agent) return [{ node: choice.node ?? "", socket: choice.agent }];
+  let found: AgentAddress[] = labAgents();
+  if (found.length === 0 && existsSync(installedSocket)) found = [{ node: "", socket: installedSocket }];
+  if (choice.node && found.length > 0) {
+    const names = found.map((agent) => agent.node).join(", ");
+    found = found.filter((agent) => agent.node === choice.node);
+    if (found.length === 0) throw new WeftError("E_NOT_FOUND", `no agent on node "${choice.node}" (there are: ${names})`);
+  }
+  if (found.length === 0) {
+    throw new WeftError("E_AGENT", "no agent runs on this machine", { hint: "start a lab with `weft lab up`, or name a socket with --agent" });
+  }
+  return found;
+}
+
+/** Asks every agent and puts the answers under each other, with a NODE column in front when there are several. */
+export async function gatherGrid(choice: AgentChoice, path: string, signal: AbortSignal): Promise<Grid> {
+  const agents = findAgents(choice);
+  const answers = await Promise.all(agents.map((agent) => agentGet<Grid>(agent.socket, path, signal)));
+  if (agents.length === 1) return answers[0]!;
+  return {
+    columns: [{ name: "NODE" }, ...answers[0]!.columns],
+    rows: answers.flatMap((answer, at) => answer.rows.map((row) => [agents[at]!.node, ...row])),
+  };
+}

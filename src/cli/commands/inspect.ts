@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Command } from "commander";
+import { type AgentChoice, gatherGrid } from "#cli/agents.ts";
+import { type Grid, outputForm, printGrid } from "#cli/print/table.ts";
+import { WeftError } from "#lib/errors.ts";
+
+interface InspectOptions extends AgentChoice {
+  readonly output?: string;
+  readonly namespace?: string;
+}
+
+/** Options every looking command shares. */
+export function withAgentOptions(command: Command): Command {
+  return command
+    .option("-o, --output <form>", "output form: table, wide, json or yaml")
+    .option("--node <name>", "only this node's agent")
+    .option("--agent <socket>", "socket of one agent");
+}
+
+async function show(path: string, options: InspectOptions, keep: (row: Grid) => Grid = (grid) => grid): Promise<void> {
+  const form = outputForm(options.output);
+  const grid = keep(await gatherGrid(options, path, AbortSignal.timeout(15_000)));
+  printGrid(grid, form, (text) => process.stdout.write(text));
+}
+
+/** Rows of which the named column has the value. */
+function where(grid: Grid, column: string, value: string): Grid {
+  const at = grid.columns.findIndex((c) => c.name === column);
+  return { columns: grid.columns, rows: grid.rows.filter((row) => String(row[at]) === value) };
+}
+
+function listCommand(name: string, description: string, table: string): Command {
+  const list = withAgentOptions(new Command("list").alias("ls").description(description)).option("-n, --namespace <name>", "only this namespace");
+  list.action((options: InspectOptions) =>
+    show(`/v1/db/${table}`, options, (grid) => (options.namespace ? where(grid, "NAMESPACE", options.namespace) : grid)),
+  );
+  return new Command(name).description(description).addCommand(list);
+}
+
+export function endpointCommand(): Command {
+  const get = withAgentOptions(new Command("get").description("show one endpoint").argument("<id|namespace/pod>"));
+  get.action(async (which: string, options: InspectOptions) => {
+    await show("/v1/db/endpoints", { ...options, output: options.output ?? "yaml" }, (grid) => {
+      const slash = which.indexOf("/");
+      const found =
+        slash < 0 ? where(grid, "ID", which) : where(where(grid, "NAMESPACE", which.slice(0, slash)), "POD", which.slice(slash + 1));
+      if (found.rows.length === 0) throw new WeftError("E_NOT_FOUND", `no endpoint "${which}"`);
+      return found;
+    });
+  });
+  return listCommand("endpoint", "pods attached to the datapath", "endpoints").addCommand(get);
+}
+
+export function identityCommand(): Command {
+  return listCommand("identity", "identities and their labels", "identities");
+}
+
+export function serviceCommand(): Command {
+  return listCommand("service", "service frontends and their backends", "frontends");
+}
+
+export function policyCommand(): Command {
+  const get = withAgentOptions(new Command("get").description("policies as the agents hold them").argument("[namespace/name]"));
+  get.action((which: string | undefined, options: InspectOptions) =>
+    show("/v1/db/policies", options, (grid) => {
+      if (!which) return grid;
+      const slash = which.indexOf("/");
+      const found = slash < 0 ? where(grid, "NAME", which) : where(where(grid, "NAMESPACE", which.slice(0, slash)), "NAME", which.slice(slash + 1));
+      if (found.rows.length === 0) throw new WeftError("E_NOT_FOUND", `no policy "${which}"`);
+      return found;
+    }),
+  );
+  return new Command("policy").description("network policies").addCommand(get);
+}
+
+const maps = ["policy", "ct", "ipcache", "lb", "endpoints", "nat", "metrics"];
+
+export function bpfCommand(): Command {
+  const bpf = new Command("bpf").description("what the kernel's maps hold");
+  for (const map of maps) {
+    const list = withAgentOptions(new Command("list").description(`entries of the ${map} map`));
+    list.action((options: InspectOptions) => show(`/v1/bpf/${map}`, options));
+    bpf.addCommand(new Command(map).description(`the ${map} map`).addCommand(list));
+  }
+  return bpf;
+}
+
+export function dbCommand(): Command {
+  const show_ = withAgentOptions(new Command("show").description("rows of a table of the running agents").argument("<table>"));
+  show_.action((table: string, options: InspectOptions) => show(`/v1/db/${encodeURIComponent(table)}`, options));
+  const list = withAgentOptions(new Command("list").alias("ls").description("the tables there are"));
+  list.action((options: InspectOptions) => show("/v1/tables", options));
+  return new Command("db").description("tables of the running agents").addCommand(show_).addCommand(list);
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Database, Table, WritableTable } from "#store/table.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { DatapathEndpoint } from "./table.ts";
+
+/** What the policy room says of an endpoint. */
+export interface EndpointPolicy {
+  readonly endpointId: number;
+  readonly policyId: number;
+  readonly revision: number;
+  readonly enforceIngress: boolean;
+  readonly enforceEgress: boolean;
+}
+
+export interface EndpointControllerDeps {
+  readonly db: Database;
+  readonly endpoints: Table<Endpoint>;
+  readonly policies: Table<EndpointPolicy>;
+  /**
+   * True once the kernel holds the policy's entries at this revision. Until then an endpoint keeps the policy it has: pointing it at a map
+   * that is not there yet would let through, or drop, what no rule says.
+   */
+  policyInForce(policyId: number, revision: number): boolean;
+  readonly desired: WritableTable<DatapathEndpoint>;
+}
+
+/** Joins endpoints with their policies. Call the returned function again when a policy map has reached the kernel. */
+export function startEndpointController(deps: EndpointControllerDeps): Disposable & { refresh(): void } {
+  const { db, endpoints, policies, desired } = deps;
+  const waiting = new Set<string>();
+  const update = (keys: Iterable<string>) => {
+    db.write((tx) => {
+      for (const key of keys) {
+        const endpoint = endpoints.get(key);
+        const policy = policies.get(key);
+        waiting.delete(key);
+        if (!endpoint) tx.delete(desired, key);
+        else if (policy && endpoint.identity > 0) {
+          if (policy.policyId !== 0 && !deps.policyInForce(policy.policyId, policy.revision)) waiting.add(key);
+          else tx.put(desired, rowOf(endpoint, policy));
+        }
+      }
+    });
+  };
+  update([...endpoints.all()].map((endpoint) => String(endpoint.id)));
+  const stops = [endpoints.onCommit(update), policies.onCommit(update)];
+  return {
+    refresh: () => update([...waiting]),
+    [Symbol.dispose]: () => {
+      for (const stop of stops) stop();
+    },
+  };
+}
+
+function rowOf(endpoint: Endpoint, policy: EndpointPolicy): DatapathEndpoint {
+  return {
+    endpoint,
+    policyId: policy.policyId,
+    policyRevision: policy.revision,
+    enforceIngress: policy.enforceIngress,
+    enforceEgress: policy.enforceEgress,
+  };
+}

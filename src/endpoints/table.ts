@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+import { labelText } from "#model/labels.ts";
+import type { Database, WritableTable } from "#store/table.ts";
+import type { Endpoint, NamedPort } from "./endpoint.ts";
+
+/** Endpoints of this node. Key: the id. */
+export function endpointTable(db: Database): WritableTable<Endpoint> {
+  return db.table<Endpoint>({
+    name: "endpoints",
+    key: (row) => String(row.id),
+    indexes: {
+      pod: (row) => [`${row.namespace}/${row.pod}`],
+      container: (row) => [`${row.containerId}/${row.ifname}`],
+      namespace: (row) => [row.namespace],
+    },
+    columns: [
+      { name: "ID", of: (row) => row.id },
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "POD", of: (row) => row.pod },
+      { name: "IDENTITY", of: (row) => row.identity },
+      { name: "IPV4", of: (row) => row.v4 ?? "" },
+      { name: "IPV6", of: (row) => row.v6 ?? "" },
+      { name: "DEVICE", of: (row) => row.hostIfname },
+      { name: "IFINDEX", of: (row) => row.hostIfindex, wide: true },
+      { name: "LABELS", of: (row) => labelText(row.labels), wide: true },
+    ],
+  });
+}
+
+/** What the API server says of a pod of this node: labels for its identity, names for flows and events. */
+export interface Pod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly serviceAccount: string;
+  readonly namedPorts: readonly NamedPort[];
+}
+
+export function podTable(db: Database): WritableTable<Pod> {
+  return db.table<Pod>({
+    name: "pods",
+    key: (row) => `${row.namespace}/${row.name}`,
+    indexes: { namespace: (row) => [row.namespace] },
+    equal: (a, b) => JSON.stringify(a) === JSON.stringify(b),
+    columns: [
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "NAME", of: (row) => row.name },
+      { name: "UID", of: (row) => row.uid, wide: true },
+      { name: "SERVICEACCOUNT", of: (row) => row.serviceAccount },
+    ],
+  });
+}
+
+export interface Namespace {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export function namespaceTable(db: Database): WritableTable<Namespace> {
+  return db.table<Namespace>({
+    name: "namespaces",
+    key: (row) => row.name,
+    equal: (a, b) => JSON.stringify(a) === JSON.stringify(b),
+    columns: [
+      { name: "NAME", of: (row) => row.name },
+      { name: "LABELS", of: (row) => Object.entries(row.labels).map(([k, v]) => `${k}=${v}`).join(",") },
+    ],
+  });
+}
+
+/** A pod anywhere in the cluster, as its node's agent published it (CiliumEndpoint): names for flows, ports for policies. */
+export interface ClusterEndpoint {
+  readonly namespace: string;
+  readonly name: string;
+  readonly identity: number;
+  readonly addresses: readonly string[];
+  readonly nodeAddress: string;
+  readonly namedPorts: readonly NamedPort[];
+  readonly labels: readonly string[];
+  readonly workload?: { readonly kind: string; readonly name: string };
+}
+
+export function clusterEndpointTable(db: Database): WritableTable<ClusterEndpoint> {
+  return db.table<ClusterEndpoint>({
+    name: "cluster-endpoints",
+    key: (row) => `${row.namespace}/${row.name}`,
+    indexes: { identity: (row) => [String(row.identity)], address: (row) => row.addresses },
+    equal: (a, b) => JSON.stringify(a) === JSON.stringify(b),
+    columns: [
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "NAME", of: (row) => row.name },
+      { name: "IDENTITY", of: (row) => row.identity },
+      { name: "ADDRESSES", of: (row) => row.addresses.join(",") },
+      { name: "NODE", of: (row) => row.nodeAddress },
+    ],
+  });
+}
+
+/** Desired row of the two endpoint maps. */
+export interface DatapathEndpoint {
+  readonly endpoint: Endpoint;
+  readonly policyId: number;
+  readonly policyRevision: number;
+  readonly enforceIngress: boolean;
+  readonly enforceEgress: boolean;
+}
+
+export function datapathEndpointTable(db: Database): WritableTable<DatapathEndpoint> {
+  return db.table<DatapathEndpoint>({
+    name: "datapath-endpoints",
+    key: (row) => String(row.endpoint.id),
+    equal: (a, b) =>
+      a.endpoint === b.endpoint &&
+      a.policyId === b.policyId &&
+      a.policyRevision === b.policyRevision &&
+      a.enforceIngress === b.enforceIngress &&
+      a.enforceEgress === b.enforceEgress,
+    columns: [
+      { name: "ID", of: (row) => row.endpoint.id },
+      { name: "POD", of: (row) => `${row.endpoint.namespace}/${row.endpoint.pod}` },
+      { name: "IDENTITY", of: (row) => row.endpoint.identity },
+      { name: "POLICY", of: (row) => row.policyId },
+      { name: "REVISION", of: (row) => row.policyRevision },
+      { name: "INGRESS", of: (row) => (row.enforceIngress ? "enforced" : "open") },
+      { name: "EGRESS", of: (row) => (row.enforceEgress ? "enforced" : "open") },
+    ],
+  });
+}

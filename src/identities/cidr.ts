@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+import { contains, family, type Prefix } from "#model/ip.ts";
+import type { Labels } from "#model/labels.ts";
+import type { Database, Transaction, WritableTable } from "#store/table.ts";
+import { localIdentity } from "./allocate.ts";
+import { claimKey } from "./table.ts";
+import type { Identity, IpcacheEntry } from "./identity.ts";
+
+/**
+ * Labels of the addresses that have `prefix` as their longest prefix among those policies speak of: the prefix, every one
+ * that covers it, and the world.
+ */
+export function cidrLabels(prefix: Prefix, all: Iterable<Prefix>, dualStack: boolean): Labels {
+  const labels = new Map<string, string>();
+  for (const other of all) if (contains(other, prefix)) labels.set(`cidr:${other}`, "");
+  labels.set("reserved:world", "");
+  if (dualStack) labels.set(`reserved:world-ipv${family(prefix)}`, "");
+  return labels;
+}
+
+export interface CidrIdentityDeps {
+  readonly db: Database;
+  readonly identities: WritableTable<Identity>;
+  readonly claims: WritableTable<IpcacheEntry>;
+  readonly dualStack: boolean;
+}
+
+/** Gives every prefix that policies name a node-local identity and an ipcache entry; takes them back when none names it any more. */
+export class CidrIdentities {
+  readonly #deps: CidrIdentityDeps;
+  readonly #ids = new Map<Prefix, number>();
+
+  constructor(deps: CidrIdentityDeps) {
+    this.#deps = deps;
+  }
+
+  /** The prefixes that policies in force need, all of them at once. */
+  require(prefixes: ReadonlySet<Prefix>): void {
+    const { db, identities, claims } = this.#deps;
+    db.write((tx) => {
+      for (const [prefix, id] of this.#ids) {
+        if (prefixes.has(prefix)) continue;
+        tx.delete(identities, String(id));
+        tx.delete(claims, `cidr ${prefix}`);
+        this.#ids.delete(prefix);
+      }
+      for (const prefix of prefixes) this.#add(tx, prefix, prefixes);
+    });
+  }
+
+  #add(tx: Transaction, prefix: Prefix, all: ReadonlySet<Prefix>): void {
+    const { identities, claims, dualStack } = this.#deps;
+    let id = this.#ids.get(prefix);
+    if (id === undefined) {
+      id = localIdentity(prefix, (candidate) => identities.get(String(candidate)) !== undefined);
+      this.#ids.set(prefix, id);
+      const claim: IpcacheEntry = { prefix, identity: id, source: "cidr" };
+      if (!claims.get(claimKey(claim))) tx.put(claims, claim);
+    }
+    tx.put(identities, { id, labels: cidrLabels(prefix, all, dualStack) });
+  }
+}

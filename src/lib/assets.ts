@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { WeftError } from "./errors.ts";
+
+let root: string | undefined;
+
+/** The folder Weft lies in: a checkout, or where it is installed. `WEFT_ROOT` overrides. */
+export function installRoot(): string {
+  if (root) return root;
+  const given = process.env["WEFT_ROOT"];
+  if (given) return (root = given);
+  for (let at = import.meta.dirname; at !== dirname(at); at = dirname(at)) {
+    if (existsSync(join(at, "build/bpf")) || existsSync(join(at, "package.json"))) return (root = at);
+  }
+  throw new WeftError("E_INSTALL", `no Weft installation around ${import.meta.dirname}`, {
+    hint: "run `npm run build` in the checkout, or set WEFT_ROOT",
+  });
+}
+
+function asset(kind: string, path: string): string {
+  const full = join(installRoot(), path);
+  if (!existsSync(full)) {
+    throw new WeftError("E_INSTALL", `${kind} ${full} is missing`, { hint: "run `npm run build`" });
+  }
+  return full;
+}
+
+/** A compiled BPF object by its source's stem: `pod` for `bpf/pod.bpf.c`. @throws WeftError E_INSTALL */
+export function bpfObject(name: string): string {
+  return asset("BPF object", `build/bpf/${name}.bpf.o`);
+}
+
+/** A native program: `weft-cni`, `pod-exec`. @throws WeftError E_INSTALL */
+export function nativeProgram(name: string): string {
+  return asset("program", `build/native/${name}`);
+}
+
+/**
+ * The file Node runs for one of our programs or worker threads (`agent`, `lab-node`, `flows-worker`): the bundle when this very
+ * process runs from a bundle, else the source.
+ * @throws WeftError E_INSTALL
+ */
+export function entryPoint(name: string, source: string): string {
+  const bundled = import.meta.filename.endsWith(".mjs");
+  return asset("program", bundled ? `dist/${name}.mjs` : source);
+}

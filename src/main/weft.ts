@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, CommanderError } from "commander";
+import { bpfCommand, dbCommand, endpointCommand, identityCommand, policyCommand, serviceCommand } from "#cli/commands/inspect.ts";
+import { labCommand } from "#cli/commands/lab.ts";
+import { statusCommand } from "#cli/commands/status.ts";
+import { observeCommand } from "#cli/observe.ts";
+import { installRoot } from "#lib/assets.ts";
+import { errorText, WeftError } from "#lib/errors.ts";
+
+function version(): string {
+  return (JSON.parse(readFileSync(join(installRoot(), "package.json"), "utf8")) as { version: string }).version;
+}
+
+function program(): Command {
+  const weft = new Command("weft")
+    .description("weft connects, balances, secures and shows the network of a Kubernetes cluster.")
+    .version(version())
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+    .exitOverride()
+    .showSuggestionAfterError();
+  weft.commandsGroup("Try it:").addCommand(labCommand());
+  weft.commandsGroup("Look at the network:");
+  weft.addCommand(observeCommand()).addCommand(statusCommand());
+  weft.commandsGroup("Look inside:");
+  weft.addCommand(endpointCommand()).addCommand(identityCommand()).addCommand(serviceCommand()).addCommand(policyCommand());
+  weft.addCommand(bpfCommand()).addCommand(dbCommand());
+  inheritExit(weft);
+  return weft;
+}
+
+/** Commander copies settings only to commands it makes itself; ours are made elsewhere. */
+function inheritExit(command: Command): void {
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command);
+    inheritExit(child);
+  }
+}
+
+/** Exit codes: 0 done, 1 failed, 2 called wrongly. */
+async function main(): Promise<void> {
+  try {
+    await program().parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? 0 : 2;
+      return;
+    }
+    process.stderr.write(`weft: ${errorText(error)}\n`);
+    if (error instanceof WeftError && error.hint) process.stderr.write(`  ${error.hint}\n`);
+    process.exitCode = error instanceof WeftError && error.code === "E_USAGE" ? 2 : 1;
+  }
+}
+
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+});
+await main();

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bundles each program into dist/NAME.mjs. koffi stays outside: it is a native addon.
+import { rmSync } from "node:fs";
+import { build } from "esbuild";
+
+const programs: Record<string, string> = {
+  weft: "src/main/weft.ts",
+  agent: "src/main/agent.ts",
+  "lab-node": "src/main/lab-node.ts",
+  "lab-supervisor": "src/main/lab-supervisor.ts",
+  "flows-worker": "src/flows/worker.ts",
+};
+
+rmSync("dist", { recursive: true, force: true });
+await build({
+  entryPoints: programs,
+  outdir: "dist",
+  outExtension: { ".js": ".mjs" },
+  bundle: true,
+  platform: "node",
+  target: "node24",
+  format: "esm",
+  external: ["koffi"],
+  splitting: false,
+  sourcemap: "linked",
+  legalComments: "none",
+  logLevel: "warning",
+  // CommonJS dependencies of the Kubernetes client still ask for require().
+  banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
+});

@@ -1,0 +1,15 @@
+#!/bin/sh
+# npm run check: format and lint, types, import rules, generated files. No root needed.
+set -u
+cd "$(dirname "$0")/.."
+node=node_modules/node/bin/node
+status=0
+run() {
+	printf '\033[1m==>\033[0m %s\n' "$1"
+	shift
+	"$@" || status=1
+}
+run "format and lint" node_modules/.bin/biome check --error-on-warnings
+run "types" node_modules/.bin/tsc -p .
+run "import rules" $node tools/check-deps.ts
+exit $status

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs the tests by part, with progress, and ends with one line of sums. `run-tests.ts [PART...]`: check unit kernel packet lab.
+import { spawnSync } from "node:child_process";
+import { globSync } from "node:fs";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
+
+interface Part {
+  readonly name: string;
+  readonly files: () => string[];
+  readonly root: boolean;
+  readonly concurrency: number;
+  readonly timeoutMs: number;
+}
+
+const kernel = (file: string) => file.includes(".kernel.test.");
+const parts: readonly Part[] = [
+  {
+    name: "unit",
+    files: () => globSync(["src/**/*.test.ts", "api/**/*.test.ts", "tests/{stories,unit,kit,docs}/**/*.test.ts"]).filter((f) => !kernel(f)),
+    root: false,
+    concurrency: 2,
+    timeoutMs: 120_000,
+  },
+  { name: "kernel", files: () => globSync("src/**/*.kernel.test.ts"), root: true, concurrency: 1, timeoutMs: 180_000 },
+  { name: "packet", files: () => globSync("tests/packet/**/*.test.ts"), root: true, concurrency: 1, timeoutMs: 240_000 },
+  { name: "lab", files: () => globSync("tests/lab/**/*.test.ts"), root: true, concurrency: 1, timeoutMs: 300_000 },
+];
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => name !== "check" && !parts.some((part) => part.name === name));
+if (unknown.length > 0) {
+  console.error(`no such part: ${unknown.join(" ")} (there are: check ${parts.map((part) => part.name).join(" ")})`);
+  process.exit(2);
+}
+const chosen = (name: string) => wanted.length === 0 || wanted.includes(name);
+const isRoot = process.getuid?.() === 0;
+const sums = { passed: 0, failed: 0, skipped: 0 };
+
+if (chosen("check")) {
+  console.log("\n==> check");
+  if (spawnSync("sh", ["tools/check.sh"], { stdio: "inherit" }).status !== 0) sums.failed++;
+  else sums.passed++;
+}
+for (const part of parts) {
+  if (!chosen(part.name)) continue;
+  const files = part.files().sort();
+  console.log(`\n==> ${part.name}: ${files.length} files`);
+  if (part.root && !isRoot) {
+    console.log(`    skipped: needs root (network namespaces, BPF); run \`sudo sh tools/test.sh ${part.name}\``);
+    sums.skipped += files.length;
+    continue;
+  }
+  if (files.length > 0) await runPart(part, files);
+}
+console.log(`\n${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`);
+process.exit(sums.failed > 0 || sums.passed === 0 ? 1 : 0);
+
+function runPart(part: Part, files: string[]): Promise<void> {
+  return new Promise((resolve) => {
+    const stream = run({ files, concurrency: part.concurrency, timeout: part.timeoutMs });
+    stream.on("test:pass", (event) => {
+      if (event.skip !== undefined && event.skip !== false) sums.skipped++;
+      else if (event.details.type !== "suite") sums.passed++;
+    });
+    stream.on("test:fail", (event) => {
+      if (event.details.type !== "suite") sums.failed++;
+    });
+    stream.once("end", resolve);
+    stream.compose(spec()).pipe(process.stdout, { end: false });
+  });
+}

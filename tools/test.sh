@@ -1,0 +1,6 @@
+#!/bin/sh
+# npm test: set up, check, then every test. `sh tools/test.sh PART...` runs parts: check unit kernel packet lab.
+set -eu
+cd "$(dirname "$0")/.."
+sh tools/setup.sh
+exec node_modules/node/bin/node tools/run-tests.ts "$@"
