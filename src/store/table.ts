@@ -20,16 +20,27 @@ export interface TableOptions<V> {
   equal?(a: V, b: V): boolean;
 }
 
-export type Change<V> = { readonly kind: "put"; readonly row: V } | { readonly kind: "delete"; readonly row: V };
+export type Change<V> =
+  | { readonly kind: "put"; readonly row: V }
+  | { readonly kind: "delete"; readonly row: V };
 
 /** Net changes by key since the reader's last batch. */
 export type Changes<V> = ReadonlyMap<string, Change<V>>;
+
+/** One reader's place in a table; the first `take()` is the whole table. */
+export interface Tracker<V> {
+  take(): Changes<V>;
+  /** True when `take()` may have something to return. */
+  readonly dirty: boolean;
+  close(): void;
+}
 
 /** What readers see. Rows are never changed in place: a new row replaces the old one. */
 export interface Table<V> {
   readonly name: string;
   readonly columns: readonly Column<V>[];
   get(key: string): V | undefined;
+  keyOf(row: V): string;
   /** @throws WeftError E_TABLE for an index the table does not have. */
   by(index: string, value: string): Iterable<V>;
   all(): IterableIterator<V>;
@@ -41,6 +52,8 @@ export interface Table<V> {
    * each key at most once per batch. Ends (returns) when the signal aborts.
    */
   changes(signal: AbortSignal): AsyncIterableIterator<Changes<V>>;
+  /** The same by hand: `wake` is called after each commit, `take()` returns the net changes since it was last called. */
+  track(wake?: () => void): Tracker<V>;
   /** Calls back after each commit that changed this table, before anything else runs. For controllers that only mark work. */
   onCommit(listener: (changed: ReadonlySet<string>) => void): () => void;
   /** Resolves once every registered source has delivered its first full list. */
@@ -60,7 +73,7 @@ export interface Transaction {
 
 interface Subscriber {
   readonly dirty: Set<string>;
-  wake: (() => void) | undefined;
+  wake(): void;
 }
 
 class MemoryTable<V> implements WritableTable<V> {
@@ -110,7 +123,8 @@ class MemoryTable<V> implements WritableTable<V> {
   }
 
   source(name: string): { synced(): void } {
-    if (this.#isReady) throw new WeftError("E_TABLE", `table ${this.name} is ready already: source "${name}" came too late`);
+    if (this.#isReady)
+      throw new WeftError("E_TABLE", `table ${this.name} is ready already: source "${name}" came too late`);
     this.#pending.add(name);
     return {
       synced: () => {
@@ -129,27 +143,40 @@ class MemoryTable<V> implements WritableTable<V> {
   }
 
   async *changes(signal: AbortSignal): AsyncIterableIterator<Changes<V>> {
-    const subscriber: Subscriber = { dirty: new Set(this.#rows.keys()), wake: undefined };
-    const seen = new Map<string, V>();
-    const stop = () => subscriber.wake?.();
-    this.#subscribers.add(subscriber);
+    let wake = () => {};
+    const stop = () => wake();
+    const tracker = this.track(stop);
     signal.addEventListener("abort", stop);
     try {
       for (let first = true; !signal.aborted; first = false) {
-        const batch = this.#drain(subscriber, seen);
+        const batch = tracker.take();
         if (first || batch.size > 0) yield batch;
         if (signal.aborted) return;
-        if (subscriber.dirty.size === 0) {
+        if (!tracker.dirty) {
           await new Promise<void>((resolve) => {
-            subscriber.wake = resolve;
+            wake = resolve;
           });
-          subscriber.wake = undefined;
         }
       }
     } finally {
       signal.removeEventListener("abort", stop);
-      this.#subscribers.delete(subscriber);
+      tracker.close();
     }
+  }
+
+  track(wake: () => void = () => {}): Tracker<V> {
+    const subscriber: Subscriber = { dirty: new Set(this.#rows.keys()), wake };
+    const seen = new Map<string, V>();
+    this.#subscribers.add(subscriber);
+    return {
+      take: () => this.#drain(subscriber, seen),
+      get dirty() {
+        return subscriber.dirty.size > 0;
+      },
+      close: () => {
+        this.#subscribers.delete(subscriber);
+      },
+    };
   }
 
   /** A key put and deleted between two batches is not in either; a deleted one carries the row the reader last saw. */
@@ -187,9 +214,9 @@ class MemoryTable<V> implements WritableTable<V> {
     this.revision++;
     for (const subscriber of this.#subscribers) {
       for (const key of keys) subscriber.dirty.add(key);
-      subscriber.wake?.();
+      guard(() => subscriber.wake());
     }
-    for (const listener of this.#listeners) listener(keys);
+    for (const listener of this.#listeners) guard(() => listener(keys));
   }
 
   #set(key: string, before: V | undefined, row: V | undefined): void {
@@ -205,7 +232,10 @@ class MemoryTable<V> implements WritableTable<V> {
       if (row !== undefined) {
         for (const value of values(row)) {
           let under = index.get(value);
-          if (!under) index.set(value, (under = new Map()));
+          if (!under) {
+            under = new Map();
+            index.set(value, under);
+          }
           under.set(key, row);
         }
       }
@@ -215,13 +245,25 @@ class MemoryTable<V> implements WritableTable<V> {
   }
 }
 
+/** The write has taken effect whatever a reader does: its error is a fault of the program, not of the writer. */
+function guard(call: () => void): void {
+  try {
+    call();
+  } catch (thrown) {
+    queueMicrotask(() => {
+      throw thrown;
+    });
+  }
+}
+
 /** The agent's tables. Any of them can be looked at while it runs (`weft db show NAME`). */
 export class Database {
   readonly #tables = new Map<string, MemoryTable<unknown>>();
 
   /** @throws WeftError E_TABLE when the name is taken. */
   table<V>(options: TableOptions<V>): WritableTable<V> {
-    if (this.#tables.has(options.name)) throw new WeftError("E_TABLE", `there is a table ${options.name} already`);
+    if (this.#tables.has(options.name))
+      throw new WeftError("E_TABLE", `there is a table ${options.name} already`);
     const table = new MemoryTable(options);
     this.#tables.set(options.name, table as unknown as MemoryTable<unknown>);
     return table;
@@ -247,7 +289,10 @@ export class Database {
       if (!back) return;
       undo.push(back);
       let keys = changed.get(table);
-      if (!keys) changed.set(table, (keys = new Set()));
+      if (!keys) {
+        keys = new Set();
+        changed.set(table, keys);
+      }
       keys.add(key);
     };
     const tx: Transaction = {
