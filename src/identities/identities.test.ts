@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Address, type Prefix, parsePrefix } from "#model/ip.ts";
+import { type Labels, labelText, parseLabels } from "#model/labels.ts";
+import { Database } from "#store/table.ts";
+import { allocateIdentity, type IdentityStore, localIdentity } from "./allocate.ts";
+import { CidrIdentities, cidrLabels } from "./cidr.ts";
+import type { IpcacheEntry } from "./identity.ts";
+import { startIpcacheController } from "./ipcache.ts";
+import { securityLabels } from "./security-labels.ts";
+import { identityTable, ipcacheClaimTable, ipcacheTable } from "./table.ts";
+
+const signal = new AbortController().signal;
+
+function sharedStore(taken: Map<number, Labels>): IdentityStore {
+  return {
+    known: () => undefined,
+    claim: (id, labels) => {
+      const owner = taken.get(id);
+      if (owner) return Promise.resolve(owner);
+      taken.set(id, labels);
+      return Promise.resolve("claimed");
+    },
+  };
+}
+
+test("two agents at once give one label set one number", async () => {
+  const taken = new Map<number, Labels>();
+  const labels = parseLabels(["k8s:app=web", "k8s:io.kubernetes.pod.namespace=shop"]);
+  const [a, b] = await Promise.all([
+    allocateIdentity(sharedStore(taken), labels, signal),
+    allocateIdentity(sharedStore(taken), parseLabels([...labels].map(([k, v]) => `${k}=${v}`)), signal),
+  ]);
+  assert.equal(a, b);
+  assert.ok(a >= 256 && a <= 65535);
+});
+
+test("a number in use by other labels is passed over", async () => {
+  const taken = new Map<number, Labels>();
+  const labels = parseLabels(["k8s:app=web"]);
+  const first = await allocateIdentity(sharedStore(taken), labels, signal);
+  taken.set(first, parseLabels(["k8s:app=other"]));
+  const second = await allocateIdentity(sharedStore(taken), labels, signal);
+  assert.equal(second, first === 65535 ? 256 : first + 1);
+});
+
+test("a full range is an error that says what to do", async () => {
+  const store: IdentityStore = { known: () => parseLabels(["k8s:x=y"]), claim: () => Promise.reject(new Error("never asked")) };
+  await assert.rejects(allocateIdentity(store, parseLabels(["k8s:app=web"]), signal), { code: "E_IDENTITY_FULL" });
+});
+
+test("local identities are of scope 1 and step aside", () => {
+  const id = localIdentity("10.0.0.0/8", () => false);
+  assert.equal(id >>> 24, 1);
+  assert.notEqual(localIdentity("10.0.0.0/8", (candidate) => candidate === id), id);
+});
+
+test("a pod's labels carry namespace and service account but nothing volatile", () => {
+  const labels = securityLabels({
+    namespace: "shop",
+    labels: { app: "web", "pod-template-hash": "5d4f" },
+    namespaceLabels: { team: "a" },
+    serviceAccount: "default",
+    cluster: "default",
+  });
+  assert.equal(
+    labelText(labels),
+    "k8s:app=web,k8s:io.cilium.k8s.namespace.labels.team=a,k8s:io.cilium.k8s.policy.cluster=default," +
+      "k8s:io.cilium.k8s.policy.serviceaccount=default,k8s:io.kubernetes.pod.namespace=shop",
+  );
+});
+
+test("the ipcache holds the best claim, and the next one when it goes", () => {
+  const db = new Database();
+  const claims = ipcacheClaimTable(db);
+  const ipcache = ipcacheTable(db);
+  using _ = startIpcacheController(db, claims, ipcache);
+  const prefix = parsePrefix("10.1.0.5/32");
+  const cidr: IpcacheEntry = { prefix, identity: 0x01000001, source: "cidr" };
+  const pod: IpcacheEntry = { prefix, identity: 300, tunnel: "172.30.0.11" as Address, source: "endpoint" };
+  db.write((tx) => {
+    tx.put(claims, cidr);
+    tx.put(claims, pod);
+  });
+  assert.equal(ipcache.get(prefix)?.identity, 300);
+  db.write((tx) => tx.delete(claims, `endpoint ${prefix}`));
+  assert.equal(ipcache.get(prefix)?.identity, 0x01000001);
+  db.write((tx) => tx.delete(claims, `cidr ${prefix}`));
+  assert.equal(ipcache.size, 0);
+});
+
+test("CIDR identities carry every prefix around them and go when nobody names them", () => {
+  const db = new Database();
+  const identities = identityTable(db);
+  const reserved = identities.size;
+  const claims = ipcacheClaimTable(db);
+  const cidrs = new CidrIdentities({ db, identities, claims, dualStack: false });
+  const outer = parsePrefix("10.0.0.0/8");
+  const inner = parsePrefix("10.1.0.0/16");
+  cidrs.require(new Set<Prefix>([outer, inner]));
+  assert.equal(labelText(cidrLabels(inner, [outer, inner], false)), "cidr:10.0.0.0/8,cidr:10.1.0.0/16,reserved:world");
+  assert.equal(identities.size, reserved + 2);
+  const before = claims.get(`cidr ${inner}`)?.identity;
+  cidrs.require(new Set<Prefix>([inner]));
+  assert.equal(claims.get(`cidr ${inner}`)?.identity, before);
+  assert.equal(identities.size, reserved + 1);
+  assert.equal(labelText(identities.get(String(before))!.labels), "cidr:10.1.0.0/16,reserved:world");
+});
