@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+import { errorText, WeftError } from "#lib/errors.ts";
+import type { Logger } from "#lib/log.ts";
+import type { Address } from "#model/ip.ts";
+import { type Labels, labelText } from "#model/labels.ts";
+import type { Database, Table, WritableTable } from "#store/table.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { EndpointState } from "./state.ts";
+import type { DatapathEndpoint, Namespace, Pod } from "./table.ts";
+
+/** What CNI ADD knows of a new attachment once its veth exists. */
+export interface EndpointRequest {
+  readonly containerId: string;
+  readonly ifname: string;
+  readonly netns: string;
+  readonly namespace: string;
+  readonly pod: string;
+  readonly podUid: string;
+  readonly hostIfname: string;
+  readonly hostIfindex: number;
+  readonly mac: string;
+  readonly hostMac: string;
+  readonly v4?: Address;
+  readonly v6?: Address;
+}
+
+export interface EndpointManagerDeps {
+  readonly db: Database;
+  readonly endpoints: WritableTable<Endpoint>;
+  readonly desired: Table<DatapathEndpoint>;
+  readonly pods: Table<Pod>;
+  readonly namespaces: Table<Namespace>;
+  readonly state: EndpointState;
+  readonly log: Logger;
+  /** Asks the API server for a pod the informer has not delivered yet; undefined: there is none. */
+  fetchPod(namespace: string, name: string, signal: AbortSignal): Promise<Pod | undefined>;
+  fetchNamespace(name: string, signal: AbortSignal): Promise<Namespace | undefined>;
+  securityLabels(pod: Pod, namespace: Namespace): Labels;
+  identityOf(labels: Labels, signal: AbortSignal): Promise<number>;
+  /** Attaches the programs to the endpoint's device, or adopts the links that are there. @throws WeftError */
+  attach(endpoint: Endpoint): void;
+  detach(endpoint: Endpoint): void;
+  /** Resolves when the kernel holds the endpoint's present row. */
+  settled(id: string, signal: AbortSignal): Promise<void>;
+}
+
+const lastId = 65535;
+
+/** Makes, keeps and removes the endpoints of this node. */
+export class EndpointManager {
+  readonly #deps: EndpointManagerDeps;
+  readonly #reserved = new Set<string>();
+  #newestId = 0;
+
+  constructor(deps: EndpointManagerDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Attaches a pod. Resolves only when its identity is known and its policy in force: a pod that runs is a pod that is judged.
+   * @throws WeftError E_POD_UNKNOWN, or what failed; nothing is left behind then
+   */
+  async create(request: EndpointRequest, signal: AbortSignal): Promise<Endpoint> {
+    const { db, endpoints, state, log } = this.#deps;
+    const pod = await this.#podOf(request, signal);
+    const labels = await this.#labelsOf(pod, signal);
+    const identity = await this.#deps.identityOf(labels, signal);
+    const endpoint: Endpoint = { ...request, id: this.#freeId(), labels, identity, namedPorts: pod.namedPorts };
+    try {
+      state.save(endpoint);
+      this.#deps.attach(endpoint);
+      db.write((tx) => tx.put(endpoints, endpoint));
+      await this.#inForce(endpoint, signal);
+    } catch (error) {
+      this.#drop(endpoint);
+      throw error;
+    }
+    log.info({ endpoint: endpoint.id, pod: `${pod.namespace}/${pod.name}`, identity }, "endpoint added");
+    return endpoint;
+  }
+
+  /** Detaches; an endpoint that is not there is a success. */
+  remove(containerId: string, ifname: string): void {
+    for (const endpoint of [...this.#deps.endpoints.by("container", `${containerId}/${ifname}`)]) {
+      this.#drop(endpoint);
+      this.#deps.log.info({ endpoint: endpoint.id, pod: `${endpoint.namespace}/${endpoint.pod}` }, "endpoint removed");
+    }
+  }
+
+  /** Takes up what an earlier run left on disk; `alive` says whether the device is still there. */
+  restore(alive: (endpoint: Endpoint) => boolean): Endpoint[] {
+    const { db, endpoints, state, log } = this.#deps;
+    const kept: Endpoint[] = [];
+    for (const endpoint of state.load()) {
+      if (!alive(endpoint)) {
+        log.info({ endpoint: endpoint.id, device: endpoint.hostIfname }, "endpoint's device is gone, forgetting it");
+        state.remove(endpoint.id);
+        continue;
+      }
+      try {
+        this.#deps.attach(endpoint);
+        kept.push(endpoint);
+      } catch (error) {
+        log.error({ endpoint: endpoint.id, error: errorText(error) }, "endpoint can't be attached again");
+      }
+    }
+    db.write((tx) => {
+      for (const endpoint of kept) tx.put(endpoints, endpoint);
+    });
+    this.#newestId = Math.max(0, ...kept.map((endpoint) => endpoint.id));
+    return kept;
+  }
+
+  /** Follows label changes of pods and namespaces: the identity of an endpoint is that of its pod's labels now. */
+  async followLabels(signal: AbortSignal): Promise<void> {
+    const { pods, namespaces, endpoints, log } = this.#deps;
+    const dirty = new Set<string>();
+    let wake: (() => void) | undefined;
+    const mark = (keys: Iterable<string>) => {
+      for (const key of keys) dirty.add(key);
+      wake?.();
+    };
+    const stops = [
+      pods.onCommit((keys) => mark(keys)),
+      namespaces.onCommit((names) => mark([...names].flatMap((n) => [...endpoints.by("namespace", n)].map((e) => `${e.namespace}/${e.pod}`)))),
+    ];
+    const onAbort = () => wake?.();
+    signal.addEventListener("abort", onAbort);
+    mark([...endpoints.all()].map((e) => `${e.namespace}/${e.pod}`));
+    try {
+      while (!signal.aborted) {
+        for (const key of [...dirty]) {
+          dirty.delete(key);
+          await this.#relabel(key, signal).catch((error: unknown) => {
+            if (!signal.aborted) log.warn({ pod: key, error: errorText(error) }, "identity can't be brought up to date");
+          });
+        }
+        if (dirty.size === 0 && !signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
+      }
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      for (const stop of stops) stop();
+    }
+  }
+
+  async #relabel(podKey: string, signal: AbortSignal): Promise<void> {
+    const { db, endpoints, pods, state } = this.#deps;
+    const pod = pods.get(podKey);
+    if (!pod) return;
+    for (const endpoint of [...endpoints.by("pod", podKey)]) {
+      if (endpoint.podUid !== "" && pod.uid !== endpoint.podUid) continue;
+      const labels = await this.#labelsOf(pod, signal);
+      const samePorts = JSON.stringify(pod.namedPorts) === JSON.stringify(endpoint.namedPorts);
+      if (labelText(labels) === labelText(endpoint.labels) && samePorts) continue;
+      const identity = await this.#deps.identityOf(labels, signal);
+      if (endpoints.get(String(endpoint.id)) !== endpoint) continue;
+      const changed: Endpoint = { ...endpoint, labels, identity, namedPorts: pod.namedPorts };
+      state.save(changed);
+      db.write((tx) => tx.put(endpoints, changed));
+    }
+  }
+
+  async #podOf(request: EndpointRequest, signal: AbortSignal): Promise<Pod> {
+    const key = `${request.namespace}/${request.pod}`;
+    const matches = (pod: Pod | undefined) => pod !== undefined && (request.podUid === "" || pod.uid === request.podUid);
+    const cached = this.#deps.pods.get(key);
+    if (cached && matches(cached)) return cached;
+    const fetched = await this.#deps.fetchPod(request.namespace, request.pod, signal);
+    if (fetched && matches(fetched)) return fetched;
+    throw new WeftError("E_POD_UNKNOWN", `the API server knows no pod ${key} with uid ${request.podUid || "?"}`, {
+      hint: "it was deleted or replaced while its sandbox was made; the kubelet tries again by itself",
+    });
+  }
+
+  async #labelsOf(pod: Pod, signal: AbortSignal): Promise<Labels> {
+    const { namespaces, fetchNamespace } = this.#deps;
+    const namespace = namespaces.get(pod.namespace) ?? (await fetchNamespace(pod.namespace, signal));
+    return this.#deps.securityLabels(pod, namespace ?? { name: pod.namespace, labels: {} });
+  }
+
+  /** Waits until policy has been worked out for the endpoint and the kernel has both. */
+  async #inForce(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
+    const { desired, settled } = this.#deps;
+    const key = String(endpoint.id);
+    if (desired.get(key)?.endpoint !== endpoint) {
+      await new Promise<void>((resolve, reject) => {
+        const onAbort = () => finish(() => reject(signal.reason as Error));
+        const stop = desired.onCommit(() => {
+          if (desired.get(key)?.endpoint.containerId === endpoint.containerId) finish(resolve);
+        });
+        const finish = (then: () => void) => {
+          stop();
+          signal.removeEventListener("abort", onAbort);
+          then();
+        };
+        signal.addEventListener("abort", onAbort);
+      });
+    }
+    await settled(key, signal);
+  }
+
+  /** Ids go round: a number that was just given up stays unused for long, so old flows do not show a new pod's name. */
+  #freeId(): number {
+    for (let tried = 0; tried < lastId; tried++) {
+      this.#newestId = (this.#newestId % lastId) + 1;
+      const key = String(this.#newestId);
+      if (!this.#reserved.has(key) && !this.#deps.endpoints.get(key)) {
+        this.#reserved.add(key);
+        return this.#newestId;
+      }
+    }
+    throw new WeftError("E_ENDPOINTS_FULL", `all ${lastId} endpoint ids of this node are in use`);
+  }
+
+  #drop(endpoint: Endpoint): void {
+    const { db, endpoints, state, detach, log } = this.#deps;
+    db.write((tx) => tx.delete(endpoints, String(endpoint.id)));
+    this.#reserved.delete(String(endpoint.id));
+    try {
+      detach(endpoint);
+    } catch (error) {
+      log.warn({ endpoint: endpoint.id, error: errorText(error) }, "programs can't be detached");
+    }
+    state.remove(endpoint.id);
+  }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/** A figure as benches report it: over rounds, never a single run. */
+export interface Figure {
+  readonly name: string;
+  readonly unit: string;
+  readonly median: number;
+  readonly q1: number;
+  readonly q3: number;
+  readonly rounds: number;
+  /** What it is a ratio to, or the control path measured in the same run. */
+  readonly control?: string;
+}
+
+export function quantile(sorted: readonly number[], q: number): number {
+  if (sorted.length === 0) return Number.NaN;
+  const at = (sorted.length - 1) * q;
+  const low = Math.floor(at);
+  const high = Math.ceil(at);
+  return sorted[low]! + (sorted[high]! - sorted[low]!) * (at - low);
+}
+
+export function figure(name: string, unit: string, values: readonly number[], control?: string): Figure {
+  const sorted = values.filter((value) => Number.isFinite(value)).sort((a, b) => a - b);
+  return {
+    name,
+    unit,
+    median: quantile(sorted, 0.5),
+    q1: quantile(sorted, 0.25),
+    q3: quantile(sorted, 0.75),
+    rounds: sorted.length,
+    ...(control === undefined ? {} : { control }),
+  };
+}
+
+/** `0.93 [0.88–0.97]` */
+export function figureText(f: Figure): string {
+  const digits = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3));
+  return `${digits(f.median)} [${digits(f.q1)}–${digits(f.q3)}]`;
+}
+
+/** A copy in random order: no path always runs after the same other one. */
+export function shuffled<T>(list: readonly T[]): T[] {
+  const out = [...list];
+  for (let i = out.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [out[i], out[j]] = [out[j]!, out[i]!];
+  }
+  return out;
+}
