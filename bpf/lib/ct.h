@@ -24,7 +24,7 @@ enum ct_kind {
 struct ct_entry {
 	__u64 bytes[2];   /* [0] from the originator, [1] replies */
 	__u32 packets[2];
-	__u32 expires_sec; /* boot time; past it the entry counts as absent */
+	__u32 expires_sec; /* seconds of CLOCK_MONOTONIC; past it the entry counts as absent */
 	__u32 src_identity; /* of the originator */
 	__u32 dst_identity;
 	__u32 src_rev;     /* policy_rev of the originator's policy when its egress was judged */
@@ -33,10 +33,9 @@ struct ct_entry {
 	__u32 ingress_rule;
 	__u32 frontend;    /* id of the service frontend whose address replies carry; 0: none */
 	__u32 backend;     /* CT_SERVICE: the chosen backend */
-	__u32 reported_sec; /* when the last event was emitted */
+	__u32 reported_sec[2]; /* when the last event was emitted, per direction */
 	__u16 flags;       /* enum ct_flag */
 	__u8 tcp_flags[2]; /* seen so far, per direction */
-	__u32 pad;
 };
 
 enum ct_flag {
@@ -46,4 +45,5 @@ enum ct_flag {
 	CT_INGRESS_JUDGED = 8,
 	CT_NODEPORT = 16,   /* came in through a node's frontend: replies leave by the device */
 	CT_CLOSING = 32,
+	CT_SOCKET_LB = 64,  /* frontend was translated at the socket: packets carry the backend's address */
 };

@@ -29,6 +29,7 @@ struct flow_event {
 	__u8 tcp_flags;
 	__u16 flags;        /* enum event_flag */
 	__u16 tunnel;       /* 0, or 1: came or goes through VXLAN */
+	__u32 pad;
 };
 
 enum event_type {
@@ -71,7 +72,10 @@ enum trace_reason { TRACE_REASON_NEW = 1, TRACE_REASON_ESTABLISHED = 2, TRACE_RE
 
 enum event_file { FILE_POD = 1, FILE_HOST = 2, FILE_OVERLAY = 3, FILE_SOCK = 4 };
 
-/* Counted for every packet that ends here: map metrics, per CPU. */
+/*
+ * Counted for every packet that ends here. The map is a per-CPU array whose index is these four bytes as a
+ * little-endian number (reason + 256 * direction).
+ */
 struct metric_key {
 	__u8 reason;    /* 0: forwarded, else enum drop_reason */
 	__u8 direction; /* enum policy_direction */

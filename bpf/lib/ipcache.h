@@ -5,8 +5,8 @@
 /* Longest-prefix match: address -> identity and, for what lives behind another node, that node. */
 struct ipcache_key {
 	__u32 prefixlen; /* 0..128; IPv4 prefixes are 96 bits longer than written */
-	struct addr addr;
-};
+	struct addr addr; /* directly behind prefixlen, as an LPM trie wants it: hence packed */
+} __attribute__((packed, aligned(4)));
 
 struct ipcache_entry {
 	__u32 identity;

@@ -8,6 +8,7 @@ struct lb_frontend_key {
 	__be16 port;
 	__u8 proto;
 	__u8 scope; /* enum lb_scope */
+	__u32 pad;
 };
 
 enum lb_scope { LB_SCOPE_ANY = 0, LB_SCOPE_LOCAL = 1 };
@@ -45,6 +46,7 @@ struct lb_backend {
 	__be16 port;
 	__u8 proto;
 	__u8 flags; /* enum lb_backend_flag */
+	__u32 pad;
 };
 
 enum lb_backend_flag { LB_BACKEND_TERMINATING = 1 };
@@ -57,6 +59,7 @@ struct lb_reverse {
 	struct addr addr;
 	__be16 port;
 	__u16 pad;
+	__u32 pad2;
 };
 
 /* What a socket was told it talks to, for recvmsg and getpeername. */

@@ -16,6 +16,10 @@ struct nat_key {
 struct nat_entry {
 	struct addr addr; /* new source (original) or new destination (reply) */
 	__be16 port;
-	__u16 pad;
-	__u32 created_sec; /* boot time */
+	__u16 flags; /* enum nat_flag */
+	__u32 expires_sec; /* seconds of CLOCK_MONOTONIC; past it another flow may take the port */
+	__u32 frontend; /* reply of a NodePort connection: the source becomes this frontend; 0: masquerade */
+	__u32 pad;
 };
+
+enum nat_flag { NAT_CLOSING = 1 };

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "addr.h"
+
+/* A fragmented datagram: only its first fragment has the ports, the later ones find them here. */
+struct fragment_key {
+	struct addr saddr;
+	struct addr daddr;
+	__be32 id;
+	__u8 proto;
+	__u8 pad[11];
+};
+
+struct fragment {
+	__be16 sport;
+	__be16 dport;
+};
