@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { endianness } from "node:os";
 import koffi from "koffi";
 import { KernelError } from "#kernel/errno.ts";
-
-/** Netlink and socket structures are in host order. */
-export const LITTLE_ENDIAN = endianness() === "LE";
 
 const lib = koffi.load("libc.so.6");
 

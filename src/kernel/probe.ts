@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { closeSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
+import { LITTLE_ENDIAN } from "#kernel/endian.ts";
 import { errnoName, KernelError } from "#kernel/errno.ts";
 import { decodeEchoReply, encodeEcho } from "#kernel/icmp.ts";
-import { LITTLE_ENDIAN, lastErrno, libc } from "#kernel/libc.ts";
+import { lastErrno, libc } from "#kernel/libc.ts";
 import type { NetnsRef } from "#kernel/netns.ts";
 import {
   encodeSockaddr,

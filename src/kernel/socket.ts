@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { closeSync } from "node:fs";
-import { checked, LITTLE_ENDIAN, libc } from "#kernel/libc.ts";
+import { LITTLE_ENDIAN } from "#kernel/endian.ts";
+import { checked, libc } from "#kernel/libc.ts";
 import { inNetns, type NetnsRef } from "#kernel/netns.ts";
 import { type Address, addressBytes, addressFromBytes, family } from "#model/ip.ts";
 

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { WeftError } from "#lib/errors.ts";
+
+/**
+ * Reads a kernel parameter by its path below /proc/sys (`net/ipv4/conf/eth0/rp_filter`: slashes, because device
+ * names may hold dots). What is under `net/` belongs to the calling thread's network namespace: use `inNetns`.
+ * @throws WeftError E_SYSCTL
+ */
+export function readSysctl(name: string): string {
+  try {
+    return readFileSync(sysctlPath(name), "utf8").trimEnd();
+  } catch (cause) {
+    throw new WeftError("E_SYSCTL", `cannot read kernel parameter ${name}`, { cause });
+  }
+}
+
+/** Sets a kernel parameter; see {@link readSysctl} for the name. @throws WeftError E_SYSCTL */
+export function writeSysctl(name: string, value: string | number): void {
+  try {
+    writeFileSync(sysctlPath(name), `${value}\n`);
+  } catch (cause) {
+    throw new WeftError("E_SYSCTL", `cannot set kernel parameter ${name} to ${value}`, { cause });
+  }
+}
+
+function sysctlPath(name: string): string {
+  if (name.startsWith("/") || name.split("/").includes("..")) {
+    throw new WeftError("E_SYSCTL", `"${name}" is not the name of a kernel parameter`);
+  }
+  return join("/proc/sys", name);
+}
