@@ -123,7 +123,7 @@ export function createKubeClient(
     signal?.throwIfAborted();
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     const headers: Record<string, string | number> = { accept: "application/json", "user-agent": userAgent };
-    if (token) headers["authorization"] = `Bearer ${token}`;
+    if (token) headers.authorization = `Bearer ${token}`;
     if (payload) {
       headers["content-type"] = request.contentType ?? "application/json";
       headers["content-length"] = payload.length;

@@ -21,7 +21,6 @@ export interface Credentials {
   token(): Promise<string | undefined>;
 }
 
-const named = <T extends z.ZodType>(key: string, value: T) => z.object({ name: z.string(), [key]: value });
 const clusterSchema = z.object({
   server: z.url(),
   "certificate-authority": z.string().optional(),
@@ -44,9 +43,9 @@ const contextSchema = z.object({
 });
 const kubeconfigSchema = z.object({
   "current-context": z.string(),
-  clusters: z.array(named("cluster", clusterSchema)),
-  contexts: z.array(named("context", contextSchema)),
-  users: z.array(named("user", userSchema)).nullish(),
+  clusters: z.array(z.object({ name: z.string(), cluster: clusterSchema })),
+  contexts: z.array(z.object({ name: z.string(), context: contextSchema })),
+  users: z.array(z.object({ name: z.string(), user: userSchema })).nullish(),
 });
 
 const serviceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -56,10 +55,9 @@ const serviceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount";
  * @throws WeftError E_KUBECONFIG naming the file and what is wrong with it
  */
 export async function loadCredentials(path?: string, context?: string): Promise<Credentials> {
-  const file = path ?? process.env["KUBECONFIG"]?.split(":").find((part) => part !== "");
+  const file = path ?? process.env.KUBECONFIG?.split(":").find((part) => part !== "");
   if (file) return fromFile(file, context);
-  if (existsSync(join(serviceAccountDir, "token")) && process.env["KUBERNETES_SERVICE_HOST"])
-    return inCluster();
+  if (existsSync(join(serviceAccountDir, "token")) && process.env.KUBERNETES_SERVICE_HOST) return inCluster();
   const home = join(homedir(), ".kube", "config");
   if (existsSync(home)) return fromFile(home, context);
   throw new WeftError("E_KUBECONFIG", "there is no kubeconfig", {
@@ -68,8 +66,8 @@ export async function loadCredentials(path?: string, context?: string): Promise<
 }
 
 function inCluster(dir = serviceAccountDir): Credentials {
-  const host = process.env["KUBERNETES_SERVICE_HOST"] ?? "";
-  const port = process.env["KUBERNETES_SERVICE_PORT"] ?? "443";
+  const host = process.env.KUBERNETES_SERVICE_HOST ?? "";
+  const port = process.env.KUBERNETES_SERVICE_PORT ?? "443";
   return {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     namespace: readFileSync(join(dir, "namespace"), "utf8").trim(),
@@ -95,17 +93,11 @@ async function fromFile(file: string, contextName?: string): Promise<Credentials
   }
   const config = parsed.data;
   const wanted = contextName ?? config["current-context"];
-  const context = config.contexts.find((entry) => entry.name === wanted)?.["context"] as
-    | z.infer<typeof contextSchema>
-    | undefined;
+  const context = config.contexts.find((entry) => entry.name === wanted)?.context;
   if (!context) throw fail(`there is no context "${wanted}"`);
-  const cluster = config.clusters.find((entry) => entry.name === context.cluster)?.["cluster"] as
-    | z.infer<typeof clusterSchema>
-    | undefined;
+  const cluster = config.clusters.find((entry) => entry.name === context.cluster)?.cluster;
   if (!cluster) throw fail(`there is no cluster "${context.cluster}"`);
-  const user = (config.users?.find((entry) => entry.name === context.user)?.["user"] ?? {}) as z.infer<
-    typeof userSchema
-  >;
+  const user = config.users?.find((entry) => entry.name === context.user)?.user ?? {};
   const data = (inline: string | undefined, path: string | undefined) => {
     if (inline !== undefined) return Buffer.from(inline, "base64");
     return path === undefined ? undefined : readFileSync(resolve(dirname(file), path));
@@ -162,7 +154,7 @@ async function fromProvider(
   const first = await ask();
   const token = async () => {
     const headers = (await ask()).headers as Record<string, string> | undefined;
-    return headers?.["Authorization"]?.replace(/^Bearer /, "");
+    return headers?.Authorization?.replace(/^Bearer /, "");
   };
   const { cert, key } = first;
   return {
