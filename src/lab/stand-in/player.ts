@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+import { createSocket, type Socket as UdpSocket } from "node:dgram";
+import { createServer, type Server, type Socket } from "node:net";
+import { errorText } from "#lib/errors.ts";
+import { bindUdp, listenTcp } from "#kernel/socket.ts";
+import { parseAddress } from "#model/ip.ts";
+import type { Families } from "../layout.ts";
+import { createHttpServers, type HttpServers, type Role } from "./http.ts";
+import type { PlayedPort } from "./ports.ts";
+import { serveConnection } from "./tcp.ts";
+
+export interface PlayOptions {
+  /** Path of the pod's network namespace, where the sockets are opened. */
+  readonly netns: string;
+  readonly families: Families;
+  readonly ports: readonly PlayedPort[];
+  readonly role: Role;
+}
+
+/** Plays containers: sockets in the pods' namespaces, all served by this process. */
+export interface Player {
+  /**
+   * Opens the sockets. A port that another container of the pod has already is left to it, with a line in the log.
+   * @returns what closes them and their connections
+   */
+  play(options: PlayOptions): () => void;
+}
+
+const wildcard = { v4: parseAddress("0.0.0.0"), v6: parseAddress("::") };
+
+export function createPlayer(): Player {
+  const roles = new WeakMap<Socket, Role>();
+  const servers = createHttpServers((socket) => roles.get(socket));
+  return {
+    play(options) {
+      const closers: (() => void)[] = [];
+      for (const { protocol, port } of options.ports) {
+        const families = [...(options.families === "v6" ? [] : ["v4" as const]), ...(options.families === "v4" ? [] : ["v6" as const])];
+        for (const family of families) {
+          try {
+            const where = { netns: options.netns, v6Only: family === "v6" };
+            closers.push(
+              protocol === "TCP"
+                ? serveTcp(listenTcp(wildcard[family], port, where), { options, roles, servers })
+                : serveUdp(bindUdp(wildcard[family], port, where), family, options.role),
+            );
+          } catch (thrown) {
+            options.role.log(`cannot listen on ${port}/${protocol}: ${errorText(thrown)}`);
+          }
+        }
+        options.role.log(`listening on ${port}/${protocol}`);
+      }
+      return () => {
+        for (const close of closers) close();
+      };
+    },
+  };
+}
+
+interface TcpDeps {
+  readonly options: PlayOptions;
+  readonly roles: WeakMap<Socket, Role>;
+  readonly servers: HttpServers;
+}
+
+function serveTcp(fd: number, { options, roles, servers }: TcpDeps): () => void {
+  const open = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+    roles.set(socket, options.role);
+    serveConnection(socket, options.role, servers);
+  });
+  server.on("error", (error) => options.role.log(`server: ${error.message}`));
+  server.listen({ fd });
+  return () => {
+    server.close();
+    for (const socket of open) socket.destroy();
+  };
+}
+
+/** Echo, and the three words test programs send: `hostname`, `echo TEXT`, `clientip`. */
+function serveUdp(fd: number, family: "v4" | "v6", role: Role): () => void {
+  const socket: UdpSocket = createSocket(family === "v4" ? "udp4" : "udp6");
+  socket.on("error", (error) => role.log(`udp: ${error.message}`));
+  socket.on("message", (message, from) => {
+    const [word, ...rest] = message.toString("latin1", 0, 256).trim().split(" ");
+    let reply: Buffer = message;
+    if (word === "hostname") reply = Buffer.from(role.pod);
+    else if (word === "clientip") reply = Buffer.from(`${from.address}:${from.port}`);
+    else if (word === "echo") reply = Buffer.from(rest.join(" "));
+    socket.send(reply, from.port, from.address, () => {});
+  });
+  socket.bind({ fd });
+  return () => socket.close();
+}

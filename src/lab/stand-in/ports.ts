@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Container, Probe } from "../objects.ts";
+
+export interface PlayedPort {
+  readonly protocol: "TCP" | "UDP";
+  readonly port: number;
+}
+
+/**
+ * What a stand-in for this container listens on: its declared ports, the ports its probes ask, and what its
+ * arguments say in the usual forms (`--http-port=8080`, `--udp-port 8081`, `--port=80`). Pure.
+ */
+export function playedPorts(container: Container): PlayedPort[] {
+  const found = new Map<string, PlayedPort>();
+  const add = (protocol: string, port: number) => {
+    if ((protocol === "TCP" || protocol === "UDP") && Number.isInteger(port) && port > 0 && port < 65_536) {
+      found.set(`${protocol}/${port}`, { protocol, port });
+    }
+  };
+  for (const port of container.ports ?? []) add(port.protocol ?? "TCP", port.containerPort);
+  for (const probe of [container.startupProbe, container.readinessProbe, container.livenessProbe]) {
+    const port = probePort(probe);
+    if (port !== undefined) add("TCP", port);
+  }
+  const words = [...(container.command ?? []), ...(container.args ?? [])];
+  for (const [i, word] of words.entries()) {
+    const flag = /^--?(http-port|port|tcp-port|udp-port|listen-port)(?:=(\d+))?$/.exec(word);
+    if (flag) add(flag[1] === "udp-port" ? "UDP" : "TCP", Number(flag[2] ?? words[i + 1]));
+  }
+  // The one server of the test images that listens without being told where.
+  if (words.includes("netexec")) {
+    if (!words.some((word) => /^--?http-port/.test(word))) add("TCP", 8080);
+    if (!words.some((word) => /^--?udp-port/.test(word))) add("UDP", 8081);
+  }
+  return [...found.values()];
+}
+
+function probePort(probe: Probe | undefined): number | undefined {
+  const port = probe?.httpGet?.port ?? probe?.tcpSocket?.port ?? probe?.grpc?.port;
+  return typeof port === "number" ? port : undefined;
+}
