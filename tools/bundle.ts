@@ -26,5 +26,7 @@ await build({
   legalComments: "none",
   logLevel: "warning",
   // CommonJS dependencies of the Kubernetes client still ask for require().
-  banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
+  banner: {
+    js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+  },
 });

@@ -3,7 +3,10 @@
 import { globSync, readFileSync } from "node:fs";
 
 const rules = JSON.parse(readFileSync("deps.json", "utf8")) as Record<string, string[]>;
-const dependencies = JSON.parse(readFileSync("package.json", "utf8")) as Record<string, Record<string, string>>;
+const dependencies = JSON.parse(readFileSync("package.json", "utf8")) as Record<
+  string,
+  Record<string, string>
+>;
 const external = new Set(Object.keys(dependencies["dependencies"] ?? {}));
 let broken = 0;
 
@@ -29,16 +32,24 @@ for (const file of globSync("src/**/*.ts").sort()) {
   }
   const test = /\.test\.ts$|\/testdata\//.test(file);
   const text = readFileSync(file, "utf8");
-  for (const match of text.matchAll(/^(?:import|export)\s[^;]*?from\s+"([^"]+)"|^import\s+"([^"]+)"|import\("([^"]+)"\)/gm)) {
+  for (const match of text.matchAll(
+    /^(?:import|export)\s[^;]*?from\s+"([^"]+)"|^import\s+"([^"]+)"|import\("([^"]+)"\)/gm,
+  )) {
     const specifier = (match[1] ?? match[2] ?? match[3])!;
     const target = roomOf(specifier, file);
     if (target === undefined) {
-      const name = specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
+      const name = specifier
+        .split("/")
+        .slice(0, specifier.startsWith("@") ? 2 : 1)
+        .join("/");
       if (!specifier.startsWith("node:") && !external.has(name) && !test) {
         complain(file, `imports "${name}", which package.json does not list under dependencies`);
       }
     } else if (target !== room && !test && !allowed.includes("*") && !allowed.includes(target)) {
-      complain(file, `room "${room}" may not import "${target}" (${specifier}); change deps.json if you mean it`);
+      complain(
+        file,
+        `room "${room}" may not import "${target}" (${specifier}); change deps.json if you mean it`,
+      );
     }
   }
 }

@@ -7,7 +7,8 @@ import { join } from "node:path";
 const models = join(import.meta.dirname, "../node_modules/@kubernetes/client-node/dist/gen/models");
 const target = join(import.meta.dirname, "../api/gen/kubernetes.ts");
 
-const roots = `V1Namespace V1Pod V1Service V1Endpoints V1Node V1ConfigMap V1Secret V1ServiceAccount CoreV1Event
+const roots =
+  `V1Namespace V1Pod V1Service V1Endpoints V1Node V1ConfigMap V1Secret V1ServiceAccount CoreV1Event
   V1ReplicationController V1PersistentVolumeClaim V1PersistentVolume V1ResourceQuota V1LimitRange V1Binding V1PodTemplate
   V1Deployment V1ReplicaSet V1DaemonSet V1StatefulSet V1ControllerRevision V1Job V1CronJob
   V1NetworkPolicy V1Ingress V1IngressClass V1EndpointSlice V1Lease EventsV1Event V1PodDisruptionBudget V1Eviction
@@ -27,7 +28,8 @@ function fieldType(type: string, format: string): string {
   if (list) return `[]${fieldType(list[1]!, format)}`;
   const map = /^\{ \[key: string\]: (.*); \}$/.exec(type);
   if (map) return `{}${fieldType(map[1]!, format)}`;
-  if (type === "Date" || type === "V1MicroTime") return format === "date-time-micro" || type === "V1MicroTime" ? "microtime" : "time";
+  if (type === "Date" || type === "V1MicroTime")
+    return format === "date-time-micro" || type === "V1MicroTime" ? "microtime" : "time";
   if (type === "number") return format === "" ? "double" : format;
   if (type === "string" && format === "byte") return "bytes";
   return type;

@@ -17,20 +17,43 @@ const kernel = (file: string) => file.includes(".kernel.test.");
 const parts: readonly Part[] = [
   {
     name: "unit",
-    files: () => globSync(["src/**/*.test.ts", "api/**/*.test.ts", "tests/{stories,unit,kit,docs}/**/*.test.ts"]).filter((f) => !kernel(f)),
+    files: () =>
+      globSync(["src/**/*.test.ts", "api/**/*.test.ts", "tests/{stories,unit,kit,docs}/**/*.test.ts"]).filter(
+        (f) => !kernel(f),
+      ),
     root: false,
     concurrency: 2,
     timeoutMs: 120_000,
   },
-  { name: "kernel", files: () => globSync("src/**/*.kernel.test.ts"), root: true, concurrency: 1, timeoutMs: 180_000 },
-  { name: "packet", files: () => globSync("tests/packet/**/*.test.ts"), root: true, concurrency: 1, timeoutMs: 240_000 },
-  { name: "lab", files: () => globSync("tests/lab/**/*.test.ts"), root: true, concurrency: 1, timeoutMs: 300_000 },
+  {
+    name: "kernel",
+    files: () => globSync("src/**/*.kernel.test.ts"),
+    root: true,
+    concurrency: 1,
+    timeoutMs: 180_000,
+  },
+  {
+    name: "packet",
+    files: () => globSync("tests/packet/**/*.test.ts"),
+    root: true,
+    concurrency: 1,
+    timeoutMs: 240_000,
+  },
+  {
+    name: "lab",
+    files: () => globSync("tests/lab/**/*.test.ts"),
+    root: true,
+    concurrency: 1,
+    timeoutMs: 300_000,
+  },
 ];
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => name !== "check" && !parts.some((part) => part.name === name));
 if (unknown.length > 0) {
-  console.error(`no such part: ${unknown.join(" ")} (there are: check ${parts.map((part) => part.name).join(" ")})`);
+  console.error(
+    `no such part: ${unknown.join(" ")} (there are: check ${parts.map((part) => part.name).join(" ")})`,
+  );
   process.exit(2);
 }
 const chosen = (name: string) => wanted.length === 0 || wanted.includes(name);
@@ -47,7 +70,9 @@ for (const part of parts) {
   const files = part.files().sort();
   console.log(`\n==> ${part.name}: ${files.length} files`);
   if (part.root && !isRoot) {
-    console.log(`    skipped: needs root (network namespaces, BPF); run \`sudo sh tools/test.sh ${part.name}\``);
+    console.log(
+      `    skipped: needs root (network namespaces, BPF); run \`sudo sh tools/test.sh ${part.name}\``,
+    );
     sums.skipped += files.length;
     continue;
   }

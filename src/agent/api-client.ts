@@ -9,12 +9,17 @@ const timeoutMs = 10_000;
 export async function agentGet<T>(socketPath: string, path: string, signal: AbortSignal): Promise<T> {
   if (!existsSync(socketPath)) throw unreachable(socketPath, undefined);
   const { status, text } = await new Promise<{ status: number; text: string }>((resolve, reject) => {
-    const call = request({ socketPath, path, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) }, (response) => {
-      const parts: Buffer[] = [];
-      response.on("data", (part: Buffer) => parts.push(part));
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }));
-      response.on("error", reject);
-    });
+    const call = request(
+      { socketPath, path, signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]) },
+      (response) => {
+        const parts: Buffer[] = [];
+        response.on("data", (part: Buffer) => parts.push(part));
+        response.on("end", () =>
+          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString() }),
+        );
+        response.on("error", reject);
+      },
+    );
     call.on("error", (cause) => reject(unreachable(socketPath, cause)));
     call.end();
   });

@@ -89,15 +89,21 @@ const tableColumns: readonly Column<Table<unknown>>[] = [
 ];
 
 function route(deps: AgentApiDeps, request: IncomingMessage): { status: number; body: unknown } {
-  if (request.method !== "GET") return { status: 405, body: { code: "E_METHOD", message: "only GET is served" } };
-  const [version, what, name, ...rest] = (request.url ?? "").split("?")[0]!.split("/").filter(Boolean).map(decodeURIComponent);
+  if (request.method !== "GET")
+    return { status: 405, body: { code: "E_METHOD", message: "only GET is served" } };
+  const [version, what, name, ...rest] = (request.url ?? "")
+    .split("?")[0]!
+    .split("/")
+    .filter(Boolean)
+    .map(decodeURIComponent);
   if (version === "v1" && rest.length === 0) {
     if (what === "status" && !name) return { status: 200, body: deps.status() };
     if (what === "healthz" && !name) {
       const ready = deps.status().ready;
       return { status: ready ? 200 : 503, body: { ready } };
     }
-    if (what === "tables" && !name) return { status: 200, body: dumpRows("tables", tableColumns, deps.db.tables()) };
+    if (what === "tables" && !name)
+      return { status: 200, body: dumpRows("tables", tableColumns, deps.db.tables()) };
     if (what === "db") {
       const table = deps.db.find(name!);
       if (table) return { status: 200, body: dumpTable(table) };
@@ -114,7 +120,9 @@ function route(deps: AgentApiDeps, request: IncomingMessage): { status: number; 
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
-  const text = JSON.stringify(body, (_key, value: unknown) => (typeof value === "bigint" ? Number(value) : value));
+  const text = JSON.stringify(body, (_key, value: unknown) =>
+    typeof value === "bigint" ? Number(value) : value,
+  );
   response.writeHead(status, { "content-type": "application/json" });
   response.end(`${text}\n`);
 }

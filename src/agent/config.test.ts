@@ -12,15 +12,21 @@ test("one setting is enough", () => {
 for (const [text, message] of [
   ["nodeName: n1\nrouteing: tunnel\n", /agent\.yaml: .*routeing/],
   ["nodeName: n1\nrouting: bgp\n", /routing:/],
-  ["nodeName: n1\nnativeRoutingCidrs: [10.0.0.0/40]\n", /nativeRoutingCidrs\.0: "10\.0\.0\.0\/40" is not a CIDR prefix/],
+  [
+    "nodeName: n1\nnativeRoutingCidrs: [10.0.0.0/40]\n",
+    /nativeRoutingCidrs\.0: "10\.0\.0\.0\/40" is not a CIDR prefix/,
+  ],
   ["nodeName: [\n", /agent\.yaml/],
   ["{}", /nodeName/],
 ] as const) {
   test(`refused: ${JSON.stringify(text)}`, () => {
-    assert.throws(() => parseAgentConfig(text, "agent.yaml"), (error: Error & { code?: string }) => {
-      assert.equal(error.code, "E_CONFIG");
-      assert.match(error.message, message);
-      return true;
-    });
+    assert.throws(
+      () => parseAgentConfig(text, "agent.yaml"),
+      (error: Error & { code?: string }) => {
+        assert.equal(error.code, "E_CONFIG");
+        assert.match(error.message, message);
+        return true;
+      },
+    );
   });
 }

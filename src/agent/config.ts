@@ -50,7 +50,10 @@ export function loadAgentConfig(path: string): AgentConfig {
   try {
     text = readFileSync(path, "utf8");
   } catch (cause) {
-    throw new WeftError("E_CONFIG", `cannot read ${path}`, { cause, hint: "give the agent its file with --config" });
+    throw new WeftError("E_CONFIG", `cannot read ${path}`, {
+      cause,
+      hint: "give the agent its file with --config",
+    });
   }
   return parseAgentConfig(text, path);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync } from "node:fs";
 import { agentGet } from "#agent/api-client.ts";
-import { WeftError } from "#lib/errors.ts";
 import { labAgents } from "#lab/agents.ts";
+import { WeftError } from "#lib/errors.ts";
 import type { Grid } from "./print/table.ts";
 
 export interface AgentChoice {
@@ -27,10 +27,13 @@ export function findAgents(choice: AgentChoice): AgentAddress[] {
   if (choice.node && found.length > 0) {
     const names = found.map((agent) => agent.node).join(", ");
     found = found.filter((agent) => agent.node === choice.node);
-    if (found.length === 0) throw new WeftError("E_NOT_FOUND", `no agent on node "${choice.node}" (there are: ${names})`);
+    if (found.length === 0)
+      throw new WeftError("E_NOT_FOUND", `no agent on node "${choice.node}" (there are: ${names})`);
   }
   if (found.length === 0) {
-    throw new WeftError("E_AGENT", "no agent runs on this machine", { hint: "start a lab with `weft lab up`, or name a socket with --agent" });
+    throw new WeftError("E_AGENT", "no agent runs on this machine", {
+      hint: "start a lab with `weft lab up`, or name a socket with --agent",
+    });
   }
   return found;
 }

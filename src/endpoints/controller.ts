@@ -36,7 +36,8 @@ export function startEndpointController(deps: EndpointControllerDeps): Disposabl
         waiting.delete(key);
         if (!endpoint) tx.delete(desired, key);
         else if (policy && endpoint.identity > 0) {
-          if (policy.policyId !== 0 && !deps.policyInForce(policy.policyId, policy.revision)) waiting.add(key);
+          if (policy.policyId !== 0 && !deps.policyInForce(policy.policyId, policy.revision))
+            waiting.add(key);
           else tx.put(desired, rowOf(endpoint, policy));
         }
       }

@@ -65,7 +65,13 @@ export class EndpointManager {
     const pod = await this.#podOf(request, signal);
     const labels = await this.#labelsOf(pod, signal);
     const identity = await this.#deps.identityOf(labels, signal);
-    const endpoint: Endpoint = { ...request, id: this.#freeId(), labels, identity, namedPorts: pod.namedPorts };
+    const endpoint: Endpoint = {
+      ...request,
+      id: this.#freeId(),
+      labels,
+      identity,
+      namedPorts: pod.namedPorts,
+    };
     try {
       state.save(endpoint);
       this.#deps.attach(endpoint);
@@ -83,7 +89,10 @@ export class EndpointManager {
   remove(containerId: string, ifname: string): void {
     for (const endpoint of [...this.#deps.endpoints.by("container", `${containerId}/${ifname}`)]) {
       this.#drop(endpoint);
-      this.#deps.log.info({ endpoint: endpoint.id, pod: `${endpoint.namespace}/${endpoint.pod}` }, "endpoint removed");
+      this.#deps.log.info(
+        { endpoint: endpoint.id, pod: `${endpoint.namespace}/${endpoint.pod}` },
+        "endpoint removed",
+      );
     }
   }
 
@@ -93,7 +102,10 @@ export class EndpointManager {
     const kept: Endpoint[] = [];
     for (const endpoint of state.load()) {
       if (!alive(endpoint)) {
-        log.info({ endpoint: endpoint.id, device: endpoint.hostIfname }, "endpoint's device is gone, forgetting it");
+        log.info(
+          { endpoint: endpoint.id, device: endpoint.hostIfname },
+          "endpoint's device is gone, forgetting it",
+        );
         state.remove(endpoint.id);
         continue;
       }
@@ -122,7 +134,11 @@ export class EndpointManager {
     };
     const stops = [
       pods.onCommit((keys) => mark(keys)),
-      namespaces.onCommit((names) => mark([...names].flatMap((n) => [...endpoints.by("namespace", n)].map((e) => `${e.namespace}/${e.pod}`)))),
+      namespaces.onCommit((names) =>
+        mark(
+          [...names].flatMap((n) => [...endpoints.by("namespace", n)].map((e) => `${e.namespace}/${e.pod}`)),
+        ),
+      ),
     ];
     const onAbort = () => wake?.();
     signal.addEventListener("abort", onAbort);
@@ -132,7 +148,8 @@ export class EndpointManager {
         for (const key of [...dirty]) {
           dirty.delete(key);
           await this.#relabel(key, signal).catch((error: unknown) => {
-            if (!signal.aborted) log.warn({ pod: key, error: errorText(error) }, "identity can't be brought up to date");
+            if (!signal.aborted)
+              log.warn({ pod: key, error: errorText(error) }, "identity can't be brought up to date");
           });
         }
         if (dirty.size === 0 && !signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
@@ -162,14 +179,19 @@ export class EndpointManager {
 
   async #podOf(request: EndpointRequest, signal: AbortSignal): Promise<Pod> {
     const key = `${request.namespace}/${request.pod}`;
-    const matches = (pod: Pod | undefined) => pod !== undefined && (request.podUid === "" || pod.uid === request.podUid);
+    const matches = (pod: Pod | undefined) =>
+      pod !== undefined && (request.podUid === "" || pod.uid === request.podUid);
     const cached = this.#deps.pods.get(key);
     if (cached && matches(cached)) return cached;
     const fetched = await this.#deps.fetchPod(request.namespace, request.pod, signal);
     if (fetched && matches(fetched)) return fetched;
-    throw new WeftError("E_POD_UNKNOWN", `the API server knows no pod ${key} with uid ${request.podUid || "?"}`, {
-      hint: "it was deleted or replaced while its sandbox was made; the kubelet tries again by itself",
-    });
+    throw new WeftError(
+      "E_POD_UNKNOWN",
+      `the API server knows no pod ${key} with uid ${request.podUid || "?"}`,
+      {
+        hint: "it was deleted or replaced while its sandbox was made; the kubelet tries again by itself",
+      },
+    );
   }
 
   async #labelsOf(pod: Pod, signal: AbortSignal): Promise<Labels> {

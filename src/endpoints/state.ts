@@ -57,7 +57,11 @@ export class EndpointState {
     for (const name of readdirSync(this.#dir)) {
       if (!name.endsWith(".json")) continue;
       try {
-        const { version: _, labels, ...rest } = schema.parse(JSON.parse(readFileSync(join(this.#dir, name), "utf8")));
+        const {
+          version: _,
+          labels,
+          ...rest
+        } = schema.parse(JSON.parse(readFileSync(join(this.#dir, name), "utf8")));
         found.push({ ...rest, labels: parseLabels(labels) });
       } catch (error) {
         this.#log.error({ file: name, error: String(error) }, "endpoint file can't be read");

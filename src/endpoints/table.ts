@@ -64,7 +64,13 @@ export function namespaceTable(db: Database): WritableTable<Namespace> {
     equal: (a, b) => JSON.stringify(a) === JSON.stringify(b),
     columns: [
       { name: "NAME", of: (row) => row.name },
-      { name: "LABELS", of: (row) => Object.entries(row.labels).map(([k, v]) => `${k}=${v}`).join(",") },
+      {
+        name: "LABELS",
+        of: (row) =>
+          Object.entries(row.labels)
+            .map(([k, v]) => `${k}=${v}`)
+            .join(","),
+      },
     ],
   });
 }

@@ -21,7 +21,11 @@ const maxProbes = 4096;
  * same labels at once try the same number, so they agree without talking to each other.
  * @throws WeftError E_IDENTITY_FULL
  */
-export async function allocateIdentity(store: IdentityStore, labels: Labels, signal: AbortSignal): Promise<number> {
+export async function allocateIdentity(
+  store: IdentityStore,
+  labels: Labels,
+  signal: AbortSignal,
+): Promise<number> {
   const text = labelText(labels);
   const start = hash32(text) % size;
   for (let probe = 0; probe < maxProbes; probe++) {

@@ -3,8 +3,8 @@ import { contains, family, type Prefix } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
 import type { Database, Transaction, WritableTable } from "#store/table.ts";
 import { localIdentity } from "./allocate.ts";
-import { claimKey } from "./table.ts";
 import type { Identity, IpcacheEntry } from "./identity.ts";
+import { claimKey } from "./table.ts";
 
 /**
  * Labels of the addresses that have `prefix` as their longest prefix among those policies speak of: the prefix, every one

@@ -46,14 +46,22 @@ test("a number in use by other labels is passed over", async () => {
 });
 
 test("a full range is an error that says what to do", async () => {
-  const store: IdentityStore = { known: () => parseLabels(["k8s:x=y"]), claim: () => Promise.reject(new Error("never asked")) };
-  await assert.rejects(allocateIdentity(store, parseLabels(["k8s:app=web"]), signal), { code: "E_IDENTITY_FULL" });
+  const store: IdentityStore = {
+    known: () => parseLabels(["k8s:x=y"]),
+    claim: () => Promise.reject(new Error("never asked")),
+  };
+  await assert.rejects(allocateIdentity(store, parseLabels(["k8s:app=web"]), signal), {
+    code: "E_IDENTITY_FULL",
+  });
 });
 
 test("local identities are of scope 1 and step aside", () => {
   const id = localIdentity("10.0.0.0/8", () => false);
   assert.equal(id >>> 24, 1);
-  assert.notEqual(localIdentity("10.0.0.0/8", (candidate) => candidate === id), id);
+  assert.notEqual(
+    localIdentity("10.0.0.0/8", (candidate) => candidate === id),
+    id,
+  );
 });
 
 test("a pod's labels carry namespace and service account but nothing volatile", () => {
@@ -99,7 +107,10 @@ test("CIDR identities carry every prefix around them and go when nobody names th
   const outer = parsePrefix("10.0.0.0/8");
   const inner = parsePrefix("10.1.0.0/16");
   cidrs.require(new Set<Prefix>([outer, inner]));
-  assert.equal(labelText(cidrLabels(inner, [outer, inner], false)), "cidr:10.0.0.0/8,cidr:10.1.0.0/16,reserved:world");
+  assert.equal(
+    labelText(cidrLabels(inner, [outer, inner], false)),
+    "cidr:10.0.0.0/8,cidr:10.1.0.0/16,reserved:world",
+  );
   assert.equal(identities.size, reserved + 2);
   const before = claims.get(`cidr ${inner}`)?.identity;
   cidrs.require(new Set<Prefix>([inner]));

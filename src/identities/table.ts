@@ -56,5 +56,10 @@ export function claimKey(row: IpcacheEntry): string {
 
 /** Desired content of the ipcache map: one entry a prefix. */
 export function ipcacheTable(db: Database): WritableTable<IpcacheEntry> {
-  return db.table<IpcacheEntry>({ name: "ipcache", key: (row) => row.prefix, equal: sameEntry, columns: ipcacheColumns });
+  return db.table<IpcacheEntry>({
+    name: "ipcache",
+    key: (row) => row.prefix,
+    equal: sameEntry,
+    columns: ipcacheColumns,
+  });
 }

@@ -9,7 +9,7 @@ export type { Logger };
  */
 export function createLogger(name: string, level = process.env["WEFT_LOG"] ?? "info"): Logger {
   return pino(
-    { name, level, base: undefined, redact: ["token", "password", "*.token", "*.password", "*.key-data"] },
+    { name, level, base: null, redact: ["token", "password", "*.token", "*.password", "*.key-data"] },
     pino.destination({ dest: 2, sync: true }),
   );
 }

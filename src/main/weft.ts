@@ -2,7 +2,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, CommanderError } from "commander";
-import { bpfCommand, dbCommand, endpointCommand, identityCommand, policyCommand, serviceCommand } from "#cli/commands/inspect.ts";
+import {
+  bpfCommand,
+  dbCommand,
+  endpointCommand,
+  identityCommand,
+  policyCommand,
+  serviceCommand,
+} from "#cli/commands/inspect.ts";
 import { labCommand } from "#cli/commands/lab.ts";
 import { statusCommand } from "#cli/commands/status.ts";
 import { observeCommand } from "#cli/observe.ts";
@@ -10,7 +17,8 @@ import { installRoot } from "#lib/assets.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 
 function version(): string {
-  return (JSON.parse(readFileSync(join(installRoot(), "package.json"), "utf8")) as { version: string }).version;
+  return (JSON.parse(readFileSync(join(installRoot(), "package.json"), "utf8")) as { version: string })
+    .version;
 }
 
 function program(): Command {
@@ -24,7 +32,11 @@ function program(): Command {
   weft.commandsGroup("Look at the network:");
   weft.addCommand(observeCommand()).addCommand(statusCommand());
   weft.commandsGroup("Look inside:");
-  weft.addCommand(endpointCommand()).addCommand(identityCommand()).addCommand(serviceCommand()).addCommand(policyCommand());
+  weft
+    .addCommand(endpointCommand())
+    .addCommand(identityCommand())
+    .addCommand(serviceCommand())
+    .addCommand(policyCommand());
   weft.addCommand(bpfCommand()).addCommand(dbCommand());
   inheritExit(weft);
   return weft;

@@ -25,7 +25,17 @@ test("an address has one text", () => {
   assert.ok(!isAddress("FD00::1"));
 });
 
-for (const bad of ["", "10.0.0", "10.0.0.256", "10.0.0.1/8", "0x7f000001", "1", "fe80::1%eth0", "::g", "10.0.0.01 "]) {
+for (const bad of [
+  "",
+  "10.0.0",
+  "10.0.0.256",
+  "10.0.0.1/8",
+  "0x7f000001",
+  "1",
+  "fe80::1%eth0",
+  "::g",
+  "10.0.0.01 ",
+]) {
   test(`"${bad}" is not an address`, () => assert.throws(() => parseAddress(bad), { code: "E_ADDRESS" }));
 }
 
@@ -36,7 +46,8 @@ for (const bad of ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/x", "/8",
 test("16 bytes and back give the same address", () => {
   fc.assert(
     fc.property(fc.oneof(bytes16, bytes4), (raw) => {
-      const bytes = raw.length === 16 ? raw : Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...raw]);
+      const bytes =
+        raw.length === 16 ? raw : Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, ...raw]);
       const address = addressFromBytes(bytes);
       assert.deepEqual([...addressBytes(address)], [...bytes]);
       assert.equal(parseAddress(address), address);

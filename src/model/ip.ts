@@ -15,7 +15,10 @@ export type Family = 4 | 6;
 
 /** @throws WeftError E_ADDRESS for anything but one IPv4 or IPv6 address (no zone, no port, no shorthand). */
 export function parseAddress(text: string): Address {
-  if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !(text.includes(":") && ipaddr.IPv6.isValid(text) && !text.includes("%"))) {
+  if (
+    !ipaddr.IPv4.isValidFourPartDecimal(text) &&
+    !(text.includes(":") && ipaddr.IPv6.isValid(text) && !text.includes("%"))
+  ) {
     throw new WeftError("E_ADDRESS", `"${text}" is not an IP address`);
   }
   return ipaddr.process(text).toString() as Address;

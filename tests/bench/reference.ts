@@ -27,7 +27,15 @@ function address(ns: string, dev: string, cidr: string): void {
 
 /** Lets a loop of short connections reuse its ports, as the pods' namespaces of the lab do. */
 function tune(ns: string): void {
-  execFileSync("ip", ["netns", "exec", ns, "sysctl", "-qw", "net.ipv4.tcp_tw_reuse=1", "net.ipv4.ip_forward=1"]);
+  execFileSync("ip", [
+    "netns",
+    "exec",
+    ns,
+    "sysctl",
+    "-qw",
+    "net.ipv4.tcp_tw_reuse=1",
+    "net.ipv4.ip_forward=1",
+  ]);
 }
 
 function pathOf(name: string, server: string, client: string, listen: string): Path {
@@ -80,7 +88,25 @@ export function twoNodes(kind: "routing" | "vxlan"): Path {
     ip("-n", pod, "route", "add", "default", "via", `10.99.1${me}.1`);
     if (kind === "routing") ip("-n", node, "route", "add", `10.99.1${other}.0/24`, "via", `10.99.9.${other}`);
     else {
-      ip("-n", node, "link", "add", "vx", "type", "vxlan", "id", "7", "dstport", "8472", "remote", `10.99.9.${other}`, "local", `10.99.9.${me}`, "dev", "eth0");
+      ip(
+        "-n",
+        node,
+        "link",
+        "add",
+        "vx",
+        "type",
+        "vxlan",
+        "id",
+        "7",
+        "dstport",
+        "8472",
+        "remote",
+        `10.99.9.${other}`,
+        "local",
+        `10.99.9.${me}`,
+        "dev",
+        "eth0",
+      );
       ip("-n", node, "link", "set", "vx", "up", "mtu", "1450");
       address(node, "vx", `10.99.8.${me}/24`);
       ip("-n", node, "route", "add", `10.99.1${other}.0/24`, "via", `10.99.8.${other}`);
@@ -88,7 +114,12 @@ export function twoNodes(kind: "routing" | "vxlan"): Path {
     }
   }
   for (const ns of [...pods, ...nodes]) tune(ns);
-  return pathOf(kind === "vxlan" ? "kernel VXLAN" : "kernel routing across nodes", pods[1]!, pods[0]!, "10.99.12.2:7700");
+  return pathOf(
+    kind === "vxlan" ? "kernel VXLAN" : "kernel routing across nodes",
+    pods[1]!,
+    pods[0]!,
+    "10.99.12.2:7700",
+  );
 }
 
 /** Removes every namespace these paths made, also those of a run that was killed. */

@@ -28,10 +28,21 @@ export interface Window {
 
 /** One window of traffic, both ends on one core under SCHED_FIFO. */
 export async function measure(nb: string, path: Path, mode: Mode, ms = 80): Promise<Window> {
-  const args = ["--mode", mode, "--server", path.serverNetns, "--client", path.clientNetns, "--listen", path.listen];
+  const args = [
+    "--mode",
+    mode,
+    "--server",
+    path.serverNetns,
+    "--client",
+    path.clientNetns,
+    "--listen",
+    path.listen,
+  ];
   if (path.connect) args.push("--connect", path.connect);
   if (path.clientCgroup) args.push("--client-cgroup", path.clientCgroup);
-  const { stdout } = await run(nb, [...args, "--ms", String(ms), "--core", "1", "--fifo"], { timeout: 20_000 });
+  const { stdout } = await run(nb, [...args, "--ms", String(ms), "--core", "1", "--fifo"], {
+    timeout: 20_000,
+  });
   const { ops, wallNs, cpuNs } = JSON.parse(stdout) as { ops: number; wallNs: number; cpuNs: number };
   return { rate: (ops / wallNs) * 1e9, cpuNs: cpuNs / ops };
 }
@@ -69,8 +80,18 @@ export async function compare(
       const b = seen.get(`${base.name} ${mode}`)!;
       const ratio = (of: (w: Window) => number) => a.map((w, i) => of(w) / of(b[i]!));
       return [
-        figure(`${path.name}: ${mode} CPU per operation`, "ratio", ratio((w) => w.cpuNs), base.name),
-        figure(`${path.name}: ${mode} rate`, "ratio", ratio((w) => w.rate), base.name),
+        figure(
+          `${path.name}: ${mode} CPU per operation`,
+          "ratio",
+          ratio((w) => w.cpuNs),
+          base.name,
+        ),
+        figure(
+          `${path.name}: ${mode} rate`,
+          "ratio",
+          ratio((w) => w.rate),
+          base.name,
+        ),
       ];
     }),
   );

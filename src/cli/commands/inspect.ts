@@ -17,7 +17,11 @@ export function withAgentOptions(command: Command): Command {
     .option("--agent <socket>", "socket of one agent");
 }
 
-async function show(path: string, options: InspectOptions, keep: (row: Grid) => Grid = (grid) => grid): Promise<void> {
+async function show(
+  path: string,
+  options: InspectOptions,
+  keep: (row: Grid) => Grid = (grid) => grid,
+): Promise<void> {
   const form = outputForm(options.output);
   const grid = keep(await gatherGrid(options, path, AbortSignal.timeout(15_000)));
   printGrid(grid, form, (text) => process.stdout.write(text));
@@ -30,20 +34,29 @@ function where(grid: Grid, column: string, value: string): Grid {
 }
 
 function listCommand(name: string, description: string, table: string): Command {
-  const list = withAgentOptions(new Command("list").alias("ls").description(description)).option("-n, --namespace <name>", "only this namespace");
+  const list = withAgentOptions(new Command("list").alias("ls").description(description)).option(
+    "-n, --namespace <name>",
+    "only this namespace",
+  );
   list.action((options: InspectOptions) =>
-    show(`/v1/db/${table}`, options, (grid) => (options.namespace ? where(grid, "NAMESPACE", options.namespace) : grid)),
+    show(`/v1/db/${table}`, options, (grid) =>
+      options.namespace ? where(grid, "NAMESPACE", options.namespace) : grid,
+    ),
   );
   return new Command(name).description(description).addCommand(list);
 }
 
 export function endpointCommand(): Command {
-  const get = withAgentOptions(new Command("get").description("show one endpoint").argument("<id|namespace/pod>"));
+  const get = withAgentOptions(
+    new Command("get").description("show one endpoint").argument("<id|namespace/pod>"),
+  );
   get.action(async (which: string, options: InspectOptions) => {
     await show("/v1/db/endpoints", { ...options, output: options.output ?? "yaml" }, (grid) => {
       const slash = which.indexOf("/");
       const found =
-        slash < 0 ? where(grid, "ID", which) : where(where(grid, "NAMESPACE", which.slice(0, slash)), "POD", which.slice(slash + 1));
+        slash < 0
+          ? where(grid, "ID", which)
+          : where(where(grid, "NAMESPACE", which.slice(0, slash)), "POD", which.slice(slash + 1));
       if (found.rows.length === 0) throw new WeftError("E_NOT_FOUND", `no endpoint "${which}"`);
       return found;
     });
@@ -60,12 +73,17 @@ export function serviceCommand(): Command {
 }
 
 export function policyCommand(): Command {
-  const get = withAgentOptions(new Command("get").description("policies as the agents hold them").argument("[namespace/name]"));
+  const get = withAgentOptions(
+    new Command("get").description("policies as the agents hold them").argument("[namespace/name]"),
+  );
   get.action((which: string | undefined, options: InspectOptions) =>
     show("/v1/db/policies", options, (grid) => {
       if (!which) return grid;
       const slash = which.indexOf("/");
-      const found = slash < 0 ? where(grid, "NAME", which) : where(where(grid, "NAMESPACE", which.slice(0, slash)), "NAME", which.slice(slash + 1));
+      const found =
+        slash < 0
+          ? where(grid, "NAME", which)
+          : where(where(grid, "NAMESPACE", which.slice(0, slash)), "NAME", which.slice(slash + 1));
       if (found.rows.length === 0) throw new WeftError("E_NOT_FOUND", `no policy "${which}"`);
       return found;
     }),
@@ -86,8 +104,12 @@ export function bpfCommand(): Command {
 }
 
 export function dbCommand(): Command {
-  const show_ = withAgentOptions(new Command("show").description("rows of a table of the running agents").argument("<table>"));
-  show_.action((table: string, options: InspectOptions) => show(`/v1/db/${encodeURIComponent(table)}`, options));
+  const show_ = withAgentOptions(
+    new Command("show").description("rows of a table of the running agents").argument("<table>"),
+  );
+  show_.action((table: string, options: InspectOptions) =>
+    show(`/v1/db/${encodeURIComponent(table)}`, options),
+  );
   const list = withAgentOptions(new Command("list").alias("ls").description("the tables there are"));
   list.action((options: InspectOptions) => show("/v1/tables", options));
   return new Command("db").description("tables of the running agents").addCommand(show_).addCommand(list);

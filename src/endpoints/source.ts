@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KubeObject } from "#k8s/resource.ts";
+import { isAddress } from "#model/ip.ts";
+import type { NamedPort } from "./endpoint.ts";
+import type { ClusterEndpoint, Namespace, Pod } from "./table.ts";
+
+/** The fields of a core/v1 Pod that the agent reads. */
+export interface PodObject extends KubeObject {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  };
+  readonly spec?: {
+    readonly serviceAccountName?: string;
+    readonly initContainers?: readonly ContainerObject[];
+    readonly containers?: readonly ContainerObject[];
+  };
+}
+
+interface ContainerObject {
+  readonly ports?: readonly {
+    readonly name?: string;
+    readonly containerPort: number;
+    readonly protocol?: string;
+  }[];
+}
+
+export interface NamespaceObject extends KubeObject {
+  readonly metadata: { readonly name: string; readonly labels?: Readonly<Record<string, string>> };
+}
+
+/** cilium.io/v2 CiliumEndpoint, the fields that agents exchange. */
+export interface CiliumEndpointObject extends KubeObject {
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly ownerReferences?: readonly {
+      readonly apiVersion: string;
+      readonly kind: string;
+      readonly name: string;
+      readonly uid: string;
+    }[];
+  };
+  readonly status?: {
+    readonly id?: number;
+    readonly state?: string;
+    readonly identity?: { readonly id: number; readonly labels: readonly string[] };
+    readonly networking?: {
+      readonly addressing: readonly { readonly ipv4?: string; readonly ipv6?: string }[];
+      readonly node?: string;
+    };
+    readonly "named-ports"?: readonly {
+      readonly name: string;
+      readonly port: number;
+      readonly protocol: string;
+    }[];
+  };
+}
+
+const protocols: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
+
+export function podRow(pod: PodObject): Pod {
+  const { name, namespace, uid, labels = {} } = pod.metadata;
+  const { containers = [], initContainers = [], serviceAccountName = "default" } = pod.spec ?? {};
+  const namedPorts: NamedPort[] = [];
+  for (const container of [...initContainers, ...containers]) {
+    for (const port of container.ports ?? []) {
+      if (port.name)
+        namedPorts.push({
+          name: port.name,
+          port: port.containerPort,
+          proto: protocols[port.protocol ?? "TCP"] ?? 6,
+        });
+    }
+  }
+  return { namespace, name, uid, labels, serviceAccount: serviceAccountName, namedPorts };
+}
+
+export function namespaceRow(namespace: NamespaceObject): Namespace {
+  return { name: namespace.metadata.name, labels: namespace.metadata.labels ?? {} };
+}
+
+/** Undefined while the object says nothing of address and identity yet. */
+export function clusterEndpointRow(object: CiliumEndpointObject): ClusterEndpoint | undefined {
+  const { identity, networking } = object.status ?? {};
+  if (!identity || !networking) return undefined;
+  const addresses = networking.addressing
+    .flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6])
+    .filter((text) => text !== undefined);
+  return {
+    namespace: object.metadata.namespace,
+    name: object.metadata.name,
+    identity: identity.id,
+    addresses: addresses.filter(isAddress),
+    nodeAddress: networking.node ?? "",
+    namedPorts: (object.status?.["named-ports"] ?? []).map(({ name, port, protocol }) => ({
+      name,
+      port,
+      proto: protocols[protocol] ?? 6,
+    })),
+    labels: identity.labels,
+  };
+}
