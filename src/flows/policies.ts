@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import { create } from "@bufbuild/protobuf";
+import { type Flow, type Policy, PolicySchema } from "#api/gen/flow/flow_pb.ts";
+import type { Directory } from "./directory.ts";
+import type { PolicyOrigin } from "./messages.ts";
+import { EventType } from "./names.ts";
+import { EventField, EventFlag, type RecordCursor } from "./record.ts";
+
+/**
+ * Fills which policies let the flow through or stopped it. A drop by policy carries the rule of the direction that denied
+ * and, when the other direction was judged before, the rule that allowed it there; a new flow those that allowed it.
+ */
+export function addPolicies(flow: Flow, record: RecordCursor, directory: Directory): void {
+  const denied = deniedDirection(record);
+  const egress = record.has(EventFlag.egressJudged) || denied === "egress";
+  const ingress = record.has(EventFlag.ingressJudged) || denied === "ingress";
+  if (egress) {
+    const policies = policiesOf(directory.origins(record.u32(EventField.egressRule)));
+    if (denied === "egress") flow.egressDeniedBy = policies;
+    else flow.egressAllowedBy = policies;
+  }
+  if (ingress) {
+    const policies = policiesOf(directory.origins(record.u32(EventField.ingressRule)));
+    if (denied === "ingress") flow.ingressDeniedBy = policies;
+    else flow.ingressAllowedBy = policies;
+  }
+}
+
+/** Drop reasons that are a policy's verdict: nothing allowed it; a rule denied it. */
+export const deniedReasons: ReadonlySet<number> = new Set([133, 181]);
+
+/** Direction whose policy said no (or, audited, would have); undefined when it was not a policy. */
+export function deniedDirection(record: RecordCursor): "egress" | "ingress" | undefined {
+  const audited = record.has(EventFlag.audit);
+  if (record.type !== EventType.drop && !audited) return undefined;
+  const reason = record.u8(EventField.reason);
+  if (!audited && !deniedReasons.has(reason)) return undefined;
+  return record.has(EventFlag.ingress) ? "ingress" : "egress";
+}
+
+const prefix = "k8s:io.cilium.k8s.policy.";
+
+function policiesOf(origins: readonly PolicyOrigin[]): Policy[] {
+  return origins.map(({ kind, namespace, name, uid, labels, revision }) =>
+    create(PolicySchema, {
+      name,
+      namespace,
+      kind,
+      revision: BigInt(revision ?? 0),
+      labels: labels
+        ? [...labels]
+        : [
+            `${prefix}derived-from=${kind}`,
+            `${prefix}name=${name}`,
+            ...(namespace === "" ? [] : [`${prefix}namespace=${namespace}`]),
+            ...(uid === "" ? [] : [`${prefix}uid=${uid}`]),
+          ],
+    }),
+  );
+}
