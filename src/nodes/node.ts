@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Address, Prefix } from "#model/ip.ts";
+import { type Address, type Family, family, nthAddress, type Prefix } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
 
 /** A node of the cluster as the agent sees it. */
@@ -11,4 +11,34 @@ export interface Node {
   readonly podCidrs: readonly Prefix[];
   /** Labels with source, `k8s:kubernetes.io/hostname=n1`. */
   readonly labels: Labels;
+}
+
+/** The underlay address of a family: the first one. */
+export function nodeAddress(node: Node, of: Family): Address | undefined {
+  return node.addresses.find((address) => family(address) === of);
+}
+
+export function podCidr(node: Node, of: Family): Prefix | undefined {
+  return node.podCidrs.find((prefix) => family(prefix) === of);
+}
+
+/**
+ * The node's own address inside the pod network: the first one of its pod CIDR after the network's (10.244.1.1 of
+ * 10.244.1.0/24). The source of what the node itself sends to pods; never given to a pod.
+ */
+export function routerAddress(node: Node, of: Family): Address | undefined {
+  const prefix = podCidr(node, of);
+  return prefix && nthAddress(prefix, 1);
+}
+
+/**
+ * Where to send the outer packet: the remote node's address in a family that both have, in the order of our own
+ * addresses. One underlay family carries pods of both families.
+ */
+export function tunnelAddress(self: Node, remote: Node): Address | undefined {
+  for (const own of self.addresses) {
+    const address = nodeAddress(remote, family(own));
+    if (address) return address;
+  }
+  return undefined;
 }

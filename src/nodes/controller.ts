@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Health } from "#lib/health.ts";
+import type { Logger } from "#lib/log.ts";
+import { ReservedIdentity } from "#model/identity.ts";
+import { type Address, type Family, family, hostPrefix, type Prefix } from "#model/ip.ts";
+import { type Node, nodeAddress, routerAddress, tunnelAddress } from "#nodes/node.ts";
+import type { ApiServer, NodeClaim, NodeRoute } from "#nodes/table.ts";
+import { startController } from "#store/controller.ts";
+import type { Database, Table, WritableTable } from "#store/table.ts";
+
+export type Routing = "tunnel" | "native";
+
+export interface NodeControllerDeps {
+  readonly db: Database;
+  readonly nodes: Table<Node>;
+  readonly apiServers: Table<ApiServer>;
+  /** Desired routes, written. */
+  readonly routes: WritableTable<NodeRoute>;
+  /** The ipcache's claims, written: key `<source> <prefix>`. */
+  readonly claims: WritableTable<NodeClaim>;
+  readonly routing: Routing;
+  /** Families the node's datapath serves; what others have is left out. */
+  readonly families: readonly Family[];
+  readonly health: Health;
+  readonly log: Logger;
+}
+
+/** Nodes → routes to their pods, and what the ipcache says of node addresses. */
+export function startNodeController(deps: NodeControllerDeps, signal: AbortSignal): AsyncDisposable {
+  const { db, nodes, apiServers, routes, claims, health, log } = deps;
+  let oldRoutes = new Set<string>();
+  let oldClaims = new Set<string>();
+  return startController({
+    name: "nodes",
+    inputs: { nodes, apiServers },
+    outputs: [routes.source("nodes"), claims.source("nodes")],
+    signal,
+    health,
+    log,
+    run() {
+      const all = [...nodes.all()];
+      const wanted = desired(all, [...apiServers.all()], deps);
+      db.write((tx) => {
+        const newRoutes = new Set(wanted.routes.map((row) => routes.keyOf(row)));
+        const newClaims = new Set(wanted.claims.map((row) => claims.keyOf(row)));
+        for (const key of oldRoutes) if (!newRoutes.has(key)) tx.delete(routes, key);
+        for (const key of oldClaims) if (!newClaims.has(key)) tx.delete(claims, key);
+        for (const row of wanted.routes) tx.put(routes, row);
+        for (const row of wanted.claims) tx.put(claims, row);
+        oldRoutes = newRoutes;
+        oldClaims = newClaims;
+      });
+      return `${all.length} node(s), ${wanted.routes.length} route(s)`;
+    },
+  });
+}
+
+/**
+ * Routes and claims for a set of nodes, pure. A node without pod CIDR has no route yet, one without an address we can
+ * reach none at all. Where two nodes speak of the same prefix (one is being replaced by the other), our own wins, else
+ * the first by name.
+ */
+export function desired(
+  nodes: readonly Node[],
+  apiServers: readonly ApiServer[],
+  options: { readonly routing: Routing; readonly families: readonly Family[] },
+): { routes: NodeRoute[]; claims: NodeClaim[] } {
+  const routes = new Map<Prefix, NodeRoute>();
+  const claims = new Map<string, NodeClaim>();
+  const serves = (value: Address | Prefix) => options.families.includes(family(value));
+  const claim = (row: NodeClaim) => {
+    const key = `${row.source} ${row.prefix}`;
+    if (!claims.has(key)) claims.set(key, row);
+  };
+  const self = nodes.find((node) => node.self);
+  const own = self ? [...self.addresses, ...routers(self)] : [];
+  for (const address of own)
+    claim({ prefix: hostPrefix(address), identity: ReservedIdentity.host, source: "host" });
+  for (const { address } of apiServers) {
+    claim({ prefix: hostPrefix(address), identity: ReservedIdentity.kubeApiserver, source: "apiserver" });
+  }
+  for (const remote of nodes.filter((node) => !node.self).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    for (const address of remote.addresses) {
+      claim({ prefix: hostPrefix(address), identity: ReservedIdentity.remoteNode, source: "node" });
+    }
+    const tunnel = self && options.routing === "tunnel" ? tunnelAddress(self, remote) : undefined;
+    for (const address of routers(remote).filter(serves)) {
+      const identity = ReservedIdentity.remoteNode;
+      claim({ prefix: hostPrefix(address), identity, ...(tunnel && { tunnel }), source: "node" });
+    }
+    for (const dst of remote.podCidrs) {
+      const taken = routes.has(dst) || self?.podCidrs.includes(dst);
+      const route = self && !taken && serves(dst) ? routeTo(self, remote, { dst, tunnel }) : undefined;
+      if (route) routes.set(dst, route);
+    }
+  }
+  return { routes: [...routes.values()], claims: [...claims.values()] };
+}
+
+function routers(node: Node): Address[] {
+  return ([4, 6] as const).flatMap((of) => routerAddress(node, of) ?? []);
+}
+
+/** Native routing needs the other node as a neighbour of the pod CIDR's own family. */
+function routeTo(
+  self: Node,
+  remote: Node,
+  to: { readonly dst: Prefix; readonly tunnel: Address | undefined },
+): NodeRoute | undefined {
+  const { dst, tunnel } = to;
+  const of = family(dst);
+  if (tunnel) {
+    const src = routerAddress(self, of);
+    return {
+      dst,
+      node: remote.name,
+      encap: { id: ReservedIdentity.remoteNode, dst: tunnel },
+      ...(src && { src }),
+    };
+  }
+  const gateway = nodeAddress(remote, of);
+  return gateway && { dst, node: remote.name, gateway };
+}

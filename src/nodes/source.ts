@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { V1EndpointSlice, V1Node } from "@kubernetes/client-node";
+import type { KubeClient } from "#k8s/client.ts";
+import { reflect } from "#k8s/reflect.ts";
+import { type KubeObject, resources } from "#k8s/resource.ts";
+import { WeftError } from "#lib/errors.ts";
+import type { Health } from "#lib/health.ts";
+import type { Logger } from "#lib/log.ts";
+import { type Address, type Prefix, parseAddress, parsePrefix } from "#model/ip.ts";
+import type { Node } from "#nodes/node.ts";
+import type { ApiServer } from "#nodes/table.ts";
+import type { Database, WritableTable } from "#store/table.ts";
+
+export interface NodeSourceDeps {
+  readonly client: KubeClient;
+  readonly db: Database;
+  readonly nodes: WritableTable<Node>;
+  readonly apiServers: WritableTable<ApiServer>;
+  /** Name of the Node that is us. */
+  readonly nodeName: string;
+  readonly health: Health;
+  readonly log: Logger;
+}
+
+/** Follows Nodes, and the endpoints of default/kubernetes. */
+export function startNodeSource(deps: NodeSourceDeps, signal: AbortSignal): AsyncDisposable {
+  const { client, db, health, log, nodeName } = deps;
+  const common = { client, db, health, log, signal };
+  const stack = new AsyncDisposableStack();
+  stack.use(
+    reflect<V1Node & KubeObject, Node>({
+      ...common,
+      resource: resources.nodes,
+      table: deps.nodes,
+      toRow: (object) => toNode(object, nodeName),
+    }),
+  );
+  stack.use(
+    reflect<V1EndpointSlice & KubeObject, ApiServer>({
+      ...common,
+      resource: resources.endpointSlices,
+      namespace: "default",
+      labelSelector: "kubernetes.io/service-name=kubernetes",
+      source: "api-servers",
+      table: deps.apiServers,
+      toRow: toApiServers,
+    }),
+  );
+  return stack;
+}
+
+/** @throws WeftError E_NODE for a name, an address or a pod CIDR that is none */
+export function toNode(object: V1Node & KubeObject, nodeName: string): Node {
+  const name = object.metadata?.name;
+  if (!name) throw new WeftError("E_NODE", "a Node has no name");
+  const addresses: Address[] = [];
+  for (const { type, address } of object.status?.addresses ?? []) {
+    if (type === "InternalIP") addresses.push(parse(name, "status.addresses", () => parseAddress(address)));
+  }
+  const cidrs = object.spec?.podCIDRs ?? (object.spec?.podCIDR ? [object.spec.podCIDR] : []);
+  const podCidrs: Prefix[] = cidrs.map((cidr) => parse(name, "spec.podCIDRs", () => parsePrefix(cidr)));
+  const labels = new Map(
+    Object.entries(object.metadata?.labels ?? {}).map(([key, value]) => [`k8s:${key}`, value]),
+  );
+  return {
+    name,
+    self: name === nodeName,
+    addresses: [...new Set(addresses)],
+    podCidrs: [...new Set(podCidrs)],
+    labels,
+  };
+}
+
+/** Addresses of those that are ready; a slice of names is of no use here. */
+export function toApiServers(object: V1EndpointSlice & KubeObject): ApiServer[] {
+  if (object.addressType === "FQDN") return [];
+  const ready = object.endpoints?.filter((endpoint) => endpoint.conditions?.ready !== false) ?? [];
+  return ready.flatMap((endpoint) => endpoint.addresses.map((text) => ({ address: parseAddress(text) })));
+}
+
+function parse<T>(node: string, field: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new WeftError("E_NODE", `Node ${node}: ${field}`, { cause });
+  }
+}

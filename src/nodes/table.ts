@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Address, Prefix } from "#model/ip.ts";
+import { labelText } from "#model/labels.ts";
+import type { Node } from "#nodes/node.ts";
+import type { Database, WritableTable } from "#store/table.ts";
+
+/** All nodes of the cluster, our own too. Key: the name. */
+export function nodeTable(db: Database): WritableTable<Node> {
+  return db.table<Node>({
+    name: "nodes",
+    key: (row) => row.name,
+    indexes: { address: (row) => row.addresses },
+    equal: (a, b) => nodeText(a) === nodeText(b),
+    columns: [
+      { name: "NAME", of: (row) => row.name },
+      { name: "SELF", of: (row) => row.self },
+      { name: "ADDRESSES", of: (row) => row.addresses.join(",") },
+      { name: "POD-CIDRS", of: (row) => row.podCidrs.join(",") },
+      { name: "LABELS", of: (row) => labelText(row.labels), wide: true },
+    ],
+  });
+}
+
+function nodeText(node: Node): string {
+  return [node.name, node.self, node.addresses.join(), node.podCidrs.join(), labelText(node.labels)].join(
+    "|",
+  );
+}
+
+/** Where an API server of the cluster answers: the endpoints of default/kubernetes. */
+export interface ApiServer {
+  readonly address: Address;
+}
+
+export function apiServerTable(db: Database): WritableTable<ApiServer> {
+  return db.table<ApiServer>({
+    name: "api-servers",
+    key: (row) => row.address,
+    equal: () => true,
+    columns: [{ name: "ADDRESS", of: (row) => row.address }],
+  });
+}
+
+/** A desired route to another node's pods. */
+export interface NodeRoute {
+  readonly dst: Prefix;
+  readonly node: string;
+  /** Encapsulate: through the tunnel device to this node, with this number as VNI. */
+  readonly encap?: { readonly id: number; readonly dst: Address };
+  /** No encapsulation: by way of this node, which is a neighbour. */
+  readonly gateway?: Address;
+  /** What the node's own packets carry as source. */
+  readonly src?: Address;
+}
+
+export function routeTable(db: Database): WritableTable<NodeRoute> {
+  return db.table<NodeRoute>({
+    name: "routes",
+    key: (row) => row.dst,
+    equal: (a, b) => routeText(a) === routeText(b),
+    columns: [
+      { name: "DESTINATION", of: (row) => row.dst },
+      { name: "NODE", of: (row) => row.node },
+      { name: "TUNNEL", of: (row) => row.encap?.dst ?? "" },
+      { name: "VIA", of: (row) => row.gateway ?? "" },
+      { name: "SOURCE", of: (row) => row.src ?? "" },
+    ],
+  });
+}
+
+function routeText(route: NodeRoute): string {
+  const { dst, node, encap, gateway, src } = route;
+  return [dst, node, encap?.id, encap?.dst, gateway, src].join("|");
+}
+
+/** What nodes say to the ipcache; the same shape as the identities' own row. */
+export interface NodeClaim {
+  readonly prefix: Prefix;
+  readonly identity: number;
+  readonly tunnel?: Address;
+  /** `host` (this node), `node` (another one) or `apiserver`. */
+  readonly source: string;
+}
