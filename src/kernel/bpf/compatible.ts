@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { MapInfo } from "#kernel/bpf/info.ts";
+import { MapFlag, MapType, mapTypeName } from "#kernel/bpf/kinds.ts";
+import type { MapSpec } from "#kernel/bpf/map-spec.ts";
+import { PAGE_SIZE } from "#kernel/memory.ts";
+import { WeftError } from "#lib/errors.ts";
+
+export interface MapDifference {
+  readonly field: "type" | "keySize" | "valueSize" | "maxEntries" | "flags";
+  readonly expected: number;
+  readonly found: number;
+}
+
+/** A map that cannot stand in for the one an object defines; lists every difference. */
+export class MapIncompatibleError extends WeftError {
+  readonly differences: readonly MapDifference[];
+
+  constructor(map: string, differences: readonly MapDifference[]) {
+    const list = differences.map(describeDifference).join(", ");
+    super("E_MAP_INCOMPATIBLE", `map ${map} differs from the object's: ${list}`, {
+      hint: "It was made by another version; delete the pin to start afresh.",
+    });
+    this.differences = differences;
+  }
+}
+
+/** `value size 8 instead of 16` */
+export function describeDifference({ field, expected, found }: MapDifference): string {
+  const words = field.replace(/[A-Z]/, (capital) => ` ${capital.toLowerCase()}`);
+  if (field === "type") return `type ${mapTypeName(found)} instead of ${mapTypeName(expected)}`;
+  if (field === "flags") return `flags 0x${found.toString(16)} instead of 0x${expected.toString(16)}`;
+  return `${words} ${found} instead of ${expected}`;
+}
+
+/** Every way in which an existing map differs from the wanted one; empty: it can be used in its place. */
+export function mapDifferences(spec: MapSpec, info: MapInfo): MapDifference[] {
+  const differences: MapDifference[] = [];
+  const compare = (field: MapDifference["field"], expected: number, found: number) => {
+    if (expected !== found) differences.push({ field, expected, found });
+  };
+  compare("type", spec.type, info.type);
+  compare("keySize", spec.keySize, info.keySize);
+  compare("valueSize", spec.valueSize, info.valueSize);
+  compare("maxEntries", effectiveMaxEntries(spec), info.maxEntries);
+  // The kernel sets the flag by itself on what programs may only read.
+  const ignored = spec.type === MapType.devmap || spec.type === MapType.devmapHash ? MapFlag.rdonlyProg : 0;
+  compare("flags", spec.flags & ~ignored, info.flags & ~ignored);
+  return differences;
+}
+
+/** Ring buffers are a power of two of whole pages. */
+export function effectiveMaxEntries(spec: MapSpec): number {
+  if (spec.type !== MapType.ringbuf) return spec.maxEntries;
+  let size = PAGE_SIZE;
+  while (size < spec.maxEntries) size *= 2;
+  return size;
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+import { closeSync } from "node:fs";
+import { AttachType, MapFlag, MapType, ProgramType } from "#kernel/bpf/kinds.ts";
+import { BpfAttr, BpfCommand, ENOTSUPP } from "#kernel/bpf/sys.ts";
+import { blockOf, cString } from "#kernel/memory.ts";
+import { WeftError } from "#lib/errors.ts";
+
+const EINVAL = 22;
+const ENODEV = 19;
+const EBADF = 9;
+
+/** Whether the kernel can: yes, no, or not to be found out this way (no rights, no memory). */
+type Verdict = boolean | undefined;
+
+interface Probe {
+  readonly what: string;
+  /** First Linux that has it. */
+  readonly since: string;
+  readonly run: () => Verdict;
+}
+
+const PROBES = {
+  tcx: {
+    what: "tcx links",
+    since: "6.6",
+    run: () => linkToNowhere(ProgramType.schedCls, AttachType.tcxIngress),
+  },
+  xdpLink: { what: "XDP links", since: "5.9", run: () => linkToNowhere(ProgramType.xdp, AttachType.xdp) },
+  cgroupLink: { what: "cgroup links", since: "5.7", run: () => linkToNowhere(ProgramType.cgroupSkb, 0) },
+  skLookup: {
+    what: "sk_lookup programs",
+    since: "5.9",
+    run: () => programLoads(ProgramType.skLookup, AttachType.skLookup),
+  },
+  ringbuf: {
+    what: "ring buffers",
+    since: "5.8",
+    run: () => mapCreates(MapType.ringbuf, { keySize: 0, valueSize: 0, maxEntries: 4096 }),
+  },
+  lpmTrie: {
+    what: "LPM tries",
+    since: "4.11",
+    run: () =>
+      mapCreates(MapType.lpmTrie, { keySize: 8, valueSize: 4, maxEntries: 1, flags: MapFlag.noPrealloc }),
+  },
+  mapInMap: { what: "maps in maps", since: "4.12", run: probeMapInMap },
+  mmapable: {
+    what: "global variables in memory",
+    since: "5.5",
+    run: () =>
+      mapCreates(MapType.array, { keySize: 4, valueSize: 4, maxEntries: 1, flags: MapFlag.mmapable }),
+  },
+} as const satisfies Readonly<Record<string, Probe>>;
+
+export type Feature = keyof typeof PROBES;
+
+const known = new Map<Feature, boolean>();
+
+/** Asks the kernel, not its version. Conclusive answers are kept; undefined when it could not be found out. */
+export function haveFeature(feature: Feature): boolean | undefined {
+  const before = known.get(feature);
+  if (before !== undefined) return before;
+  const verdict: Verdict = PROBES[feature].run();
+  if (verdict !== undefined) known.set(feature, verdict);
+  return verdict;
+}
+
+/**
+ * The error to throw after an operation failed: E_NOT_SUPPORTED when the kernel lacks the feature, else `failure`.
+ * Probing only after a failure keeps the good path free of it.
+ */
+export function explainFailure(feature: Feature, failure: unknown): unknown {
+  return haveFeature(feature) === false ? notSupported(feature, failure) : failure;
+}
+
+/** E_NOT_SUPPORTED that names the kernel it takes. */
+export function notSupported(feature: Feature, cause?: unknown): WeftError & { readonly since: string } {
+  const { what, since } = PROBES[feature];
+  const error = new WeftError("E_NOT_SUPPORTED", `this kernel has no ${what} (Linux ${since} has)`, {
+    cause,
+    hint: `Run Linux ${since} or newer.`,
+  });
+  return Object.assign(error, { since });
+}
+
+/** `r0 = 0; exit` */
+const RETURN_ZERO = Uint8Array.from([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
+
+function loadNothing(type: number, attachType: number): number {
+  return new BpfAttr(72)
+    .u32(0, type)
+    .u32(4, 2)
+    .pointer(8, blockOf(RETURN_ZERO))
+    .pointer(16, cString("GPL"))
+    .u32(68, attachType)
+    .try(BpfCommand.progLoad);
+}
+
+function programLoads(type: number, attachType: number): Verdict {
+  return conclude(loadNothing(type, attachType));
+}
+
+/** Attaching to what does not exist: a kernel that knows the hook looks for the target, another refuses the hook. */
+function linkToNowhere(type: number, attachType: number): Verdict {
+  const program = loadNothing(type, type === ProgramType.schedCls ? 0 : attachType);
+  if (program < 0) return conclude(program);
+  const attr = new BpfAttr(32).u32(0, program).u32(4, 0x7fffffff).u32(8, attachType);
+  const result = attr.try(BpfCommand.linkCreate);
+  closeSync(program);
+  if (result === -ENODEV || result === -EBADF) return true;
+  return result === -EINVAL ? false : undefined;
+}
+
+interface MapShape {
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags?: number;
+  readonly inner?: number;
+}
+
+function createMap(type: number, shape: MapShape): number {
+  return new BpfAttr(24)
+    .u32(0, type)
+    .u32(4, shape.keySize)
+    .u32(8, shape.valueSize)
+    .u32(12, shape.maxEntries)
+    .u32(16, shape.flags ?? 0)
+    .u32(20, shape.inner ?? 0)
+    .try(BpfCommand.mapCreate);
+}
+
+function mapCreates(type: number, shape: MapShape): Verdict {
+  return conclude(createMap(type, shape));
+}
+
+function probeMapInMap(): Verdict {
+  const inner = createMap(MapType.hash, { keySize: 4, valueSize: 4, maxEntries: 1 });
+  if (inner < 0) return undefined;
+  const verdict = mapCreates(MapType.hashOfMaps, { keySize: 4, valueSize: 4, maxEntries: 1, inner });
+  closeSync(inner);
+  return verdict;
+}
+
+/** Closes what was made for the question. */
+function conclude(result: number): Verdict {
+  if (result >= 0) {
+    closeSync(result);
+    return true;
+  }
+  return result === -EINVAL || result === -ENOTSUPP ? false : undefined;
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdirSync } from "node:fs";
+import {
+  effectiveMaxEntries,
+  type MapDifference,
+  MapIncompatibleError,
+  mapDifferences,
+} from "#kernel/bpf/compatible.ts";
+import { explainFailure, type Feature } from "#kernel/bpf/features.ts";
+import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
+import { BpfMap } from "#kernel/bpf/map.ts";
+import type { MapSpec } from "#kernel/bpf/map-spec.ts";
+import { pinPath, unpin } from "#kernel/bpf/pin.ts";
+import { hasErrno } from "#kernel/errno.ts";
+import type { Fd } from "#kernel/fd.ts";
+
+export interface MapSettings {
+  readonly spec: MapSpec;
+  /** Data sections: what the one element starts with. */
+  readonly contents?: Uint8Array | undefined;
+  /** Types of the object, for maps whose keys and values have any. */
+  readonly btf?: Fd | undefined;
+  /** Pin there under the map's name, or adopt what is pinned. */
+  readonly pinDir?: string | undefined;
+  /** Replace a pinned map that does not fit instead of failing. */
+  readonly rebuild?: boolean;
+}
+
+export interface MadeMap {
+  readonly map: BpfMap;
+  readonly adopted: boolean;
+  /** How the pinned map differed that this one replaces. */
+  readonly differences: readonly MapDifference[] | undefined;
+}
+
+/** Makes a map, or adopts the pinned one. @throws MapIncompatibleError E_MAP_INCOMPATIBLE; KernelError; E_NOT_SUPPORTED */
+export function makeMap(settings: MapSettings): MadeMap {
+  const { spec, pinDir, rebuild = false } = settings;
+  if (pinDir === undefined) return { map: createFromSpec(settings), adopted: false, differences: undefined };
+  mkdirSync(pinDir, { recursive: true, mode: 0o700 });
+  const path = pinPath(pinDir, spec.name);
+  const pinned = openIfPinned(path);
+  if (pinned === undefined)
+    return { map: createPinned(settings, path), adopted: false, differences: undefined };
+  const differences = mapDifferences(spec, pinned.info);
+  if (differences.length === 0) return { map: pinned, adopted: true, differences: undefined };
+  pinned.close();
+  if (!rebuild) throw new MapIncompatibleError(path, differences);
+  unpin(path);
+  return { map: createPinned(settings, path), adopted: false, differences };
+}
+
+function openIfPinned(path: string): BpfMap | undefined {
+  try {
+    return BpfMap.openPinned(path);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
+function createPinned(settings: MapSettings, path: string): BpfMap {
+  const map = createFromSpec(settings);
+  try {
+    map.pin(path);
+    return map;
+  } catch (error) {
+    map.close();
+    throw error;
+  }
+}
+
+/** Types whose keys and values may be described; the kernel refuses it for others. */
+const DESCRIBED: ReadonlySet<number> = new Set([
+  MapType.hash,
+  MapType.array,
+  MapType.percpuHash,
+  MapType.percpuArray,
+  MapType.lruHash,
+  MapType.lruPercpuHash,
+  MapType.lpmTrie,
+  MapType.skStorage,
+]);
+
+const NEEDS: Readonly<Record<number, Feature>> = {
+  [MapType.ringbuf]: "ringbuf",
+  [MapType.lpmTrie]: "lpmTrie",
+  [MapType.hashOfMaps]: "mapInMap",
+  [MapType.arrayOfMaps]: "mapInMap",
+};
+
+function createFromSpec({ spec, contents, btf }: MapSettings): BpfMap {
+  // Map-in-map: the kernel learns the shape of the inner maps from one of them, which it does not keep.
+  using template = spec.inner === undefined ? undefined : createFromSpec({ spec: spec.inner, btf });
+  // Only the map of a data section may go without a type for its key.
+  const typed = spec.valueType !== 0 && (spec.keyType !== 0 || contents !== undefined);
+  const described = btf !== undefined && DESCRIBED.has(spec.type) && typed;
+  let map: BpfMap;
+  try {
+    map = BpfMap.create({
+      ...spec,
+      maxEntries: effectiveMaxEntries(spec),
+      innerMap: template,
+      btf: described ? { fd: btf, key: spec.keyType, value: spec.valueType } : undefined,
+    });
+  } catch (error) {
+    const needs = (spec.flags & MapFlag.mmapable) !== 0 ? "mmapable" : NEEDS[spec.type];
+    throw needs === undefined ? error : explainFailure(needs, error);
+  }
+  if (contents !== undefined) fill(map, contents, (spec.flags & MapFlag.rdonlyProg) !== 0);
+  return map;
+}
+
+function fill(map: BpfMap, contents: Uint8Array, constant: boolean): void {
+  try {
+    map.update(new Uint8Array(4), contents);
+    if (constant) map.freeze();
+  } catch (error) {
+    map.close();
+    throw error;
+  }
+}
+
+/**
+ * A fresh inner map for a map-in-map, of the shape its definition gives, with another size when `maxEntries` is given
+ * (hash and LPM maps; arrays need `BPF_F_INNER_MAP` for that). Put its fd into the outer map, then close it.
+ */
+export function createInnerMap(outer: MapSpec, maxEntries?: number): BpfMap {
+  if (outer.inner === undefined) throw new TypeError(`map ${outer.name} is not a map-in-map`);
+  return createFromSpec({ spec: maxEntries === undefined ? outer.inner : { ...outer.inner, maxEntries } });
+}
