@@ -7,11 +7,13 @@ let root: string | undefined;
 
 /** The folder Weft lies in: a checkout, or where it is installed. `WEFT_ROOT` overrides. */
 export function installRoot(): string {
-  if (root) return root;
-  const given = process.env["WEFT_ROOT"];
-  if (given) return (root = given);
+  root ??= process.env["WEFT_ROOT"] ?? findRoot();
+  return root;
+}
+
+function findRoot(): string {
   for (let at = import.meta.dirname; at !== dirname(at); at = dirname(at)) {
-    if (existsSync(join(at, "build/bpf")) || existsSync(join(at, "package.json"))) return (root = at);
+    if (existsSync(join(at, "build/bpf")) || existsSync(join(at, "package.json"))) return at;
   }
   throw new WeftError("E_INSTALL", `no Weft installation around ${import.meta.dirname}`, {
     hint: "run `npm run build` in the checkout, or set WEFT_ROOT",

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdirSync, readFileSync } from "node:fs";
+import { bpfObject } from "#lib/assets.ts";
+import type { Logger } from "#lib/log.ts";
+import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
+import type { BpfMap } from "#kernel/bpf/map.ts";
+import type { BpfProgram } from "#kernel/bpf/program.ts";
+import { parseObject } from "#kernel/bpf/spec.ts";
+
+/** One object a hook; they share their maps by name. */
+export const objects = ["pod", "host", "overlay", "sock"] as const;
+
+export interface LoadDatapathOptions {
+  /** Bytes of `struct node_config`. */
+  readonly config: Uint8Array;
+  /** Directory for pinned maps, on a bpffs. */
+  readonly mapsDir: string;
+  readonly log: Logger;
+}
+
+/** Every program and map of the node. */
+export interface Datapath extends Disposable {
+  program(name: string): BpfProgram;
+  map(name: string): BpfMap;
+  readonly maps: ReadonlyMap<string, BpfMap>;
+  readonly programs: ReadonlyMap<string, BpfProgram>;
+}
+
+/**
+ * Loads the compiled objects against this node's settings. Maps that an earlier agent pinned are taken over with their content; one of
+ * another layout is made anew, and said so.
+ */
+export function loadDatapath(options: LoadDatapathOptions): Datapath {
+  mkdirSync(options.mapsDir, { recursive: true });
+  using undo = new DisposableStack();
+  const maps = new Map<string, BpfMap>();
+  const programs = new Map<string, BpfProgram>();
+  for (const name of objects) {
+    const collection = undo.use(loadObject(name, options, maps));
+    for (const [mapName, map] of collection.maps) if (!mapName.startsWith(".")) maps.set(mapName, map);
+    for (const [programName, program] of collection.programs) programs.set(programName, program);
+    for (const { name: mapName, differences } of collection.rebuilt) {
+      const what = differences.map((d) => `${d.field} was ${d.found}, is ${d.expected}`).join("; ");
+      options.log.warn({ map: mapName, differences: what }, "pinned map has another layout, made anew");
+    }
+  }
+  const stack = undo.move();
+  const find = <T>(kind: string, from: ReadonlyMap<string, T>, name: string): T => {
+    const found = from.get(name);
+    if (!found) throw new Error(`the datapath has no ${kind} ${name}`);
+    return found;
+  };
+  return {
+    maps,
+    programs,
+    program: (name) => find("program", programs, name),
+    map: (name) => find("map", maps, name),
+    [Symbol.dispose]: () => stack.dispose(),
+  };
+}
+
+function loadObject(name: string, options: LoadDatapathOptions, shared: ReadonlyMap<string, BpfMap>): Collection {
+  const spec = parseObject(readFileSync(bpfObject(name)));
+  const known = [...shared].filter(([mapName]) => spec.maps.has(mapName));
+  return loadCollection(spec, {
+    maps: Object.fromEntries(known),
+    ...(spec.variables.has("config") && { rodata: { config: options.config } }),
+    pinDir: options.mapsDir,
+    pin: (map) => !map.name.startsWith("."),
+    onIncompatible: "rebuild",
+  });
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Logger } from "#lib/log.ts";
+import { errorText } from "#lib/errors.ts";
+import { BpfLink } from "#kernel/bpf/link.ts";
+import type { BpfProgram } from "#kernel/bpf/program.ts";
+
+/**
+ * A link that outlives the agent, known by its pin. One that is there gets the new program in one step, so no packet goes without;
+ * one that has lost its device, or was attached elsewhere, is made anew.
+ */
+export function ensureLink(
+  path: string,
+  program: BpfProgram,
+  attach: () => BpfLink,
+  options: { readonly ifindex?: number; readonly log: Logger },
+): void {
+  mkdirSync(dirname(path), { recursive: true });
+  if (existsSync(path)) {
+    try {
+      using link = BpfLink.openPinned(path);
+      if (options.ifindex === undefined || link.info().ifindex === options.ifindex) {
+        link.update(program);
+        return;
+      }
+      options.log.info({ link: path }, "pinned link belongs to a device that is gone, attaching anew");
+    } catch (error) {
+      options.log.warn({ link: path, error: errorText(error) }, "pinned link can't be taken over, attaching anew");
+    }
+    rmSync(path, { force: true });
+  }
+  using link = attach();
+  link.pin(path);
+}
+
+/** Forgets a pin; the kernel detaches the program with the last reference. */
+export function dropLink(path: string): void {
+  rmSync(path, { force: true });
+}
+
+/** Pins of a directory whose file names `keep` does not know. */
+export function pruneLinks(dir: string, keep: ReadonlySet<string>): void {
+  if (!existsSync(dir)) return;
+  for (const name of readdirSync(dir)) if (!keep.has(name)) rmSync(join(dir, name), { force: true });
+}
