@@ -34,6 +34,8 @@ export interface RuleOrigin {
   readonly uid: string;
   /** Index of the rule in the object's ingress or egress list; -1: the object as a whole (isolation without rules). */
   readonly index: number;
+  /** Where it stands in the object: `spec.ingress[0]`, `specs[1].egressDeny[2]`. */
+  readonly field?: string;
   /** Line of the source file when applied from one. */
   readonly source?: string;
 }
@@ -94,4 +96,12 @@ export interface PolicyEntry {
 export interface Subject {
   readonly identity: number;
   readonly labels: Labels;
+}
+
+/** A container port with a name, which policies may use in place of the number. */
+export interface NamedPort {
+  readonly name: string;
+  readonly port: number;
+  /** IANA number: 6 TCP, 17 UDP, 132 SCTP. */
+  readonly proto: number;
 }

@@ -21,27 +21,29 @@ export interface Verdict {
 }
 
 /**
- * The specification of the datapath's policy step (`bpf/lib/policy.h`), which must answer every question the same:
+ * The specification of the datapath's policy step (`bpf/lib/policy.h`, `verdict.h`), which must answer every question the same:
  *
- * 1. A direction that is not enforced allows, without a look-up.
- * 2. Two longest-prefix look-ups over (protocol, port): among the peer identity's entries, and among those of identity 0.
- * 3. Of the two entries the one with the higher precedence decides; on a tie the peer identity's own.
- * 4. No entry: denied, by default.
+ * 1. Two longest-prefix look-ups over (protocol, port): among the peer identity's entries, and among those of identity 0.
+ * 2. Of the two entries the one with the higher precedence decides; on a tie the peer identity's own.
+ * 3. No entry: denied where the direction is enforced, else allowed.
  *
- * An entry of precedence 0 is the default deny made visible: its rule names the policies that isolate the endpoint, and
- * a denial by it is not explicit.
+ * Precedences are odd where a rule says so (explicit) and even for a default: an even denial names, as its rule, the policies that
+ * isolate the endpoint.
  */
 export function verdict(policy: ResolvedPolicy, question: Question): Verdict {
-  const enforced = question.direction === "ingress" ? policy.enforceIngress : policy.enforceEgress;
-  if (!enforced) return { verdict: "allow", explicit: false };
   const exact = longestMatch(policy.entries, question, question.identity);
   const any = longestMatch(policy.entries, question, 0);
   const entry = exact && any ? (any.precedence > exact.precedence ? any : exact) : (exact ?? any);
-  if (!entry) return { verdict: "deny", explicit: false };
-  return { verdict: entry.verdict, explicit: entry.precedence > 0, entry };
+  if (entry) return { verdict: entry.verdict, explicit: entry.precedence % 2 === 1, entry };
+  const enforced = question.direction === "ingress" ? policy.enforceIngress : policy.enforceEgress;
+  return { verdict: enforced ? "deny" : "allow", explicit: false };
 }
 
-function longestMatch(entries: readonly PolicyEntry[], question: Question, identity: number): PolicyEntry | undefined {
+function longestMatch(
+  entries: readonly PolicyEntry[],
+  question: Question,
+  identity: number,
+): PolicyEntry | undefined {
   let best: PolicyEntry | undefined;
   for (const entry of entries) {
     if (entry.direction !== question.direction || entry.identity !== identity) continue;

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from "zod";
+import { endPort, isPortName } from "./fields.ts";
+import { icmpType } from "./icmp.ts";
+import { quote } from "./manifest.ts";
+
+/** `toPorts` and `icmps` of cilium.io/v2 policies. */
+
+export const ciliumProtocols = [
+  "TCP",
+  "UDP",
+  "SCTP",
+  "VRRP",
+  "IGMP",
+  "GRE",
+  "IPIP",
+  "IPV6",
+  "ESP",
+  "AH",
+  "ANY",
+] as const;
+
+function isCiliumPort(value: string | number): boolean {
+  if (typeof value === "number" || /^\d+$/.test(value)) return Number(value) >= 0 && Number(value) <= 65535;
+  return isPortName(value);
+}
+
+const port = z
+  .union([z.string(), z.int()], { error: (issue) => `${quote(issue.input)} is not a port` })
+  .refine(isCiliumPort, { error: (issue) => `${quote(issue.input)} is not a port` })
+  .meta({ "x-kubernetes-int-or-string": true });
+
+const portProtocol = z
+  .strictObject({
+    port: port.optional(),
+    endPort: endPort.min(0).max(65535).optional(),
+    protocol: z.enum(ciliumProtocols).optional(),
+  })
+  .superRefine((value, context) => {
+    const { endPort: last = 0, protocol = "ANY" } = value;
+    const problem = (field: string, message: string) =>
+      context.addIssue({ code: "custom", path: [field], message });
+    const hasPorts = ["TCP", "UDP", "SCTP", "ANY"].includes(protocol);
+    if (value.port === undefined && hasPorts) problem("port", "is required");
+    if (!hasPorts && Number(value.port ?? 0) !== 0) problem("port", `protocol ${protocol} has no ports`);
+    if (last === 0 || value.port === undefined) return;
+    if (Number.isNaN(Number(value.port)))
+      problem("endPort", `can't follow the named port ${quote(value.port)}`);
+    else if (Number(value.port) === 0) problem("endPort", "can't follow port 0, which is any port");
+    else if (last < Number(value.port)) problem("endPort", `${last} is less than port ${Number(value.port)}`);
+  });
+
+const ports = z.array(portProtocol).min(1, { error: "needs at least one port" }).max(40);
+
+const fqdnName = z
+  .string()
+  .max(255)
+  .regex(/^([-a-zA-Z0-9_]+[.]?)+$/);
+const fqdnPattern = z
+  .string()
+  .max(255)
+  .regex(/^([-a-zA-Z0-9_*]+[.]?)+$/);
+export const fqdnSelector = z.strictObject({
+  matchName: fqdnName.optional(),
+  matchPattern: fqdnPattern.optional(),
+});
+
+const secret = z.strictObject({ name: z.string(), namespace: z.string().optional() });
+const tls = z.strictObject({
+  secret,
+  certificate: z.string().optional(),
+  privateKey: z.string().optional(),
+  trustedCA: z.string().optional(),
+});
+
+const headerMatch = z.strictObject({
+  name: z.string(),
+  value: z.string().optional(),
+  secret: secret.optional(),
+  mismatch: z.enum(["LOG", "ADD", "DELETE", "REPLACE"]).optional(),
+});
+
+const httpRule = z.strictObject({
+  path: z.string().optional(),
+  method: z.string().optional(),
+  host: z.string().optional(),
+  headers: z.array(z.string()).optional(),
+  headerMatches: z.array(headerMatch).optional(),
+});
+
+const l7Rules = z.strictObject({ http: z.array(httpRule).optional(), dns: z.array(fqdnSelector).optional() });
+
+const listener = z.strictObject({
+  envoyConfig: z.strictObject({
+    kind: z.enum(["CiliumEnvoyConfig", "CiliumClusterwideEnvoyConfig"]).optional(),
+    name: z.string(),
+  }),
+  name: z.string(),
+  priority: z.int().min(1).max(100).optional(),
+});
+
+export const portRule = z.strictObject({
+  ports: ports.optional(),
+  rules: l7Rules.optional(),
+  serverNames: z.array(fqdnPattern).min(1).optional(),
+  terminatingTLS: tls.optional(),
+  originatingTLS: tls.optional(),
+  listener: listener.optional(),
+});
+
+export const portDenyRule = z.strictObject({ ports: ports.optional() });
+
+const icmpField = z
+  .strictObject({
+    family: z.enum(["IPv4", "IPv6"]).default("IPv4"),
+    type: z
+      .union([z.int(), z.string()], { error: (issue) => `${quote(issue.input)} is not an ICMP type` })
+      .meta({ "x-kubernetes-int-or-string": true }),
+  })
+  .superRefine(({ family, type }, context) => {
+    if (icmpType(family, type) !== undefined) return;
+    context.addIssue({
+      code: "custom",
+      path: ["type"],
+      message: `${quote(type)} is not an ICMP type of ${family}`,
+    });
+  });
+
+export const icmpRule = z.strictObject({ fields: z.array(icmpField).max(40).optional() });
+
+export type PortProtocol = z.output<typeof portProtocol>;
+export type IcmpRule = z.output<typeof icmpRule>;

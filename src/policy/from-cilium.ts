@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type CiliumRule, readCiliumPolicy } from "#api/crd/cilium-network-policy.ts";
+import { objectName } from "#api/crd/manifest.ts";
+import { WeftError } from "#lib/errors.ts";
+import { type CiliumScope, peersOf } from "./cilium-peers.ts";
+import { type AllowOrDeny, portsOf, type Refuse } from "./cilium-ports.ts";
+import type { Requirement, Rule, RuleOrigin, Selector } from "./rule.ts";
+import { namespaceLabel, requirementsOf, sourced } from "./selector.ts";
+
+/**
+ * The rules of a cilium.io/v2 CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy, layers 3 and 4.
+ * @throws WeftError E_MANIFEST for a malformed object, E_POLICY_UNSUPPORTED for one with a field that is not enforced: never a part of a policy
+ */
+export function compileCiliumPolicy(object: unknown): Rule[] {
+  const policy = readCiliumPolicy(object);
+  const { kind, metadata } = policy;
+  const clusterwide = kind === "CiliumClusterwideNetworkPolicy";
+  const namespace = clusterwide ? "" : (metadata.namespace ?? "default");
+  const refuseAt =
+    (at: string): Refuse =>
+    (path, why = "is not enforced by this version") => {
+      const field = path === "" ? at : path.startsWith("[") ? `${at}${path}` : `${at}.${path}`;
+      throw new WeftError("E_POLICY_UNSUPPORTED", `${objectName(object)}: ${field}: ${why}`, {
+        hint: "the policy as a whole is not in force; take the field out to enforce the rest",
+      });
+    };
+  const parts = [
+    ...(policy.spec ? [{ rule: policy.spec, at: "spec" }] : []),
+    ...(policy.specs ?? []).map((rule, index) => ({ rule, at: `specs[${index}]` })),
+  ];
+  const origin = { kind, namespace, name: metadata.name, uid: metadata.uid ?? "" };
+  return parts.flatMap(({ rule, at }) => compilePart(rule, { origin, at, namespace, refuseAt }));
+}
+
+interface PartContext {
+  readonly origin: Omit<RuleOrigin, "index">;
+  readonly at: string;
+  readonly namespace: string;
+  readonly refuseAt: (at: string) => Refuse;
+}
+
+function compilePart(part: CiliumRule, context: PartContext): Rule[] {
+  const { at, namespace, refuseAt } = context;
+  const refuse = refuseAt(at);
+  if (!part.endpointSelector)
+    return refuse("nodeSelector", "policies about nodes are not enforced by this version");
+  if (part.log) refuse("log");
+  const subject = subjectOf(part.endpointSelector, namespace);
+  const aboutInit = subject.requirements.some(({ key }) => key === "reserved:init");
+  const lists = [
+    { direction: "ingress", action: "allow", field: "ingress" },
+    { direction: "ingress", action: "deny", field: "ingressDeny" },
+    { direction: "egress", action: "allow", field: "egress" },
+    { direction: "egress", action: "deny", field: "egressDeny" },
+  ] as const;
+  const rules: Rule[] = [];
+  for (const { direction, action, field } of lists) {
+    const defaultDeny = isolates(part, direction);
+    for (const [index, entry] of (part[field] ?? []).entries()) {
+      const path = `${at}.${field}[${index}]`;
+      const compiled = compileEntry(entry, { namespace, aboutInit, refuse: refuseAt(path) });
+      const origin = { ...context.origin, index, field: path };
+      rules.push({
+        origin,
+        subject,
+        direction,
+        tier: "normal",
+        priority: 0,
+        action,
+        ...compiled,
+        defaultDeny,
+      });
+    }
+  }
+  for (const direction of ["ingress", "egress"] as const) {
+    if (!isolates(part, direction) || rules.some((rule) => rule.direction === direction)) continue;
+    const what = {
+      tier: "normal",
+      priority: 0,
+      action: "allow",
+      peers: [],
+      ports: undefined,
+      defaultDeny: true,
+    } as const;
+    rules.push({ origin: { ...context.origin, index: -1, field: at }, subject, direction, ...what });
+  }
+  return rules;
+}
+
+/** Rules of a direction put the endpoint into default deny for it, unless the policy says otherwise. */
+function isolates(part: CiliumRule, direction: "ingress" | "egress"): boolean {
+  const rules = (part[direction]?.length ?? 0) + (part[`${direction}Deny`]?.length ?? 0);
+  return part.enableDefaultDeny?.[direction] ?? rules > 0;
+}
+
+function subjectOf(selector: NonNullable<CiliumRule["endpointSelector"]>, namespace: string): Selector {
+  const own: Requirement[] =
+    namespace === "" ? [] : [{ key: `k8s:${namespaceLabel}`, operator: "In", values: [namespace] }];
+  return { requirements: [...own, ...requirementsOf(selector, sourced)] };
+}
+
+/** An entry that names neither peers nor ports matches nothing: with `- {}` a policy isolates and allows nobody. */
+function compileEntry(entry: AllowOrDeny, scope: CiliumScope): Pick<Rule, "peers" | "ports"> {
+  if ("authentication" in entry && entry.authentication && entry.authentication.mode !== "disabled") {
+    scope.refuse("authentication.mode");
+  }
+  const peers = peersOf(entry, scope);
+  const ports = portsOf(entry, scope.refuse);
+  return peers === "unnamed" ? { peers: ports ? undefined : [], ports } : { peers, ports };
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { judge } from "#kit/policy-oracle.ts";
+import { worldIdentities, worldPort, worldRules, worldSubject } from "#kit/policy-world.ts";
+import { IdentityIndex } from "./peer-index.ts";
+import { resolve } from "./resolve.ts";
+import type { Rule } from "./rule.ts";
+import { originText, RuleIds } from "./rule-ids.ts";
+import { verdict } from "./verdict.ts";
+
+const peers = new IdentityIndex();
+for (const identity of worldIdentities) {
+  peers.put(identity);
+  peers.setPorts(identity.id, identity.ports);
+}
+
+const question = fc.record({
+  direction: fc.constantFrom("ingress" as const, "egress" as const),
+  peer: fc.constantFrom(...worldIdentities, { id: 7777, labels: undefined, ports: [] }),
+  proto: fc.constantFrom(6, 17, 1, 132, 47),
+  port: worldPort,
+});
+
+function check(
+  rules: readonly Rule[],
+  questions: readonly (typeof question extends fc.Arbitrary<infer Q> ? Q : never)[],
+): void {
+  const ruleIds = new RuleIds();
+  const ruleId = ruleIds.idOf.bind(ruleIds);
+  const policy = resolve({ id: 1, rules, peers, ports: worldSubject.ports, ruleId, enforcement: "default" });
+  for (const { direction, peer, proto, port } of questions) {
+    const wanted = judge(rules, { direction, subject: worldSubject, peer, proto, port });
+    const got = verdict(policy, { direction, identity: peer.id, proto, port });
+    const at = `${direction} ${peer.id} ${proto}/${port}`;
+    assert.equal(got.verdict, wanted.verdict, at);
+    if (!got.explicit || wanted.rules.length === 0) continue;
+    const allowed = new Set(wanted.rules.map((rule) => originText(rule.origin)));
+    for (const origin of ruleIds.origins(got.entry!.rule)!)
+      assert.ok(allowed.has(originText(origin)), `${at} names ${originText(origin)}`);
+  }
+  const keys = policy.entries.map(({ direction, identity, proto, port, portBits }) =>
+    [direction, identity, proto, port, portBits].join(),
+  );
+  assert.equal(new Set(keys).size, keys.length, "one entry a key");
+  for (const { port, portBits } of policy.entries)
+    assert.equal(port & (0xffff >>> portBits), 0, "no bits past the prefix");
+}
+
+/** Cases that once failed, shrunk. */
+const kept: readonly (readonly [readonly Rule[], Parameters<typeof check>[1]])[] = [];
+
+test("the entries answer every question as the rules do", () => {
+  for (const [rules, questions] of kept) check(rules, questions);
+  const cases = fc.property(
+    worldRules,
+    fc.array(question, { minLength: 20, maxLength: 20 }),
+    (rules, questions) => {
+      check(rules, questions);
+    },
+  );
+  fc.assert(cases, { numRuns: 1500 });
+});
