@@ -148,6 +148,7 @@ export class Directory {
   #applyParties(update: Update<Party>, nowMs: number): void {
     for (const key of update.delete) this.#leave(key, nowMs);
     for (const party of update.put) {
+      if (this.#refine(party)) continue;
       this.#leave(party.key, nowMs);
       let seen = this.namespaces.get(party.namespace);
       if (!seen) {
@@ -159,6 +160,19 @@ export class Directory {
       for (const address of party.addresses) this.#partyByAddress.set(addressKey(address), index);
       if (party.endpoint !== 0) this.#partyByEndpoint[party.endpoint] = index;
     }
+  }
+
+  /** More is known of the same pod (its workload): records seen before belong to it as well. */
+  #refine(party: Party): boolean {
+    const known = this.#partyByKey.get(party.key);
+    if (!known) return false;
+    const same =
+      known.party.endpoint === party.endpoint && known.party.addresses.join() === party.addresses.join();
+    if (same) {
+      this.#parties.replace(known.index, { ...this.#parties.get(known.index)!, party });
+      this.#partyByKey.set(party.key, { index: known.index, party });
+    }
+    return same;
   }
 
   #leave(key: string, nowMs: number): void {

@@ -82,10 +82,10 @@ export interface ListenAddress {
 
 /** `workerData` of the flows worker. */
 export interface WorkerOptions {
-  /** Descriptor of the ring buffer map; belongs to the whole process, the main thread keeps it open. */
-  readonly ringMapFd: number;
-  /** Descriptor of the map that counts, per CPU under key 0, events that found the ring full; -1: none. */
-  readonly lostMapFd: number;
+  /** Kernel's id of the ring buffer map. */
+  readonly ringMapId: number;
+  /** Kernel's id of the map that counts, per CPU under key 0, events that found the ring full; 0: none. */
+  readonly lostMapId: number;
   /** Flows kept in memory: 2^n - 1. */
   readonly capacity: number;
   readonly nodeName: string;

@@ -23,6 +23,11 @@ export class Registry<T> {
     return this.#values[index];
   }
 
+  /** Another value under a number in use. */
+  replace(index: number, value: T): void {
+    this.#values[index] = value;
+  }
+
   /** No record from `sequence` on refers to the value any more. */
   retire(index: number, sequence: number): void {
     this.#retired.push({ index, sequence });
