@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Address } from "#model/ip.ts";
+import { type Backend, type Frontend, protoName, tupleText } from "#services/service.ts";
+import type { Database, WritableTable } from "#store/table.ts";
+
+/** A Kubernetes Service: intent. */
+export interface Service {
+  readonly namespace: string;
+  readonly name: string;
+  readonly type: "ClusterIP" | "NodePort" | "LoadBalancer";
+  /** None: headless. */
+  readonly clusterIps: readonly Address[];
+  readonly externalIps: readonly Address[];
+  /** status.loadBalancer.ingress[].ip */
+  readonly ingressIps: readonly Address[];
+  readonly ports: readonly ServicePort[];
+  /** 0: no session affinity. */
+  readonly affinitySec: number;
+  /** Backends of its own node only answer on the cluster addresses (internalTrafficPolicy Local). */
+  readonly internalLocal: boolean;
+  readonly publishNotReady: boolean;
+  /** What of it is not served, and why. */
+  readonly problems: readonly string[];
+}
+
+export interface ServicePort {
+  readonly name: string;
+  /** IANA number: 6 TCP, 17 UDP. */
+  readonly proto: number;
+  readonly port: number;
+  /** 0: none. */
+  readonly nodePort: number;
+}
+
+/** A part of the endpoints of a Service: intent. All of one family. */
+export interface EndpointSlice {
+  readonly namespace: string;
+  readonly name: string;
+  /** `namespace/name` of the Service. */
+  readonly service: string;
+  /** By the Service's port name: a named target port has become a number here. */
+  readonly ports: readonly { readonly name: string; readonly proto: number; readonly port: number }[];
+  readonly endpoints: readonly SliceEndpoint[];
+}
+
+export type SliceEndpoint = Omit<Backend, "port" | "proto">;
+
+export function serviceKey(row: { readonly namespace: string; readonly name: string }): string {
+  return `${row.namespace}/${row.name}`;
+}
+
+export function serviceTable(db: Database): WritableTable<Service> {
+  return db.table<Service>({
+    name: "services",
+    key: serviceKey,
+    equal: sameJson,
+    columns: [
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "NAME", of: (row) => row.name },
+      { name: "TYPE", of: (row) => row.type },
+      { name: "CLUSTER-IPS", of: (row) => row.clusterIps.join(",") || "None" },
+      { name: "EXTERNAL-IPS", of: (row) => [...row.externalIps, ...row.ingressIps].join(",") },
+      { name: "PORTS", of: (row) => row.ports.map(portText).join(",") },
+      { name: "PROBLEMS", of: (row) => row.problems.join("; ") },
+    ],
+  });
+}
+
+function portText({ port, nodePort, proto }: ServicePort): string {
+  return `${port}${nodePort ? `:${nodePort}` : ""}/${protoName(proto)}`;
+}
+
+export function endpointSliceTable(db: Database): WritableTable<EndpointSlice> {
+  return db.table<EndpointSlice>({
+    name: "endpoint-slices",
+    key: serviceKey,
+    indexes: { service: (row) => [row.service] },
+    equal: sameJson,
+    columns: [
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "NAME", of: (row) => row.name },
+      { name: "SERVICE", of: (row) => row.service },
+      { name: "PORTS", of: (row) => row.ports.map(({ port, proto }) => `${port}/${protoName(proto)}`).join(",") },
+      { name: "ENDPOINTS", of: (row) => row.endpoints.map((endpoint) => endpoint.address).join(",") },
+    ],
+  });
+}
+
+/** Desired content of the load balancer's maps. Key: `address:port/PROTO`. */
+export function frontendTable(db: Database): WritableTable<Frontend> {
+  return db.table<Frontend>({
+    name: "frontends",
+    key: tupleText,
+    indexes: { service: (row) => [serviceKey(row)], address: (row) => [row.address] },
+    equal: sameJson,
+    columns: [
+      { name: "FRONTEND", of: tupleText },
+      { name: "TYPE", of: (row) => row.type },
+      { name: "SERVICE", of: serviceKey },
+      { name: "PORT-NAME", of: (row) => row.portName },
+      { name: "BACKENDS", of: (row) => row.backends.map(backendText).join(",") },
+      { name: "DRAINING", of: (row) => (row.draining ?? []).map(backendText).join(","), wide: true },
+    ],
+  });
+}
+
+function backendText({ address, port }: Backend): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Which number a frontend has in maps and events. Key: the number. */
+export interface FrontendId {
+  readonly id: number;
+  /** Key in table `frontends`. */
+  readonly frontend: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly portName: string;
+}
+
+export function frontendIdTable(db: Database): WritableTable<FrontendId> {
+  return db.table<FrontendId>({
+    name: "frontend-ids",
+    key: (row) => String(row.id),
+    indexes: { frontend: (row) => [row.frontend] },
+    equal: sameJson,
+    columns: [
+      { name: "ID", of: (row) => row.id },
+      { name: "FRONTEND", of: (row) => row.frontend },
+      { name: "SERVICE", of: serviceKey },
+      { name: "PORT-NAME", of: (row) => row.portName },
+    ],
+  });
+}
+
+function sameJson(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
