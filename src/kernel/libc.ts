@@ -10,6 +10,7 @@ function declare<Args extends readonly unknown[], Result>(definition: string): (
   return lib.func(definition) as (...args: Args) => Result;
 }
 
+const rawSend = lib.func("long send(int, void *, size_t, int)");
 const strerror = declare<[number], string>("const char *strerror(int)");
 
 /**
@@ -37,6 +38,18 @@ export const libc = {
     "int mount(const char *, const char *, const char *, unsigned long, const char *)",
   ),
   umount2: declare<[string, number], number>("int umount2(const char *, int)"),
+};
+
+/**
+ * Calls that may take long, on a thread of libuv's pool. Their errno is lost. What the buffer holds must not change
+ * until the promise resolves.
+ */
+export const libcInBackground = {
+  send: (fd: number, bytes: Uint8Array, length: number, flags: number): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const done = (error: Error | null, result: number) => (error ? reject(error) : resolve(result));
+      rawSend.async(fd, bytes, length, flags, done);
+    }),
 };
 
 /** errno of the libc call just made by this thread; read it before anything else. */

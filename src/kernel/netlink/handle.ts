@@ -2,7 +2,7 @@
 import { closeSync } from "node:fs";
 import { LITTLE_ENDIAN } from "#kernel/endian.ts";
 import { KernelError } from "#kernel/errno.ts";
-import { checked, errnoText, lastErrno, libc } from "#kernel/libc.ts";
+import { checked, errnoText, lastErrno, libc, libcInBackground } from "#kernel/libc.ts";
 import {
   decodeAttributes,
   decodeMessages,
@@ -46,6 +46,9 @@ const ANSWER_TIMEOUT_S = 5;
 /** The kernel's largest dump datagram is 32 KiB. */
 const BUFFER_BYTES = 65536;
 const DUMP_TRIES = 10;
+const EINTR = 4;
+const EIO = 5;
+const EAGAIN = 11;
 
 /** One thing asked of the kernel. */
 export interface NetlinkRequest {
@@ -56,6 +59,12 @@ export interface NetlinkRequest {
   readonly payload: Uint8Array;
   /** Operation and object, for the error: `add route 10.0.0.0/8 dev x`. */
   readonly what: () => string;
+}
+
+interface Answer {
+  readonly messages: Message[];
+  /** The list changed while it was read. */
+  readonly interrupted: boolean;
 }
 
 /**
@@ -78,6 +87,17 @@ export class Netlink implements Disposable {
    */
   request(request: NetlinkRequest): Message[] {
     return this.#exchange(request, NLM_F_REQUEST | NLM_F_ACK | (request.flags ?? 0)).messages;
+  }
+
+  /**
+   * As {@link Netlink.request}, with the sendto on a thread of libuv's pool: for what waits for an RCU grace period
+   * (deleting a device takes 16 ms). The handle must not be used for anything else meanwhile.
+   */
+  async requestInBackground(request: NetlinkRequest): Promise<Message[]> {
+    const datagram = this.#next(request, NLM_F_REQUEST | NLM_F_ACK | (request.flags ?? 0));
+    const sent = await libcInBackground.send(this.#fd, datagram, datagram.length, 0);
+    if (sent < 0) throw new KernelError("E_NETLINK", `${request.what()}: the request cannot be sent`, EIO);
+    return this.#answer(request.what).messages;
   }
 
   /** Asks for a list. A list that changed while it was read is read again. @throws KernelError E_NETLINK */
@@ -134,9 +154,6 @@ export class Netlink implements Disposable {
     }
   }
 }
-
-const EINTR = 4;
-const EAGAIN = 11;
 
 /** Opens an rtnetlink socket in a network namespace (absent: the thread's). Dispose of it. @throws WeftError E_NETNS */
 export function openNetlink(options: { readonly netns?: NetnsRef } = {}): Netlink {
