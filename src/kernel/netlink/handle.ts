@@ -118,14 +118,19 @@ export class Netlink implements Disposable {
     closeSync(this.#fd);
   }
 
-  #exchange(
-    { type, payload, what }: NetlinkRequest,
-    flags: number,
-  ): { messages: Message[]; interrupted: boolean } {
+  #exchange(request: NetlinkRequest, flags: number): Answer {
+    const datagram = this.#next(request, flags);
+    checked(libc.send(this.#fd, datagram, datagram.length, 0), request.what);
+    return this.#answer(request.what);
+  }
+
+  #next({ type, payload }: NetlinkRequest, flags: number): Uint8Array {
     if (this.#closed) throw new Error("the netlink socket is closed");
     this.#sequence = (this.#sequence + 1) >>> 0;
-    const datagram = encodeMessage(type, flags, this.#sequence, payload);
-    checked(libc.send(this.#fd, datagram, datagram.length, 0), what);
+    return encodeMessage(type, flags, this.#sequence, payload);
+  }
+
+  #answer(what: () => string): Answer {
     const messages: Message[] = [];
     let interrupted = false;
     for (;;) {
