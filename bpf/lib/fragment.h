@@ -14,4 +14,6 @@ struct fragment_key {
 struct fragment {
 	__be16 sport;
 	__be16 dport;
+	__u8 proto;
+	__u8 pad[3];
 };

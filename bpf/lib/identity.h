@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "packet.h"
+#include "maps.h"
+
+/* Reserved identities, numbers of the field. */
+enum identity {
+	IDENTITY_HOST = 1,
+	IDENTITY_WORLD = 2,
+	IDENTITY_REMOTE_NODE = 6,
+	IDENTITY_FIRST_POD = 256,
+	IDENTITY_FIRST_CIDR = 1 << 24, /* from here on known to one node only */
+};
+
+static __always_inline struct endpoint *endpoint_by_ifindex(__u32 ifindex)
+{
+	return bpf_map_lookup_elem(&endpoints_by_ifindex, &ifindex);
+}
+
+static __always_inline struct endpoint *endpoint_by_addr(const struct addr *a)
+{
+	return bpf_map_lookup_elem(&endpoints_by_addr, a);
+}
+
+static __always_inline struct ipcache_entry *ipcache_lookup(const struct addr *a)
+{
+	struct ipcache_key key = { .prefixlen = 128, .addr = *a };
+
+	return bpf_map_lookup_elem(&ipcache, &key);
+}
+
+static __always_inline __u32 world_identity(const struct pkt *p)
+{
+	return is_v6(p) ? config.world_v6 : config.world_v4;
+}
+
+static __always_inline __u32 identity_of(const struct pkt *p, const struct ipcache_entry *entry)
+{
+	return entry ? entry->identity : world_identity(p);
+}
+
+/* A pod's address is nobody's service address. */
+static __always_inline bool is_pod_identity(__u32 identity)
+{
+	return identity >= IDENTITY_FIRST_POD && identity < IDENTITY_FIRST_CIDR;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include "addr.h"
+#include "config.h"
+#include "endpoint.h"
+#include "ct.h"
+
+#define IPPROTO_ICMP6 58 /* linux/in.h has it only as an enum of another header */
+
+extern const volatile struct node_config config;
+
+enum pkt_flag {
+	PKT_V6 = 1,
+	PKT_FRAGMENT = 2,       /* a part of a datagram */
+	PKT_LATER_FRAGMENT = 4, /* without a transport header: ports are those of the first fragment */
+	PKT_ICMP_ECHO = 8,      /* sport and dport are the echo's id */
+	PKT_ICMP_ERROR = 16,    /* carries the head of the packet it is about */
+	PKT_REPLY = 32,         /* answers the connection's originator */
+	PKT_RELATED = 64,       /* an ICMP error about a tracked connection */
+	PKT_NEW = 128,          /* began its connection */
+	PKT_REPORT = 256,       /* worth an event */
+	PKT_LAST = 512,         /* closed its connection */
+	PKT_TUNNEL = 1024,      /* came or goes through VXLAN */
+	PKT_NODEPORT = 2048,    /* was sent to a node's frontend */
+};
+
+/*
+ * One packet on its way through one hook. The tuple follows the packet's header: who rewrites the header (translate.h)
+ * rewrites the tuple too.
+ */
+struct pkt {
+	struct __sk_buff *skb;
+	struct endpoint *src; /* the sender when it is a pod of this node, else NULL */
+	struct endpoint *dst; /* likewise the receiver */
+	struct ct_entry *ct;
+	struct addr saddr;
+	struct addr daddr;
+	__u32 src_identity;
+	__u32 dst_identity;
+	__u32 length;       /* IP header on */
+	__u32 now;          /* seconds of CLOCK_MONOTONIC */
+	__u32 frontend;     /* translated from this frontend; 0: none */
+	__u32 egress_rule;  /* the rules that decided */
+	__u32 ingress_rule;
+	__be16 sport;
+	__be16 dport;
+	__u16 l4;           /* offset of the transport header in the skb */
+	__u16 flags;        /* enum pkt_flag */
+	__u16 event_flags;  /* enum event_flag known so far */
+	__u8 proto;
+	__u8 ttl;
+	__u8 tcp_flags;
+	__u8 l4_len;        /* of the transport header */
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 file;          /* enum event_file: the hook's */
+	__u8 direction;     /* enum policy_direction: of the hook, for metrics */
+	__u32 pad;
+};
+
+static __always_inline bool is_v6(const struct pkt *p)
+{
+	return p->flags & PKT_V6;
+}
+
+/* The coarse clock costs a tenth of the fine one and ticks often enough for time-outs in seconds. */
+static __always_inline __u32 now_sec(void)
+{
+	return bpf_ktime_get_coarse_ns() / 1000000000ull;
+}
