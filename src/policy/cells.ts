@@ -36,7 +36,10 @@ export function cellsOf(
   const decideOnce = (matching: readonly number[]) => {
     const key = matching.join();
     let decision = decided.get(key);
-    if (!decision) decided.set(key, (decision = decide(rules, matching, otherwise)));
+    if (!decision) {
+      decision = decide(rules, matching, otherwise);
+      decided.set(key, decision);
+    }
     return decision;
   };
   const byProto = new Map<number, readonly Cell[]>();

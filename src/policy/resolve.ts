@@ -76,7 +76,10 @@ function resolveDirection(input: ResolveInput, direction: Rule["direction"]): Po
   const ruleId = (decision: Decision): number => {
     const key = `${isExplicit(decision)} ${decision.rules.join()}`;
     let id = ids.get(key);
-    if (id === undefined) ids.set(key, (id = input.ruleId(originsOf(rules, decision))));
+    if (id === undefined) {
+      id = input.ruleId(originsOf(rules, decision));
+      ids.set(key, id);
+    }
     return id;
   };
   const anybody = reachesOf({ input, rules, direction }, undefined, indexesOfAny(rules));

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from "zod";
+import { ciliumRule } from "./cilium-network-policy.ts";
+import { type JsonSchema, structural } from "./structural.ts";
+
+/** A CustomResourceDefinition of apiextensions.k8s.io/v1, as far as these use it. */
+export interface CustomResourceDefinition {
+  readonly apiVersion: "apiextensions.k8s.io/v1";
+  readonly kind: "CustomResourceDefinition";
+  readonly metadata: { readonly name: string };
+  readonly spec: {
+    readonly group: string;
+    readonly scope: "Namespaced" | "Cluster";
+    readonly names: {
+      readonly kind: string;
+      readonly listKind: string;
+      readonly plural: string;
+      readonly singular: string;
+      readonly shortNames: readonly string[];
+      readonly categories: readonly string[];
+    };
+    readonly versions: readonly {
+      readonly name: string;
+      readonly served: boolean;
+      readonly storage: boolean;
+      readonly schema: { readonly openAPIV3Schema: JsonSchema };
+      readonly subresources?: { readonly status: Readonly<Record<string, never>> };
+      readonly additionalPrinterColumns: readonly PrinterColumn[];
+    }[];
+  };
+}
+
+interface PrinterColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly jsonPath: string;
+  readonly description?: string;
+  readonly priority?: number;
+}
+
+interface Kind {
+  readonly kind: string;
+  readonly plural: string;
+  readonly scope: "Namespaced" | "Cluster";
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  readonly schema: JsonSchema;
+  readonly status: boolean;
+  readonly columns: readonly PrinterColumn[];
+}
+
+const condition = z.looseObject({ type: z.string(), status: z.string() });
+const policyStatus = z.looseObject({ conditions: z.array(condition).optional() });
+const anything: JsonSchema = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+
+const policySchema = objectSchema(
+  {
+    spec: structural(ciliumRule),
+    specs: { type: "array", items: structural(ciliumRule) },
+    status: structural(policyStatus),
+  },
+  [],
+  {
+    "x-kubernetes-validations": [
+      { rule: "has(self.spec) || has(self.specs)", message: "needs spec or specs" },
+    ],
+  },
+);
+
+const age: PrinterColumn = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" };
+const valid: PrinterColumn = {
+  name: "Valid",
+  type: "string",
+  jsonPath: ".status.conditions[?(@.type=='Valid')].status",
+};
+
+const kinds: readonly Kind[] = [
+  {
+    kind: "CiliumNetworkPolicy",
+    plural: "ciliumnetworkpolicies",
+    scope: "Namespaced",
+    shortNames: ["cnp", "ciliumnp"],
+    categories: ["cilium", "ciliumpolicy"],
+    schema: policySchema,
+    status: true,
+    columns: [age, valid],
+  },
+  {
+    kind: "CiliumClusterwideNetworkPolicy",
+    plural: "ciliumclusterwidenetworkpolicies",
+    scope: "Cluster",
+    shortNames: ["ccnp"],
+    categories: ["cilium", "ciliumpolicy"],
+    schema: policySchema,
+    status: true,
+    columns: [age, valid],
+  },
+  {
+    kind: "CiliumIdentity",
+    plural: "ciliumidentities",
+    scope: "Cluster",
+    shortNames: ["ciliumid"],
+    categories: ["cilium"],
+    schema: objectSchema(
+      { "security-labels": { type: "object", additionalProperties: { type: "string" } } },
+      ["security-labels"],
+    ),
+    status: false,
+    columns: [
+      {
+        name: "Namespace",
+        type: "string",
+        jsonPath: ".metadata.labels.io\\.kubernetes\\.pod\\.namespace",
+        description: "The namespace of the entity",
+      },
+      { ...age, description: "Time since the identity was made" },
+    ],
+  },
+  {
+    kind: "CiliumEndpoint",
+    plural: "ciliumendpoints",
+    scope: "Namespaced",
+    shortNames: ["cep", "ciliumep"],
+    categories: ["cilium"],
+    schema: objectSchema({ status: anything }),
+    status: true,
+    columns: [
+      { name: "Security Identity", type: "integer", jsonPath: ".status.identity.id" },
+      {
+        name: "Ingress Enforcement",
+        type: "boolean",
+        jsonPath: ".status.policy.ingress.enforcing",
+        priority: 1,
+      },
+      {
+        name: "Egress Enforcement",
+        type: "boolean",
+        jsonPath: ".status.policy.egress.enforcing",
+        priority: 1,
+      },
+      { name: "Endpoint State", type: "string", jsonPath: ".status.state" },
+      { name: "IPv4", type: "string", jsonPath: ".status.networking.addressing[0].ipv4" },
+      { name: "IPv6", type: "string", jsonPath: ".status.networking.addressing[0].ipv6" },
+    ],
+  },
+  {
+    kind: "CiliumNode",
+    plural: "ciliumnodes",
+    scope: "Cluster",
+    shortNames: ["cn", "ciliumn"],
+    categories: ["cilium"],
+    schema: objectSchema({ spec: anything, status: anything }),
+    status: true,
+    columns: [
+      {
+        name: "CiliumInternalIP",
+        type: "string",
+        jsonPath: '.spec.addresses[?(@.type=="CiliumInternalIP")].ip',
+        description: "Address of the node in the pods' network",
+      },
+      {
+        name: "InternalIP",
+        type: "string",
+        jsonPath: '.spec.addresses[?(@.type=="InternalIP")].ip',
+        description: "Address of the node",
+      },
+      age,
+    ],
+  },
+];
+
+/** The kinds of cilium.io/v2 that Weft serves and reads, ready to be applied to an API server. */
+export const customResourceDefinitions: readonly CustomResourceDefinition[] = kinds.map(definitionOf);
+
+function objectSchema(
+  properties: Readonly<Record<string, JsonSchema>>,
+  required: readonly string[] = [],
+  more: JsonSchema = {},
+): JsonSchema {
+  const common = { apiVersion: { type: "string" }, kind: { type: "string" }, metadata: { type: "object" } };
+  return {
+    type: "object",
+    properties: { ...common, ...properties },
+    required: ["metadata", ...required],
+    ...more,
+  };
+}
+
+function definitionOf(kind: Kind): CustomResourceDefinition {
+  const group = "cilium.io";
+  const singular = kind.kind.toLowerCase();
+  const version = {
+    name: "v2",
+    served: true,
+    storage: true,
+    schema: { openAPIV3Schema: kind.schema },
+    ...(kind.status && { subresources: { status: {} } }),
+    additionalPrinterColumns: kind.columns,
+  };
+  return {
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: `${kind.plural}.${group}` },
+    spec: {
+      group,
+      scope: kind.scope,
+      names: {
+        kind: kind.kind,
+        listKind: `${kind.kind}List`,
+        plural: kind.plural,
+        singular,
+        shortNames: kind.shortNames,
+        categories: kind.categories,
+      },
+      versions: [version],
+    },
+  };
+}
