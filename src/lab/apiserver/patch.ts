@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Body, decodeObject, type FieldValidation, parseBody } from "./body.ts";
+import { ApiError, badRequest, notFound } from "./errors.ts";
+import { applyConfig } from "./managed/apply.ts";
+import { clone, isObject, type Json, type KubeObject, stringAt } from "./object.ts";
+import { jsonPatch } from "./patch-json.ts";
+import { mergePatch } from "./patch-merge.ts";
+import { strategicPatch } from "./patch-strategic.ts";
+import { apiVersionOf } from "./resource.ts";
+import type { Store } from "./store.ts";
+import {
+  createObject,
+  findObject,
+  getObject,
+  type Target,
+  updateObject,
+  type WriteOptions,
+} from "./write.ts";
+
+export interface PatchOptions extends WriteOptions {
+  readonly force: boolean;
+  readonly validation: FieldValidation;
+}
+
+export interface Patched {
+  readonly object: KubeObject;
+  readonly created: boolean;
+}
+
+/** Changes an object by a patch of any of the four kinds; a server-side apply also creates. @throws ApiError. */
+export function patchObject(store: Store, target: Target, body: Body, options: PatchOptions): Patched {
+  if (body.type === "application/apply-patch+yaml" || body.type === "application/apply-patch+cbor") {
+    return applyObject(store, target, body, options);
+  }
+  const old = getObject(store, target);
+  const next = patchedBody(target, old, body);
+  if (!isObject(next)) throw badRequest("the patched object is no JSON object");
+  const draft = decodeObject(target.resource, next, undefined, options.validation);
+  return { object: updateObject(store, target, draft, options), created: false };
+}
+
+function patchedBody(target: Target, old: KubeObject, body: Body): Json {
+  const patch = parseBody(body);
+  switch (body.type) {
+    case "application/json-patch+json":
+      return jsonPatch(old, patch);
+    case "application/merge-patch+json":
+      return mergePatch(old, patch);
+    case "application/strategic-merge-patch+json":
+      if (target.resource.custom) break;
+      return strategicPatch(target.resource.schema, old, patch);
+  }
+  const accepted = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+  const message = `the body of the request was in an unknown format - accepted media types include: ${accepted}`;
+  throw new ApiError(415, "UnsupportedMediaType", message);
+}
+
+function applyObject(store: Store, target: Target, body: Body, options: PatchOptions): Patched {
+  const { resource, namespace, name } = target;
+  if (!options.manager)
+    throw badRequest(
+      'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+    );
+  const parsed = parseBody(body);
+  if (!isObject(parsed)) throw badRequest("the apply configuration is no object");
+  if (
+    stringAt(parsed, "apiVersion") !== apiVersionOf(resource) ||
+    stringAt(parsed, "kind") !== resource.kind
+  ) {
+    throw badRequest(`the apply configuration must be ${resource.kind} of ${apiVersionOf(resource)}`);
+  }
+  const config = decodeObject(resource, parsed, body, options.validation);
+  if (config.metadata.name && config.metadata.name !== name) {
+    throw badRequest(
+      `metadata.name of the apply configuration (${config.metadata.name}) is not the name of the object (${name})`,
+    );
+  }
+  if (config.metadata["managedFields"] !== undefined) throw badRequest("metadata.managedFields must be nil");
+  config.metadata.name = name;
+  const live = findObject(store, target);
+  if (!live && (options.subresource || config.metadata.uid)) throw notFound(resource, name);
+  const { manager, force, subresource } = options;
+  const next = applyConfig(resource, live, clone(config), { manager, force, subresource });
+  if (!live)
+    return {
+      object: createObject(store, { resource, namespace }, next, { ...options, applied: true }),
+      created: true,
+    };
+  if (config.metadata.resourceVersion) next.metadata.resourceVersion = config.metadata.resourceVersion;
+  return { object: updateObject(store, target, next, { ...options, applied: true }), created: false };
+}

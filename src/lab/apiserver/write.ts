@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomInt, randomUUID } from "node:crypto";
+import { alreadyExists, badRequest, conflict, forbidden, invalid, notFound } from "./errors.ts";
+import { trackWrite } from "./managed/track.ts";
+import { clone, isObject, type KubeObject, now, type ObjectMeta, same, stringAt } from "./object.ts";
+import { apiVersionOf, type Resource } from "./resource.ts";
+import { checkCustom } from "./schema/check.ts";
+import { objectKey, type Store } from "./store.ts";
+import { validateMeta } from "./validate/names.ts";
+
+/** Which object of which kind a request is about. */
+export interface Target {
+  readonly resource: Resource;
+  /** undefined for cluster-scoped kinds. */
+  readonly namespace: string | undefined;
+  readonly name: string;
+}
+
+export interface WriteOptions {
+  /** Do everything but store. */
+  readonly dryRun?: boolean;
+  /** Who writes, for managedFields; "" or absent leaves no entry. */
+  readonly manager?: string;
+  /** Only this part of the object is written: `status`. */
+  readonly subresource?: "status" | undefined;
+  /** managedFields are already in the draft: a server-side apply made them. */
+  readonly applied?: boolean;
+}
+
+const namespaceSubject = { group: "", plural: "namespaces", kind: "Namespace" };
+
+export function findObject(store: Store, target: Target): KubeObject | undefined {
+  return store.get(target.resource.storage, objectKey(target.namespace, target.name));
+}
+
+/** @throws ApiError 404. */
+export function getObject(store: Store, target: Target): KubeObject {
+  const object = findObject(store, target);
+  if (!object) throw notFound(target.resource, target.name);
+  return object;
+}
+
+/**
+ * Stores a new object; `body` is decoded and becomes the caller's no longer.
+ * @throws ApiError 400, 404 (no such namespace), 409 (already there), 422 (invalid).
+ */
+export function createObject(
+  store: Store,
+  target: Omit<Target, "name">,
+  body: KubeObject,
+  options: WriteOptions = {},
+): KubeObject {
+  const { resource, namespace } = target;
+  const meta = checkIdentity(target, body);
+  if (!meta.name && stringAt(meta, "generateName"))
+    meta.name = stringAt(meta, "generateName").slice(0, 58) + randomSuffix();
+  if (meta.resourceVersion) throw badRequest("resourceVersion should not be set on objects to be created");
+  checkNamespace(store, resource, namespace, meta.name);
+  if (store.get(resource.storage, objectKey(namespace, meta.name))) throw alreadyExists(resource, meta.name);
+  for (const name of ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"]) delete meta[name];
+  Object.assign(meta, { uid: randomUUID(), creationTimestamp: now(), generation: 1 });
+  if (resource.status) delete body["status"];
+  resource.defaults?.(body);
+  resource.start?.(body);
+  check(resource, body, undefined);
+  if (!options.applied) trackWrite(resource, undefined, body, options);
+  if (options.dryRun) return body;
+  return store.put(resource.storage, objectKey(namespace, meta.name), body);
+}
+
+/**
+ * Replaces an object. Without a resourceVersion in the body the last write wins.
+ * @throws ApiError 404, 409 (other version or uid), 422.
+ */
+export function updateObject(
+  store: Store,
+  target: Target,
+  body: KubeObject,
+  options: WriteOptions = {},
+): KubeObject {
+  const { resource, namespace, name } = target;
+  const old = getObject(store, target);
+  const meta = checkIdentity(target, body);
+  if (meta.name && meta.name !== name) {
+    throw badRequest(`the name of the object (${meta.name}) does not match the name on the URL (${name})`);
+  }
+  if (meta.resourceVersion && meta.resourceVersion !== old.metadata.resourceVersion)
+    throw conflict(resource, name);
+  if (meta.uid && meta.uid !== old.metadata.uid) {
+    throw conflict(
+      resource,
+      name,
+      `Precondition failed: UID in precondition: ${meta.uid}, UID in object meta: ${old.metadata.uid}`,
+    );
+  }
+  const draft = merge(resource, old, body, options);
+  resource.defaults?.(draft);
+  if (same(withoutManagers(draft), withoutManagers(old)) && !options.applied) return old;
+  if (isSpecChange(resource, old, draft)) draft.metadata.generation = (old.metadata.generation ?? 0) + 1;
+  check(resource, draft, old);
+  if (!options.applied) trackWrite(resource, old, draft, options);
+  if (options.dryRun) return draft;
+  const finished = draft.metadata.deletionTimestamp && !draft.metadata.finalizers?.length;
+  if (finished && !draft.metadata.deletionGracePeriodSeconds && resource.kind !== "Namespace") {
+    store.put(resource.storage, objectKey(namespace, name), draft);
+    return store.remove(resource.storage, objectKey(namespace, name)) ?? draft;
+  }
+  return same(draft, old) ? old : store.put(resource.storage, objectKey(namespace, name), draft);
+}
+
+/** The next state of an object: what the client may set from `body`, everything else from `old`. */
+function merge(resource: Resource, old: KubeObject, body: KubeObject, options: WriteOptions): KubeObject {
+  if (options.subresource === "status") {
+    const metadata = clone(old.metadata);
+    if (body.metadata["managedFields"]) metadata["managedFields"] = body.metadata["managedFields"];
+    return { ...old, metadata, status: body["status"] };
+  }
+  const {
+    uid,
+    creationTimestamp,
+    deletionTimestamp,
+    deletionGracePeriodSeconds,
+    generation,
+    resourceVersion,
+  } = old.metadata;
+  const metadata: ObjectMeta = { ...body.metadata, name: old.metadata.name };
+  const kept = {
+    uid,
+    creationTimestamp,
+    deletionTimestamp,
+    deletionGracePeriodSeconds,
+    generation,
+    resourceVersion,
+  };
+  for (const [field, value] of Object.entries(kept)) {
+    if (value === undefined) delete metadata[field];
+    else metadata[field] = value;
+  }
+  if (old.metadata.namespace) metadata.namespace = old.metadata.namespace;
+  if (old.metadata["generateName"] && !metadata["generateName"])
+    metadata["generateName"] = old.metadata["generateName"];
+  if (!metadata["managedFields"] && old.metadata["managedFields"])
+    metadata["managedFields"] = old.metadata["managedFields"];
+  const draft: KubeObject = { ...body, metadata };
+  if (!resource.status) return draft;
+  if (old["status"] === undefined) delete draft["status"];
+  else draft["status"] = old["status"];
+  return draft;
+}
+
+function withoutManagers(object: KubeObject): KubeObject {
+  return { ...object, metadata: { ...object.metadata, managedFields: undefined } };
+}
+
+/** Generation counts changes of what the user wants: all but metadata, and status where it is a subresource. */
+function isSpecChange(resource: Resource, old: KubeObject, draft: KubeObject): boolean {
+  const ignored = resource.status ? { metadata: undefined, status: undefined } : { metadata: undefined };
+  return !same({ ...old, ...ignored }, { ...draft, ...ignored });
+}
+
+function checkIdentity(
+  target: { resource: Resource; namespace: string | undefined },
+  body: KubeObject,
+): ObjectMeta {
+  const { resource, namespace } = target;
+  const apiVersion = apiVersionOf(resource);
+  if (body.apiVersion !== apiVersion) {
+    throw badRequest(
+      `the API version in the data (${body.apiVersion}) does not match the expected API version (${apiVersion})`,
+    );
+  }
+  if (body.kind !== resource.kind)
+    throw badRequest(
+      `the kind in the data (${body.kind}) does not match the expected kind (${resource.kind})`,
+    );
+  if (!isObject(body.metadata)) body.metadata = { name: "" };
+  const meta = body.metadata;
+  if (namespace !== undefined && meta.namespace && meta.namespace !== namespace) {
+    throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
+  }
+  if (namespace === undefined) delete meta.namespace;
+  else meta.namespace = namespace;
+  return meta;
+}
+
+function checkNamespace(store: Store, resource: Resource, namespace: string | undefined, name: string): void {
+  if (namespace === undefined) return;
+  const found = store.get("/namespaces", objectKey(undefined, namespace));
+  if (!found) throw notFound(namespaceSubject, namespace);
+  if (found.metadata.deletionTimestamp) {
+    throw forbidden(
+      resource,
+      name,
+      `unable to create new content in namespace ${namespace} because it is being terminated`,
+    );
+  }
+}
+
+function check(resource: Resource, draft: KubeObject, old: KubeObject | undefined): void {
+  const errors = validateMeta(draft.metadata, resource.nameRule ?? "subdomain");
+  if (resource.custom) errors.push(...checkCustom(resource.schema, draft));
+  errors.push(...(resource.validate?.(draft, old) ?? []));
+  if (errors.length === 0) errors.push(...(resource.allocate?.(draft, old) ?? []));
+  if (errors.length > 0) throw invalid(resource, draft.metadata.name, errors);
+}
+
+const suffixLetters = "bcdfghjklmnpqrstvwxz2456789";
+
+/** Five characters as generateName appends: no vowels, so no words. */
+export function randomSuffix(): string {
+  return Array.from({ length: 5 }, () => suffixLetters[randomInt(suffixLetters.length)]).join("");
+}
