@@ -24,8 +24,8 @@ export function readOptionalAddress(view: DataView, offset: number): Address | u
 }
 
 export function writeAddress(view: DataView, offset: number, address: Address | undefined): void {
-  if (address === undefined) return writeZeros(view, offset, 16);
-  new Uint8Array(view.buffer, view.byteOffset + offset, 16).set(addressBytes(address));
+  if (address === undefined) writeZeros(view, offset, 16);
+  else new Uint8Array(view.buffer, view.byteOffset + offset, 16).set(addressBytes(address));
 }
 
 /** Six bytes as `aa:bb:cc:dd:ee:ff`. */

@@ -8,7 +8,7 @@ import {
 } from "#kernel/bpf/compatible.ts";
 import { explainFailure, type Feature } from "#kernel/bpf/features.ts";
 import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
-import { BpfMap } from "#kernel/bpf/map.ts";
+import { BpfMap, type CreateMapOptions } from "#kernel/bpf/map.ts";
 import type { MapSpec } from "#kernel/bpf/map-spec.ts";
 import { pinPath, unpin } from "#kernel/bpf/pin.ts";
 import { hasErrno } from "#kernel/errno.ts";
@@ -94,21 +94,28 @@ function createFromSpec({ spec, contents, btf }: MapSettings): BpfMap {
   using template = spec.inner === undefined ? undefined : createFromSpec({ spec: spec.inner, btf });
   // Only the map of a data section may go without a type for its key.
   const typed = spec.valueType !== 0 && (spec.keyType !== 0 || contents !== undefined);
-  const described = btf !== undefined && DESCRIBED.has(spec.type) && typed;
+  const describe = btf !== undefined && DESCRIBED.has(spec.type) && typed;
+  const options = { ...spec, maxEntries: effectiveMaxEntries(spec), innerMap: template };
   let map: BpfMap;
   try {
-    map = BpfMap.create({
-      ...spec,
-      maxEntries: effectiveMaxEntries(spec),
-      innerMap: template,
-      btf: described ? { fd: btf, key: spec.keyType, value: spec.valueType } : undefined,
-    });
+    const types = { fd: btf!, key: spec.keyType, value: spec.valueType };
+    map = describe ? createDescribed({ ...options, btf: types }) : BpfMap.create(options);
   } catch (error) {
     const needs = (spec.flags & MapFlag.mmapable) !== 0 ? "mmapable" : NEEDS[spec.type];
     throw needs === undefined ? error : explainFailure(needs, error);
   }
   if (contents !== undefined) fill(map, contents, (spec.flags & MapFlag.rdonlyProg) !== 0);
   return map;
+}
+
+/** Some descriptions are right and refused all the same (an array's key as a struct): then without one. */
+function createDescribed(options: CreateMapOptions): BpfMap {
+  try {
+    return BpfMap.create(options);
+  } catch (error) {
+    if (!hasErrno(error, "EINVAL")) throw error;
+    return BpfMap.create({ ...options, btf: undefined });
+  }
 }
 
 function fill(map: BpfMap, contents: Uint8Array, constant: boolean): void {
