@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KubeClient } from "#k8s/client.ts";
+import { reflect } from "#k8s/reflect.ts";
+import { type KubeObject, type Resource, resources } from "#k8s/resource.ts";
+import { WeftError } from "#lib/errors.ts";
+import type { Health } from "#lib/health.ts";
+import type { Logger } from "#lib/log.ts";
+import type { Database, WritableTable } from "#store/table.ts";
+import { compileCiliumPolicy } from "./from-cilium.ts";
+import { compileNetworkPolicy } from "./from-network-policy.ts";
+import type { Rule } from "./rule.ts";
+import { type PolicyRow, policyKey } from "./table.ts";
+
+export interface PolicySourceDeps {
+  readonly client: KubeClient;
+  readonly db: Database;
+  readonly policies: WritableTable<PolicyRow>;
+  readonly health: Health;
+  readonly log: Logger;
+}
+
+interface Language {
+  readonly resource: Resource;
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly compile: (object: unknown) => Rule[];
+}
+
+export const policyLanguages: readonly Language[] = [
+  {
+    resource: resources.networkPolicies,
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    compile: compileNetworkPolicy,
+  },
+  {
+    resource: resources.ciliumNetworkPolicies,
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumNetworkPolicy",
+    compile: compileCiliumPolicy,
+  },
+  {
+    resource: resources.ciliumClusterwideNetworkPolicies,
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumClusterwideNetworkPolicy",
+    compile: compileCiliumPolicy,
+  },
+];
+
+/** Follows the objects of every policy language. A refused one is a row that says why, and has no rules. */
+export function startPolicySource(deps: PolicySourceDeps, signal: AbortSignal): AsyncDisposable {
+  const { client, db, policies, health, log } = deps;
+  const stack = new AsyncDisposableStack();
+  for (const language of policyLanguages) {
+    const toRow = (object: KubeObject) => policyRow(language, object, log);
+    const { resource } = language;
+    stack.use(
+      reflect<KubeObject, PolicyRow>({ client, db, health, log, signal, resource, table: policies, toRow }),
+    );
+  }
+  return stack;
+}
+
+interface Metadata {
+  readonly name?: string;
+  readonly namespace?: string;
+  readonly uid?: string;
+  readonly generation?: number;
+}
+
+/** Items of a list carry neither kind nor apiVersion. */
+export function policyRow(language: Language, object: KubeObject, log: Logger): PolicyRow {
+  const { kind, apiVersion } = language;
+  const { name = "", namespace = "", uid = "", generation = 0 } = (object.metadata ?? {}) as Metadata;
+  const row = { kind, namespace, name, uid, generation };
+  try {
+    return { ...row, rules: language.compile({ ...object, apiVersion, kind }) };
+  } catch (thrown) {
+    const code = thrown instanceof WeftError ? thrown.code : "E_BUG";
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    log.warn({ policy: policyKey(row), code, err: message }, "policy refused");
+    return { ...row, rules: [], refused: { code, message } };
+  }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { Labels } from "#model/labels.ts";
+import type { Database, WritableTable } from "#store/table.ts";
+import type { NamedPort, ResolvedPolicy, Rule, RuleOrigin } from "./rule.ts";
+
+/** Intent: one policy object, compiled as a whole or refused as a whole. */
+export interface PolicyRow {
+  readonly kind: string;
+  /** "" for a cluster-wide object. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly generation: number;
+  /** None when refused. */
+  readonly rules: readonly Rule[];
+  /** Why the policy is not in force. */
+  readonly refused?: { readonly code: string; readonly message: string };
+}
+
+export function policyKey(row: Pick<PolicyRow, "kind" | "namespace" | "name">): string {
+  return `${row.kind} ${row.namespace}/${row.name}`;
+}
+
+/** Policies of the cluster, as this node understands them. Key: `Kind namespace/name`. */
+export function policyTable(db: Database): WritableTable<PolicyRow> {
+  return db.table<PolicyRow>({
+    name: "policies",
+    key: policyKey,
+    columns: [
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "NAME", of: (row) => row.name },
+      { name: "KIND", of: (row) => row.kind },
+      { name: "RULES", of: (row) => row.rules.length },
+      { name: "STATUS", of: (row) => (row.refused ? "refused" : "in force") },
+      { name: "REASON", of: (row) => row.refused?.message ?? "" },
+      { name: "UID", of: (row) => row.uid, wide: true },
+      { name: "GENERATION", of: (row) => row.generation, wide: true },
+    ],
+  });
+}
+
+/** Desired: the content of each policy map. Key: the id. */
+export function policyMapTable(db: Database): WritableTable<ResolvedPolicy> {
+  return db.table<ResolvedPolicy>({
+    name: "policy-maps",
+    key: (row) => String(row.id),
+    equal: (a, b) => a.revision === b.revision && a.entries.length === b.entries.length,
+    columns: [
+      { name: "ID", of: (row) => row.id },
+      { name: "REVISION", of: (row) => row.revision },
+      { name: "INGRESS", of: (row) => (row.enforceIngress ? "enforced" : "open") },
+      { name: "EGRESS", of: (row) => (row.enforceEgress ? "enforced" : "open") },
+      { name: "ENTRIES", of: (row) => row.entries.length },
+    ],
+  });
+}
+
+/** Desired: which policy an endpoint has. Policy id 0: nothing selects it. */
+export interface EndpointPolicyRow {
+  readonly endpointId: number;
+  readonly policyId: number;
+  readonly revision: number;
+  readonly enforceIngress: boolean;
+  readonly enforceEgress: boolean;
+  /** Policy objects that select it: {@link policyKey}. */
+  readonly policies: readonly string[];
+}
+
+/** Key: the endpoint's id, so that rows join with `endpoints`. */
+export function endpointPolicyTable(db: Database): WritableTable<EndpointPolicyRow> {
+  return db.table<EndpointPolicyRow>({
+    name: "endpoint-policies",
+    key: (row) => String(row.endpointId),
+    indexes: { policy: (row) => [String(row.policyId)] },
+    equal: sameEndpointPolicy,
+    columns: [
+      { name: "ENDPOINT", of: (row) => row.endpointId },
+      { name: "POLICY", of: (row) => row.policyId },
+      { name: "REVISION", of: (row) => row.revision },
+      { name: "INGRESS", of: (row) => (row.enforceIngress ? "enforced" : "open") },
+      { name: "EGRESS", of: (row) => (row.enforceEgress ? "enforced" : "open") },
+      { name: "SELECTED BY", of: (row) => row.policies.join(", ") },
+    ],
+  });
+}
+
+function sameEndpointPolicy(a: EndpointPolicyRow, b: EndpointPolicyRow): boolean {
+  if (a.policyId !== b.policyId || a.revision !== b.revision) return false;
+  if (a.enforceIngress !== b.enforceIngress || a.enforceEgress !== b.enforceEgress) return false;
+  return a.policies.join() === b.policies.join();
+}
+
+/** What the number in a map entry or a flow event stands for. */
+export interface PolicyRuleRow {
+  readonly id: number;
+  readonly origins: readonly RuleOrigin[];
+}
+
+/** Key: the number. */
+export function policyRuleTable(db: Database): WritableTable<PolicyRuleRow> {
+  return db.table<PolicyRuleRow>({
+    name: "policy-rules",
+    key: (row) => String(row.id),
+    equal: (a, b) => JSON.stringify(a) === JSON.stringify(b),
+    columns: [
+      { name: "ID", of: (row) => row.id },
+      { name: "RULES", of: (row) => row.origins.map(originLabel).join(", ") },
+    ],
+  });
+}
+
+function originLabel({ kind, namespace, name, field }: RuleOrigin): string {
+  const object = namespace === "" ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
+  return field === undefined ? object : `${object} ${field}`;
+}
+
+/** What the engine needs of an endpoint of this node. */
+export interface PolicyEndpoint {
+  readonly id: number;
+  readonly labels: Labels;
+  readonly namedPorts: readonly NamedPort[];
+}
+
+/** What the engine needs of a pod anywhere in the cluster: named ports in egress rules are the destination's. */
+export interface PolicyPeerPod {
+  readonly identity: number;
+  readonly namedPorts: readonly NamedPort[];
+}
