@@ -2,7 +2,7 @@
 import { closeSync } from "node:fs";
 import { AttachType, MapFlag, MapType, ProgramType } from "#kernel/bpf/kinds.ts";
 import { BpfAttr, BpfCommand, ENOTSUPP } from "#kernel/bpf/sys.ts";
-import { blockOf, cString } from "#kernel/memory.ts";
+import { blockOf, cString, PAGE_SIZE } from "#kernel/memory.ts";
 import { WeftError } from "#lib/errors.ts";
 
 const EINVAL = 22;
@@ -10,57 +10,42 @@ const ENODEV = 19;
 const EBADF = 9;
 
 /** Whether the kernel can: yes, no, or not to be found out this way (no rights, no memory). */
-type Verdict = boolean | undefined;
+export type Verdict = boolean | undefined;
 
-interface Probe {
+export interface Feature {
   readonly what: string;
   /** First Linux that has it. */
   readonly since: string;
-  readonly run: () => Verdict;
+  readonly probe: () => Verdict;
 }
 
-const PROBES = {
-  tcx: {
-    what: "tcx links",
-    since: "6.6",
-    run: () => linkToNowhere(ProgramType.schedCls, AttachType.tcxIngress),
-  },
-  xdpLink: { what: "XDP links", since: "5.9", run: () => linkToNowhere(ProgramType.xdp, AttachType.xdp) },
-  cgroupLink: { what: "cgroup links", since: "5.7", run: () => linkToNowhere(ProgramType.cgroupSkb, 0) },
-  skLookup: {
-    what: "sk_lookup programs",
-    since: "5.9",
-    run: () => programLoads(ProgramType.skLookup, AttachType.skLookup),
-  },
-  ringbuf: {
-    what: "ring buffers",
-    since: "5.8",
-    run: () => mapCreates(MapType.ringbuf, { keySize: 0, valueSize: 0, maxEntries: 4096 }),
-  },
-  lpmTrie: {
-    what: "LPM tries",
-    since: "4.11",
-    run: () =>
-      mapCreates(MapType.lpmTrie, { keySize: 8, valueSize: 4, maxEntries: 1, flags: MapFlag.noPrealloc }),
-  },
-  mapInMap: { what: "maps in maps", since: "4.12", run: probeMapInMap },
-  mmapable: {
-    what: "global variables in memory",
-    since: "5.5",
-    run: () =>
-      mapCreates(MapType.array, { keySize: 4, valueSize: 4, maxEntries: 1, flags: MapFlag.mmapable }),
-  },
-} as const satisfies Readonly<Record<string, Probe>>;
+const flat = { keySize: 4, valueSize: 4, maxEntries: 1 };
+const trie = { keySize: 8, valueSize: 4, maxEntries: 1, flags: MapFlag.noPrealloc };
+const ring = { keySize: 0, valueSize: 0, maxEntries: PAGE_SIZE };
+const { schedCls, cgroupSkb, skLookup } = ProgramType;
 
-export type Feature = keyof typeof PROBES;
+/** What may be missing on a kernel that people run. */
+export const features = {
+  tcx: { what: "tcx links", since: "6.6", probe: () => linkToNowhere(schedCls, AttachType.tcxIngress) },
+  cgroupLink: { what: "cgroup links", since: "5.7", probe: () => linkToNowhere(cgroupSkb, 0) },
+  skLookup: { what: "sk_lookup", since: "5.9", probe: () => programLoads(skLookup, AttachType.skLookup) },
+  ringbuf: { what: "ring buffers", since: "5.8", probe: () => mapCreates(MapType.ringbuf, ring) },
+  lpmTrie: { what: "LPM tries", since: "4.11", probe: () => mapCreates(MapType.lpmTrie, trie) },
+  mapInMap: { what: "maps in maps", since: "4.12", probe: probeMapInMap },
+  mmapable: {
+    what: "global variables in shared memory",
+    since: "5.5",
+    probe: () => mapCreates(MapType.array, { ...flat, flags: MapFlag.mmapable }),
+  },
+} as const satisfies Readonly<Record<string, Feature>>;
 
 const known = new Map<Feature, boolean>();
 
 /** Asks the kernel, not its version. Conclusive answers are kept; undefined when it could not be found out. */
-export function haveFeature(feature: Feature): boolean | undefined {
+export function haveFeature(feature: Feature): Verdict {
   const before = known.get(feature);
   if (before !== undefined) return before;
-  const verdict: Verdict = PROBES[feature].run();
+  const verdict = feature.probe();
   if (verdict !== undefined) known.set(feature, verdict);
   return verdict;
 }
@@ -69,18 +54,22 @@ export function haveFeature(feature: Feature): boolean | undefined {
  * The error to throw after an operation failed: E_NOT_SUPPORTED when the kernel lacks the feature, else `failure`.
  * Probing only after a failure keeps the good path free of it.
  */
-export function explainFailure(feature: Feature, failure: unknown): unknown {
-  return haveFeature(feature) === false ? notSupported(feature, failure) : failure;
+export function explainFailure(feature: Feature | undefined, failure: unknown): unknown {
+  if (feature === undefined || haveFeature(feature) !== false) return failure;
+  return new NotSupportedError(feature, failure);
 }
 
-/** E_NOT_SUPPORTED that names the kernel it takes. */
-export function notSupported(feature: Feature, cause?: unknown): WeftError & { readonly since: string } {
-  const { what, since } = PROBES[feature];
-  const error = new WeftError("E_NOT_SUPPORTED", `this kernel has no ${what} (Linux ${since} has)`, {
-    cause,
-    hint: `Run Linux ${since} or newer.`,
-  });
-  return Object.assign(error, { since });
+/** The kernel lacks something; `since` is the first Linux that has it. */
+export class NotSupportedError extends WeftError {
+  readonly since: string;
+
+  constructor({ what, since }: Feature, cause?: unknown) {
+    super("E_NOT_SUPPORTED", `this kernel has no ${what} (Linux ${since} has)`, {
+      cause,
+      hint: `Run Linux ${since} or newer.`,
+    });
+    this.since = since;
+  }
 }
 
 /** `r0 = 0; exit` */
@@ -135,9 +124,9 @@ function mapCreates(type: number, shape: MapShape): Verdict {
 }
 
 function probeMapInMap(): Verdict {
-  const inner = createMap(MapType.hash, { keySize: 4, valueSize: 4, maxEntries: 1 });
+  const inner = createMap(MapType.hash, flat);
   if (inner < 0) return undefined;
-  const verdict = mapCreates(MapType.hashOfMaps, { keySize: 4, valueSize: 4, maxEntries: 1, inner });
+  const verdict = mapCreates(MapType.hashOfMaps, { ...flat, inner });
   closeSync(inner);
   return verdict;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { explainFailure } from "#kernel/bpf/features.ts";
+import { explainFailure, type Feature, features } from "#kernel/bpf/features.ts";
 import { type LinkInfo, linkInfo } from "#kernel/bpf/info.ts";
 import { AttachType } from "#kernel/bpf/kinds.ts";
 import { openPinned, pinObject } from "#kernel/bpf/pin.ts";
@@ -79,7 +79,7 @@ export function attachTcx({ program, ifindex, direction, position = "last" }: At
   else if (position === "last") attr.u32(12, Flag.after);
   else if ("before" in position) attr.u32(12, Flag.before | Flag.link).u32(16, position.before.fd.number);
   else attr.u32(12, Flag.after | Flag.link).u32(16, position.after.fd.number);
-  return create(attr, `tcx ${direction} of device ${ifindex}`, { program, feature: "tcx" });
+  return create(attr, `tcx ${direction} of device ${ifindex}`, { program, feature: features.tcx });
 }
 
 export interface AttachXdpOptions {
@@ -97,7 +97,7 @@ export function attachXdp({ program, ifindex, mode = "auto" }: AttachXdpOptions)
     .u32(4, ifindex)
     .u32(8, AttachType.xdp)
     .u32(12, XDP_MODES[mode]);
-  return create(attr, `XDP of device ${ifindex}`, { program, feature: "xdpLink" });
+  return create(attr, `XDP of device ${ifindex}`, { program });
 }
 
 export interface AttachFdOptions {
@@ -111,19 +111,19 @@ export interface AttachFdOptions {
 /** A program on a cgroup and all below it, beside those already there. */
 export function attachCgroup({ program, fd, attachType }: AttachFdOptions): BpfLink {
   const attr = new BpfAttr(16).u32(0, program.fd.number).u32(4, fd).u32(8, attachType);
-  return create(attr, `cgroup (attach type ${attachType})`, { program, feature: "cgroupLink" });
+  return create(attr, `cgroup (attach type ${attachType})`, { program, feature: features.cgroupLink });
 }
 
 /** A program on a network namespace: sk_lookup. */
 export function attachNetns({ program, fd, attachType }: AttachFdOptions): BpfLink {
   const attr = new BpfAttr(16).u32(0, program.fd.number).u32(4, fd).u32(8, attachType);
-  return create(attr, "network namespace", { program, feature: "skLookup" });
+  return create(attr, "network namespace", { program, feature: features.skLookup });
 }
 
 function create(
   attr: BpfAttr,
   where: string,
-  { program, feature }: { program: BpfProgram; feature: Parameters<typeof explainFailure>[0] },
+  { program, feature }: { program: BpfProgram; feature?: Feature },
 ): BpfLink {
   try {
     return new BpfLink(

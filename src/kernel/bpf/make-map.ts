@@ -6,7 +6,7 @@ import {
   MapIncompatibleError,
   mapDifferences,
 } from "#kernel/bpf/compatible.ts";
-import { explainFailure, type Feature } from "#kernel/bpf/features.ts";
+import { explainFailure, type Feature, features } from "#kernel/bpf/features.ts";
 import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap, type CreateMapOptions } from "#kernel/bpf/map.ts";
 import type { MapSpec } from "#kernel/bpf/map-spec.ts";
@@ -83,10 +83,10 @@ const DESCRIBED: ReadonlySet<number> = new Set([
 ]);
 
 const NEEDS: Readonly<Record<number, Feature>> = {
-  [MapType.ringbuf]: "ringbuf",
-  [MapType.lpmTrie]: "lpmTrie",
-  [MapType.hashOfMaps]: "mapInMap",
-  [MapType.arrayOfMaps]: "mapInMap",
+  [MapType.ringbuf]: features.ringbuf,
+  [MapType.lpmTrie]: features.lpmTrie,
+  [MapType.hashOfMaps]: features.mapInMap,
+  [MapType.arrayOfMaps]: features.mapInMap,
 };
 
 function createFromSpec({ spec, contents, btf }: MapSettings): BpfMap {
@@ -101,8 +101,8 @@ function createFromSpec({ spec, contents, btf }: MapSettings): BpfMap {
     const types = { fd: btf!, key: spec.keyType, value: spec.valueType };
     map = describe ? createDescribed({ ...options, btf: types }) : BpfMap.create(options);
   } catch (error) {
-    const needs = (spec.flags & MapFlag.mmapable) !== 0 ? "mmapable" : NEEDS[spec.type];
-    throw needs === undefined ? error : explainFailure(needs, error);
+    const needs = (spec.flags & MapFlag.mmapable) !== 0 ? features.mmapable : NEEDS[spec.type];
+    throw explainFailure(needs, error);
   }
   if (contents !== undefined) fill(map, contents, (spec.flags & MapFlag.rdonlyProg) !== 0);
   return map;

@@ -86,7 +86,7 @@ int connect4(struct bpf_sock_addr *ctx)
 }
 
 SEC("sk_lookup")
-int sk_lookup(struct bpf_sk_lookup *ctx)
+int lookup_socket(struct bpf_sk_lookup *ctx)
 {
 	hit(HIT_LOOKUP);
 	return SK_PASS;
