@@ -5,7 +5,8 @@ import type { Logger } from "#lib/log.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
 import type { BpfMap } from "#kernel/bpf/map.ts";
 import type { BpfProgram } from "#kernel/bpf/program.ts";
-import { parseObject } from "#kernel/bpf/spec.ts";
+import type { ProgramKind } from "#kernel/bpf/kinds.ts";
+import { type ObjectSpec, parseObject } from "#kernel/bpf/spec.ts";
 
 /** One object a hook; they share their maps by name. */
 export const objects = ["pod", "host", "overlay", "sock"] as const;
@@ -24,6 +25,8 @@ export interface Datapath extends Disposable {
   map(name: string): BpfMap;
   readonly maps: ReadonlyMap<string, BpfMap>;
   readonly programs: ReadonlyMap<string, BpfProgram>;
+  /** What each program is and where it attaches. */
+  readonly kinds: ReadonlyMap<string, ProgramKind>;
 }
 
 /**
@@ -35,8 +38,11 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
   using undo = new DisposableStack();
   const maps = new Map<string, BpfMap>();
   const programs = new Map<string, BpfProgram>();
+  const kinds = new Map<string, ProgramKind>();
   for (const name of objects) {
-    const collection = undo.use(loadObject(name, options, maps));
+    const spec = parseObject(readFileSync(bpfObject(name)));
+    for (const program of spec.programs.values()) kinds.set(program.name, program.kind);
+    const collection = undo.use(loadObject(spec, options, maps));
     for (const [mapName, map] of collection.maps) if (!mapName.startsWith(".")) maps.set(mapName, map);
     for (const [programName, program] of collection.programs) programs.set(programName, program);
     for (const { name: mapName, differences } of collection.rebuilt) {
@@ -53,14 +59,14 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
   return {
     maps,
     programs,
+    kinds,
     program: (name) => find("program", programs, name),
     map: (name) => find("map", maps, name),
     [Symbol.dispose]: () => stack.dispose(),
   };
 }
 
-function loadObject(name: string, options: LoadDatapathOptions, shared: ReadonlyMap<string, BpfMap>): Collection {
-  const spec = parseObject(readFileSync(bpfObject(name)));
+function loadObject(spec: ObjectSpec, options: LoadDatapathOptions, shared: ReadonlyMap<string, BpfMap>): Collection {
   const known = [...shared].filter(([mapName]) => spec.maps.has(mapName));
   return loadCollection(spec, {
     maps: Object.fromEntries(known),

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+import { ReservedIdentity } from "#model/identity.ts";
+import { type Address, type Prefix, prefixAddress, prefixBits } from "#model/ip.ts";
+import { ConfigFlag } from "./layouts/enums.ts";
+import { type NodeConfig, nodeConfigLayout } from "./layouts/node-config.ts";
+
+/** What the programs are told of their node. */
+export interface NodeSettings {
+  readonly addresses: { readonly v4: Address | undefined; readonly v6: Address | undefined };
+  readonly routers: { readonly v4: Address | undefined; readonly v6: Address | undefined };
+  readonly native: { readonly v4: Prefix | undefined; readonly v6: Prefix | undefined };
+  readonly families: "v4" | "v6" | "dual";
+  readonly masquerade: boolean;
+  readonly flows: boolean;
+  readonly deviceIfindex: number;
+  /** 0: native routing. */
+  readonly tunnelIfindex: number;
+  readonly mtu: number;
+}
+
+/** Source ports of masquerade and NodePort: above those the kernel hands to sockets. */
+export const natPorts = { min: 61_000, max: 65_535 } as const;
+
+/** A busy flow is reported at most this often per direction. */
+const eventIntervalSec = 5;
+
+/** Bytes of `struct node_config`. */
+export function nodeConfigBytes(node: NodeSettings): Uint8Array {
+  const v4 = node.families !== "v6";
+  const v6 = node.families !== "v4";
+  const dual = node.families === "dual";
+  const flag = (on: boolean, value: number) => (on ? value : 0);
+  const config: NodeConfig = {
+    nodeV4: node.addresses.v4,
+    nodeV6: node.addresses.v6,
+    routerV4: node.routers.v4,
+    routerV6: node.routers.v6,
+    nativeV4: node.native.v4 && prefixAddress(node.native.v4),
+    nativeV6: node.native.v6 && prefixAddress(node.native.v6),
+    nativeV4Bits: node.native.v4 ? prefixBits(node.native.v4) : 0,
+    nativeV6Bits: node.native.v6 ? prefixBits(node.native.v6) : 0,
+    tunnelIfindex: node.tunnelIfindex,
+    deviceIfindex: node.deviceIfindex,
+    flags:
+      flag(v4, ConfigFlag.ipv4) |
+      flag(v6, ConfigFlag.ipv6) |
+      flag(v4 && node.masquerade, ConfigFlag.masqueradeV4) |
+      flag(v6 && node.masquerade, ConfigFlag.masqueradeV6) |
+      flag(node.flows, ConfigFlag.flows),
+    eventIntervalSec,
+    worldV4: dual ? ReservedIdentity.worldV4 : ReservedIdentity.world,
+    worldV6: dual ? ReservedIdentity.worldV6 : ReservedIdentity.world,
+    natPortMin: natPorts.min,
+    natPortMax: natPorts.max,
+    mtu: node.mtu,
+  };
+  const bytes = new Uint8Array(nodeConfigLayout.size);
+  nodeConfigLayout.write(new DataView(bytes.buffer), 0, config);
+  return bytes;
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type MapEntry, mapOps } from "#datapath/map-ops.ts";
+import type { IpcacheEntry as IpcacheValue } from "#datapath/layouts/ipcache-entry.ts";
+import type { IpcacheKey } from "#datapath/layouts/ipcache-key.ts";
+import type { TypedMap } from "#kernel/bpf/typed-map.ts";
+import type { Health } from "#lib/health.ts";
+import type { Logger } from "#lib/log.ts";
+import { family, type Prefix, prefixAddress, prefixBits128 } from "#model/ip.ts";
+import { type Reconciler, startReconciler } from "#store/reconciler.ts";
+import type { Database, Table } from "#store/table.ts";
+import type { IpcacheEntry } from "./identity.ts";
+
+export interface IpcacheReconcilerDeps {
+  readonly db: Database;
+  readonly ipcache: Table<IpcacheEntry>;
+  readonly map: TypedMap<IpcacheKey, IpcacheValue>;
+  readonly signal: AbortSignal;
+  readonly health: Health;
+  readonly log: Logger;
+}
+
+export function startIpcacheReconciler(deps: IpcacheReconcilerDeps): Reconciler {
+  return startReconciler<IpcacheEntry, MapEntry<IpcacheKey, IpcacheValue>>({
+    name: "ipcache-map",
+    table: deps.ipcache,
+    db: deps.db,
+    encode: ipcacheEntry,
+    ops: mapOps(deps.map, ipcachePrefix),
+    signal: deps.signal,
+    health: deps.health,
+    log: deps.log,
+  });
+}
+
+export function ipcacheEntry(row: IpcacheEntry): MapEntry<IpcacheKey, IpcacheValue> {
+  return {
+    key: { prefixlen: prefixBits128(row.prefix), addr: prefixAddress(row.prefix) },
+    value: { identity: row.identity, flags: 0, tunnel: row.tunnel },
+  };
+}
+
+/** The inverse: how the desired table names an element. */
+export function ipcachePrefix(key: IpcacheKey): Prefix {
+  return `${key.addr}/${family(key.addr) === 4 ? key.prefixlen - 96 : key.prefixlen}` as Prefix;
+}

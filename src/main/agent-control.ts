@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AgentConfig } from "#agent/config.ts";
+import { datapathMaps } from "#datapath/maps.ts";
+import { tunnelDevice } from "#datapath/devices.ts";
+import { startEndpointClaims } from "#endpoints/claims.ts";
+import { startEndpointController } from "#endpoints/controller.ts";
+import { startEndpointReconciler } from "#endpoints/ops.ts";
+import { trackPoliciesInForce } from "#endpoints/policy-in-force.ts";
+import { startPublisher } from "#endpoints/publish.ts";
+import { type CiliumEndpointObject, clusterEndpointRow, namespaceRow, type NamespaceObject, type PodObject, podRow } from "#endpoints/source.ts";
+import { CidrIdentities } from "#identities/cidr.ts";
+import { startIpcacheController } from "#identities/ipcache.ts";
+import { startIpcacheReconciler } from "#identities/ops.ts";
+import { type CiliumIdentityObject, identityRow } from "#identities/source.ts";
+import type { KubeClient } from "#k8s/client.ts";
+import { reflect } from "#k8s/reflect.ts";
+import { resources } from "#k8s/resource.ts";
+import type { Netlink } from "#kernel/netlink/handle.ts";
+import type { Health } from "#lib/health.ts";
+import type { Logger } from "#lib/log.ts";
+import { startNodeController } from "#nodes/controller.ts";
+import type { Node } from "#nodes/node.ts";
+import { startRouteReconciler } from "#nodes/ops.ts";
+import { startNodeSource } from "#nodes/source.ts";
+import { startPolicyController } from "#policy/controller.ts";
+import { startPolicyReconciler } from "#policy/ops.ts";
+import { startPolicySource } from "#policy/source.ts";
+import { startServiceController } from "#services/controller.ts";
+import { serviceMaps } from "#services/maps.ts";
+import { startServiceReconciler } from "#services/ops.ts";
+import { startServiceSource } from "#services/source.ts";
+import { familiesOf, type NodeDatapath } from "./agent-datapath.ts";
+import type { AgentTables } from "./agent-tables.ts";
+
+export interface ControlDeps {
+  readonly config: AgentConfig;
+  readonly tables: AgentTables;
+  readonly client: KubeClient;
+  readonly node: Node;
+  readonly nodeDatapath: NodeDatapath;
+  readonly netlink: Netlink;
+  readonly health: Health;
+  readonly log: Logger;
+}
+
+/** Kubernetes objects → intent tables. */
+export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDisposable {
+  const { tables, client, health, log } = deps;
+  const { db } = tables;
+  const common = { client, db, health, log };
+  const stack = new AsyncDisposableStack();
+  stack.use(startNodeSource({ ...common, nodes: tables.nodes, apiServers: tables.apiServers, nodeName: deps.node.name }, signal));
+  stack.use(startServiceSource({ ...common, services: tables.services, endpointSlices: tables.endpointSlices }, signal));
+  stack.use(startPolicySource({ ...common, policies: tables.policies }, signal));
+  const each = { ...common, signal };
+  stack.use(reflect({ ...each, resource: resources.namespaces, table: tables.namespaces, toRow: (o: NamespaceObject) => namespaceRow(o) }));
+  stack.use(reflect({ ...each, resource: resources.ciliumIdentities, table: tables.identities, toRow: (o: CiliumIdentityObject) => identityRow(o) }));
+  stack.use(
+    reflect({
+      ...each,
+      resource: resources.pods,
+      fieldSelector: `spec.nodeName=${deps.node.name}`,
+      table: tables.pods,
+      toRow: (o: PodObject) => podRow(o),
+    }),
+  );
+  stack.use(
+    reflect({
+      ...each,
+      resource: resources.ciliumEndpoints,
+      table: tables.clusterEndpoints,
+      toRow: (o: CiliumEndpointObject) => clusterEndpointRow(o),
+    }),
+  );
+  return stack;
+}
+
+/** Intent tables → desired tables → kernel. Returns what waits for an endpoint to be in the kernel. */
+export function startControl(deps: ControlDeps, signal: AbortSignal) {
+  const { config, tables, health, log, nodeDatapath, node } = deps;
+  const { db } = tables;
+  const { datapath } = nodeDatapath;
+  const maps = datapathMaps(datapath);
+  const families = familiesOf(config);
+  const common = { db, health, log };
+  const stack = new AsyncDisposableStack();
+
+  stack.use(startIpcacheController(db, tables.claims, tables.ipcache));
+  stack.use(startIpcacheReconciler({ ...common, ipcache: tables.ipcache, map: maps.ipcache, signal }));
+  stack.use(startNodeController({ ...common, nodes: tables.nodes, apiServers: tables.apiServers, routes: tables.routes, claims: tables.claims, routing: config.routing, families }, signal));
+  const tunnel = config.routing === "tunnel" ? { tunnelDevice } : {};
+  stack.use(startRouteReconciler({ ...common, routes: tables.routes, netlink: deps.netlink, ...tunnel }, signal));
+
+  const { services, endpointSlices, nodes, frontends, frontendIds } = tables;
+  stack.use(startServiceController({ ...common, services, endpointSlices, nodes, frontends, families }, signal));
+  stack.use(startServiceReconciler({ ...common, frontends, frontendIds, maps: serviceMaps((name) => datapath.map(name)) }, signal));
+
+  const cidrs = new CidrIdentities({ db, identities: tables.identities, claims: tables.claims, dualStack: config.families === "dual" });
+  const { policies, endpoints, identities, policyMaps, endpointPolicies, policyRules } = tables;
+  stack.use(
+    startPolicyController(
+      {
+        ...common,
+        policies,
+        endpoints,
+        identities,
+        pods: tables.clusterEndpoints,
+        policyMaps,
+        endpointPolicies,
+        policyRules,
+        requireCidrs: (prefixes) => cidrs.require(prefixes),
+        enforcement: "default",
+      },
+      signal,
+    ),
+  );
+  const policyReconciler = stack.use(startPolicyReconciler({ ...common, policyMaps, map: datapath.map("policies") }, signal));
+  const policyInForce = trackPoliciesInForce({ policyMaps, reconciler: policyReconciler, onInForce: () => endpointController.refresh() }, signal);
+  const endpointController = stack.use(
+    startEndpointController({ db, endpoints, policies: endpointPolicies, policyInForce, desired: tables.datapathEndpoints }),
+  );
+  stack.use(
+    startEndpointClaims({
+      db,
+      endpoints,
+      clusterEndpoints: tables.clusterEndpoints,
+      claims: tables.claims,
+      routing: config.routing,
+      ownAddresses: () => node.addresses,
+    }),
+  );
+  const endpointReconciler = stack.use(
+    startEndpointReconciler({
+      ...common,
+      desired: tables.datapathEndpoints,
+      maps: { byIfindex: maps.endpointsByIfindex, byAddress: maps.endpointsByAddress },
+      signal,
+    }),
+  );
+  stack.use(startPublisher({ ...common, client: deps.client, endpoints: tables.datapathEndpoints, nodeAddress: nodeDatapath.underlay, signal }));
+  return { endpointReconciler, maps, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}

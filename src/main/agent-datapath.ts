@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdirSync } from "node:fs";
+import type { AgentConfig } from "#agent/config.ts";
+import type { AgentPaths } from "#agent/paths.ts";
+import { type AttachTarget, attachNode, attachSockets } from "#datapath/attach.ts";
+import { deviceOfAddress, ensureTunnel, prepareForwarding, removeTunnel, tunnelDevice, tunnelOverhead } from "#datapath/devices.ts";
+import { type Datapath, loadDatapath } from "#datapath/load.ts";
+import { natPorts, nodeConfigBytes } from "#datapath/node-config.ts";
+import { cgroupRoot } from "#kernel/cgroup.ts";
+import { mountBpffs } from "#kernel/mounts.ts";
+import type { Netlink } from "#kernel/netlink/handle.ts";
+import { getLink, type Link } from "#kernel/netlink/link.ts";
+import { WeftError } from "#lib/errors.ts";
+import type { Logger } from "#lib/log.ts";
+import { type Address, type Family, family, type Prefix } from "#model/ip.ts";
+import { type Node, nodeAddress, routerAddress } from "#nodes/node.ts";
+
+/** The node's share of the datapath, loaded and attached. */
+export interface NodeDatapath {
+  readonly datapath: Datapath;
+  readonly target: AttachTarget;
+  readonly device: Link;
+  readonly tunnelIfindex: number;
+  /** Of pods' devices, in bytes. */
+  readonly podMtu: number;
+  readonly underlay: Address;
+  readonly routers: { readonly v4: Address | undefined; readonly v6: Address | undefined };
+}
+
+export interface NodeDatapathDeps {
+  readonly config: AgentConfig;
+  readonly paths: AgentPaths;
+  readonly node: Node;
+  readonly netlink: Netlink;
+  readonly log: Logger;
+}
+
+export function familiesOf(config: Pick<AgentConfig, "families">): Family[] {
+  return config.families === "dual" ? [4, 6] : [config.families === "v4" ? 4 : 6];
+}
+
+/** Devices, sysctls, programs, links: everything of the kernel that is the node's and not a pod's. */
+export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
+  const { config, paths, node, netlink, log } = deps;
+  mountBpffs();
+  mkdirSync(paths.maps, { recursive: true });
+  const underlay = node.addresses[0];
+  if (!underlay) throw new WeftError("E_NODE", `Node ${node.name} has no address`);
+  const device = config.device === undefined ? deviceOfAddress(netlink, underlay) : namedDevice(netlink, config.device);
+  prepareForwarding(device.name, natPorts);
+  const families = familiesOf(config);
+  const serves = (of: Family) => families.includes(of);
+  const routers = {
+    v4: serves(4) ? routerAddress(node, 4) : undefined,
+    v6: serves(6) ? routerAddress(node, 6) : undefined,
+  };
+  const tunnel = config.routing === "tunnel";
+  const podMtu = tunnel ? device.mtu - tunnelOverhead(underlay) : device.mtu;
+  let tunnelIfindex = 0;
+  if (tunnel) tunnelIfindex = ensureTunnel(netlink, podMtu, [routers.v4, routers.v6].filter((address) => address !== undefined)).index;
+  else removeTunnel(netlink);
+  const native = (of: Family): Prefix | undefined => config.nativeRoutingCidrs.find((cidr) => family(cidr) === of);
+  const datapath = loadDatapath({
+    mapsDir: paths.maps,
+    log,
+    config: nodeConfigBytes({
+      addresses: { v4: nodeAddress(node, 4), v6: nodeAddress(node, 6) },
+      routers,
+      native: { v4: native(4), v6: native(6) },
+      families: config.families,
+      masquerade: config.masquerade,
+      flows: config.flows,
+      deviceIfindex: device.index,
+      tunnelIfindex,
+      mtu: device.mtu,
+    }),
+  });
+  const target = { datapath, linksDir: paths.links, log };
+  attachNode(target, { ifindex: device.index, tunnelIfindex });
+  attachSockets(target, config.cgroup ?? cgroupRoot());
+  log.info({ device: device.name, routing: config.routing, tunnel: tunnel ? tunnelDevice : undefined, podMtu }, "datapath attached");
+  return { datapath, target, device, tunnelIfindex, podMtu, underlay, routers };
+}
+
+function namedDevice(netlink: Netlink, name: string): Link {
+  const link = getLink(netlink, name);
+  if (!link) throw new WeftError("E_DEVICE", `there is no network device ${name}`, { hint: "set `device:` in the agent's configuration" });
+  return link;
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import {
+  clusterEndpointTable,
+  datapathEndpointTable,
+  endpointTable,
+  namespaceTable,
+  podTable,
+} from "#endpoints/table.ts";
+import { identityTable, ipcacheClaimTable, ipcacheTable } from "#identities/table.ts";
+import { apiServerTable, nodeTable, routeTable } from "#nodes/table.ts";
+import { endpointPolicyTable, policyMapTable, policyRuleTable, policyTable } from "#policy/table.ts";
+import { endpointSliceTable, frontendIdTable, frontendTable, serviceTable } from "#services/table.ts";
+import { Database } from "#store/table.ts";
+
+/** Every table of the agent, in the order the data flows. */
+export function agentTables(db = new Database()) {
+  return {
+    db,
+    nodes: nodeTable(db),
+    apiServers: apiServerTable(db),
+    namespaces: namespaceTable(db),
+    pods: podTable(db),
+    clusterEndpoints: clusterEndpointTable(db),
+    endpoints: endpointTable(db),
+    identities: identityTable(db),
+    claims: ipcacheClaimTable(db),
+    ipcache: ipcacheTable(db),
+    policies: policyTable(db),
+    policyMaps: policyMapTable(db),
+    endpointPolicies: endpointPolicyTable(db),
+    policyRules: policyRuleTable(db),
+    datapathEndpoints: datapathEndpointTable(db),
+    services: serviceTable(db),
+    endpointSlices: endpointSliceTable(db),
+    frontends: frontendTable(db),
+    frontendIds: frontendIdTable(db),
+    routes: routeTable(db),
+  };
+}
+
+export type AgentTables = ReturnType<typeof agentTables>;
