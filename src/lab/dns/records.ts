@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Address, family, parseAddress } from "#model/ip.ts";
-import type { EndpointSlice, Pod, Service } from "../objects.ts";
+import type { EndpointSlice, Service } from "../objects.ts";
 import { type DnsRecord, type Question, RecordType, ResponseCode } from "./wire.ts";
 
 export const CLUSTER_DOMAIN = "cluster.local";
@@ -11,7 +11,6 @@ export interface DnsView {
   service(namespace: string, name: string): Service | undefined;
   slices(namespace: string, service: string): Iterable<EndpointSlice>;
   hasNamespace(namespace: string): boolean;
-  pods(): Iterable<Pod>;
 }
 
 export interface DnsAnswer {

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+import { rmSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { errorText, WeftError } from "#lib/errors.ts";
+import { runProbes } from "#kernel/probe.ts";
+import { parseAddress } from "#model/ip.ts";
+import { DEFAULT_PATH } from "./container.ts";
+import type { ContainerSlot } from "./container-slot.ts";
+import type { LogLine } from "./log-buffer.ts";
+import type { PodWorker } from "./pod-worker.ts";
+
+/** One connection attempt asked of a node: from a pod of it (`namespace/name`). */
+export interface NodeProbe {
+  readonly from: string;
+  readonly to: string;
+  /** 0 for ICMP. */
+  readonly port: number;
+  readonly protocol: "TCP" | "UDP" | "ICMP";
+}
+
+export interface NodeProbeRequest {
+  readonly timeoutMs: number;
+  readonly probes: readonly NodeProbe[];
+}
+
+export interface NodeProbeResult {
+  readonly outcome: "connected" | "refused" | "timeout" | "failed";
+  readonly errno?: string;
+  readonly ms: number;
+}
+
+/** How a command is run in a container: arguments of the pod-exec program go before it. */
+export interface ExecSpec {
+  readonly netns: string;
+  readonly cgroup: string;
+  readonly root?: string;
+  readonly cwd?: string;
+  readonly hostname: string;
+  readonly etc: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+const MAX_BODY = 16 << 20;
+/** Attempts of one node at a time. */
+const CONCURRENCY = 512;
+
+/** The node's side of exec, logs and probes, on a unix socket. */
+export async function serveKubelet(path: string, workers: ReadonlyMap<string, PodWorker>): Promise<AsyncDisposable> {
+  rmSync(path, { force: true });
+  const server = createServer((request, response) => {
+    handle(request, response, workers).catch((thrown: unknown) => {
+      if (!response.headersSent) response.writeHead(thrown instanceof WeftError ? 400 : 500);
+      response.end(errorText(thrown));
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(path, () => resolve());
+  });
+  return {
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+async function handle(request: IncomingMessage, response: ServerResponse, workers: ReadonlyMap<string, PodWorker>): Promise<void> {
+  const url = new URL(request.url ?? "/", "http://kubelet");
+  switch (url.pathname) {
+    case "/probe": {
+      const body = JSON.parse(await readBody(request)) as NodeProbeRequest;
+      return send(response, await probe(body, workers));
+    }
+    case "/exec":
+      return send(response, execSpec(...findContainer(url, workers)));
+    case "/logs":
+      return sendLogs(url, findContainer(url, workers)[1], response);
+    default:
+      response.writeHead(404).end();
+  }
+}
+
+function send(response: ServerResponse, value: unknown): void {
+  response.writeHead(200, { "content-type": "application/json" });
+  response.end(JSON.stringify(value));
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request) {
+    size += (chunk as Buffer).length;
+    if (size > MAX_BODY) throw new WeftError("E_LAB", "the request is too long");
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function findContainer(url: URL, workers: ReadonlyMap<string, PodWorker>): [PodWorker, ContainerSlot] {
+  const pod = url.searchParams.get("pod") ?? "";
+  const name = url.searchParams.get("container") ?? undefined;
+  const worker = workers.get(pod);
+  if (!worker) throw new WeftError("E_LAB", `pod ${pod} is not on this node`);
+  const slot = worker.container(name);
+  if (!slot) throw new WeftError("E_LAB", `pod ${pod} has no container "${name}"`);
+  return [worker, slot];
+}
+
+function execSpec(worker: PodWorker, slot: ContainerSlot): ExecSpec {
+  if (!slot.isRunning) throw new WeftError("E_LAB", `container ${slot.spec.name} of pod ${worker.pod.metadata.name} is not running`);
+  const { netns, cgroup, root, cwd, hostname } = slot.command([]);
+  const env = { PATH: DEFAULT_PATH, HOME: "/root", ...(slot.play.kind === "process" ? slot.play.env : {}), ...slot.env };
+  return { netns, cgroup, hostname, etc: worker.etc, env, ...(root && { root }), ...(cwd && { cwd }) };
+}
+
+async function probe({ probes, timeoutMs }: NodeProbeRequest, workers: ReadonlyMap<string, PodWorker>): Promise<NodeProbeResult[]> {
+  const wanted = probes.map(({ from, to, port, protocol }) => {
+    const worker = workers.get(from);
+    if (!worker || (!worker.sandbox && !worker.pod.spec.hostNetwork)) throw new WeftError("E_LAB", `pod ${from} is not running on this node`);
+    return { protocol, to: parseAddress(to), port, netns: worker.netns };
+  });
+  return await runProbes(wanted, { timeoutMs, concurrency: CONCURRENCY });
+}
+
+function sendLogs(url: URL, slot: ContainerSlot, response: ServerResponse): void {
+  const query = url.searchParams;
+  const number = (name: string) => (query.has(name) ? Number(query.get(name)) : undefined);
+  const [tail, sinceMs] = [number("tail"), number("sinceMs")];
+  const stamps = query.get("timestamps") === "true";
+  const text = (line: LogLine) => (stamps ? `${new Date(line.timeMs).toISOString()} ${line.text}\n` : `${line.text}\n`);
+  response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
+  const lines = slot.log.lines({ ...(tail !== undefined && { tail }), ...(sinceMs !== undefined && { sinceMs }) });
+  response.write(lines.map(text).join(""));
+  if (query.get("follow") !== "true") {
+    response.end();
+    return;
+  }
+  response.flushHeaders();
+  const stop = slot.log.follow((line) => response.write(text(line)));
+  response.once("close", stop);
+}

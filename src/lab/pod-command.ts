@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import { join } from "node:path";
+import { nativeProgram } from "#lib/assets.ts";
+
+export interface PodCommand {
+  readonly netns: string;
+  /** cgroup2 directory. */
+  readonly cgroup: string;
+  /** Absent: the host's files. */
+  readonly root?: string | undefined;
+  readonly cwd?: string | undefined;
+  readonly hostname?: string | undefined;
+  /** Directory whose resolv.conf and hosts appear in /etc. */
+  readonly etc?: string | undefined;
+  readonly argv: readonly string[];
+}
+
+/** The command line that runs `argv` inside a pod: namespace, cgroup and files by the pod-exec program, which then becomes it. */
+export function podCommand(command: PodCommand): { file: string; args: string[] } {
+  const args = ["--netns", command.netns, "--cgroup", command.cgroup, "--die-with-parent"];
+  if (command.hostname) args.push("--hostname", command.hostname);
+  if (command.root) args.push("--root", command.root);
+  if (command.cwd) args.push("--cwd", command.cwd);
+  if (command.etc) {
+    for (const name of ["resolv.conf", "hosts"]) args.push("--bind", `${join(command.etc, name)}:/etc/${name}`);
+  }
+  args.push("--", ...command.argv);
+  return { file: nativeProgram("pod-exec"), args };
+}
