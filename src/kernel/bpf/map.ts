@@ -2,19 +2,20 @@
 import { readFileSync } from "node:fs";
 import { type MapInfo, mapInfo } from "#kernel/bpf/info.ts";
 import { MapType, mapTypeName } from "#kernel/bpf/kinds.ts";
+import {
+  deleteInBatches,
+  type MapElement,
+  readInBatches,
+  slot,
+  updateInBatches,
+} from "#kernel/bpf/map-batch.ts";
 import { openPinned, pinObject } from "#kernel/bpf/pin.ts";
-import { BpfAttr, BpfCommand, bpfError, ENOTSUPP } from "#kernel/bpf/sys.ts";
+import { BpfAttr, BpfCommand, bpfError } from "#kernel/bpf/sys.ts";
 import { Fd } from "#kernel/fd.ts";
 import { type Block, block } from "#kernel/memory.ts";
 import { WeftError } from "#lib/errors.ts";
 
 const ENOENT = 2;
-const ENOSPC = 28;
-const UNSUPPORTED = [22, 95, ENOTSUPP]; // EINVAL, EOPNOTSUPP
-
-/** Elements per batch call: the buffers stay below a megabyte for common element sizes. */
-const BATCH = 1024;
-
 /** What an update demands of the key: nothing, that it is new, that it exists (BPF_ANY, BPF_NOEXIST, BPF_EXIST). */
 export type UpdateMode = "any" | "create" | "exist";
 const MODES: Readonly<Record<UpdateMode, bigint>> = { any: 0n, create: 1n, exist: 2n };
@@ -62,6 +63,7 @@ export class BpfMap implements Disposable {
   readonly key: Block;
   readonly value: Block;
   readonly #element: BpfAttr;
+  readonly #delete: BpfAttr;
   #batches = true;
 
   constructor(fd: Fd) {
@@ -72,6 +74,7 @@ export class BpfMap implements Disposable {
     this.key = block(this.info.keySize);
     this.value = block(this.valueBytes);
     this.#element = new BpfAttr(32).u32(0, fd.number).pointer(8, this.key).pointer(16, this.value);
+    this.#delete = new BpfAttr(16).u32(0, fd.number).pointer(8, this.key);
   }
 
   static create(options: CreateMapOptions): BpfMap {
@@ -143,16 +146,20 @@ export class BpfMap implements Disposable {
 
   /** Reads the value of `key` into `value`; false when there is none. */
   lookupScratch(): boolean {
-    return this.#try(BpfCommand.mapLookup, 0n, "look up in") !== -ENOENT;
+    const result = this.#open(this.#element).u64(24, 0n).try(BpfCommand.mapLookup);
+    if (result < 0 && result !== -ENOENT) throw bpfError(-result, `look up in map ${this.name}`);
+    return result >= 0;
   }
 
   updateScratch(mode: UpdateMode = "any"): void {
-    const result = this.#try(BpfCommand.mapUpdate, MODES[mode], "update");
+    const result = this.#open(this.#element).u64(24, MODES[mode]).try(BpfCommand.mapUpdate);
     if (result < 0) throw bpfError(-result, `update map ${this.name}`);
   }
 
   deleteScratch(): boolean {
-    return this.#try(BpfCommand.mapDelete, 0n, "delete from") !== -ENOENT;
+    const result = this.#open(this.#delete).try(BpfCommand.mapDelete);
+    if (result < 0 && result !== -ENOENT) throw bpfError(-result, `delete from map ${this.name}`);
+    return result >= 0;
   }
 
   /** All keys as they are while iterating; what changes meanwhile may be missed or, in a hash, seen twice. */
@@ -172,17 +179,10 @@ export class BpfMap implements Disposable {
   }
 
   /** All elements; in batches where the map can. */
-  *entries(): Generator<readonly [key: Uint8Array, value: Uint8Array]> {
-    if (this.#batches && this.info.type !== MapType.progArray) {
-      const batches = this.#lookupBatches();
-      for (let batch = batches.next(); ; batch = batches.next()) {
-        if (batch.done === true) {
-          if (batch.value) return;
-          break;
-        }
-        yield* batch.value;
-      }
-      this.#batches = false;
+  *entries(): Generator<MapElement> {
+    if (this.#batches) {
+      this.#batches = yield* readInBatches(this);
+      if (this.#batches) return;
     }
     for (const key of this.keys()) {
       const value = this.lookup(key);
@@ -190,109 +190,25 @@ export class BpfMap implements Disposable {
     }
   }
 
-  /** Returns true when the map was read to its end, false when it has no batch operations. */
-  *#lookupBatches(): Generator<(readonly [Uint8Array, Uint8Array])[], boolean> {
-    const { keySize } = this.info;
-    let room = Math.min(BATCH, Math.max(this.info.maxEntries, 1));
-    const tokens = [block(Math.max(keySize, 8)), block(Math.max(keySize, 8))] as const;
-    for (let round = 0, first = true; ; round++) {
-      const keys = block(room * keySize);
-      const values = block(room * this.valueBytes);
-      const attr = new BpfAttr(56)
-        .pointer(0, first ? undefined : tokens[round & 1])
-        .pointer(8, tokens[(round + 1) & 1])
-        .pointer(16, keys)
-        .pointer(24, values)
-        .u32(32, room)
-        .u32(36, this.fd.number);
-      const result = attr.try(BpfCommand.mapLookupBatch);
-      if (first && UNSUPPORTED.includes(-result)) return false;
-      if (result === -ENOSPC) {
-        // One hash bucket holds more than the buffer: the position is unchanged, try with more room.
-        room *= 2;
-        if (room > this.info.maxEntries * 4 + BATCH * 4) throw bpfError(ENOSPC, `read map ${this.name}`);
-        tokens[(round + 1) & 1]!.bytes.set(tokens[round & 1]!.bytes);
-        continue;
-      }
-      if (result < 0 && result !== -ENOENT) throw bpfError(-result, `read map ${this.name}`);
-      const count = attr.getU32(32);
-      const chunk: (readonly [Uint8Array, Uint8Array])[] = [];
-      for (let i = 0; i < count; i++) {
-        chunk.push([
-          keys.bytes.slice(i * keySize, (i + 1) * keySize),
-          values.bytes.slice(i * this.valueBytes, (i + 1) * this.valueBytes),
-        ]);
-      }
-      yield chunk;
-      if (result === -ENOENT) return true;
-      first = false;
-    }
-  }
-
   /** Writes many elements; `keys` and `values` stand one behind the other. */
   updateMany(keys: Uint8Array, values: Uint8Array): void {
-    const count = keys.length / this.info.keySize;
+    const count = Math.floor(keys.length / this.info.keySize);
     this.#checkSize("keys", keys, count * this.info.keySize);
     this.#checkSize("values", values, count * this.valueBytes);
-    this.#inBatches(count, { keys, values, command: BpfCommand.mapUpdateBatch, verb: "update" }, (i) => {
-      this.update(
-        keys.subarray(i * this.info.keySize, (i + 1) * this.info.keySize),
-        values.subarray(i * this.valueBytes, (i + 1) * this.valueBytes),
-      );
-    });
+    for (let done = this.#batches ? updateInBatches(this, keys, values) : 0; done < count; done++) {
+      this.#batches = false;
+      this.update(slot(keys, done, this.info.keySize), slot(values, done, this.valueBytes));
+    }
   }
 
   /** Deletes many keys; ones that are not there are passed over. */
   deleteMany(keys: Uint8Array): void {
-    const count = keys.length / this.info.keySize;
-    this.#checkSize("keys", keys, Math.floor(count) * this.info.keySize);
-    this.#inBatches(
-      count,
-      { keys, values: undefined, command: BpfCommand.mapDeleteBatch, verb: "delete from" },
-      (i) => {
-        this.delete(keys.subarray(i * this.info.keySize, (i + 1) * this.info.keySize));
-      },
-    );
-  }
-
-  #inBatches(count: number, job: BatchJob, one: (index: number) => void): void {
-    let done = 0;
-    while (done < count) {
-      if (!this.#batches) {
-        one(done++);
-        continue;
-      }
-      const size = Math.min(BATCH, count - done);
-      const { result, processed } = this.#batch(job, done, size);
-      done += processed;
-      if (result >= 0) continue;
-      if (UNSUPPORTED.includes(-result) && processed === 0) {
-        this.#batches = false;
-      } else if (result === -ENOENT && job.command === BpfCommand.mapDeleteBatch) {
-        done++; // The kernel stops at the first key that is not there.
-      } else {
-        throw bpfError(-result, `${job.verb} map ${this.name} (element ${done + 1} of ${count})`);
-      }
+    const count = Math.floor(keys.length / this.info.keySize);
+    this.#checkSize("keys", keys, count * this.info.keySize);
+    for (let done = this.#batches ? deleteInBatches(this, keys) : 0; done < count; done++) {
+      this.#batches = false;
+      this.delete(slot(keys, done, this.info.keySize));
     }
-  }
-
-  #batch(job: BatchJob, from: number, size: number): { result: number; processed: number } {
-    const { keySize } = this.info;
-    const keys = block(size * keySize);
-    keys.bytes.set(job.keys.subarray(from * keySize, (from + size) * keySize));
-    const attr = new BpfAttr(56).pointer(16, keys).u32(32, size).u32(36, this.fd.number);
-    if (job.values !== undefined) {
-      const values = block(size * this.valueBytes);
-      values.bytes.set(job.values.subarray(from * this.valueBytes, (from + size) * this.valueBytes));
-      attr.pointer(24, values);
-    }
-    const result = attr.try(job.command);
-    // On EFAULT, and before the first element of an unsupported map, the count is untouched.
-    const written = attr.getU32(32);
-    return {
-      result,
-      processed: result < 0 && (written === size || UNSUPPORTED.includes(-result)) ? 0 : written,
-    };
   }
 
   /** User space can never write the map again; the verifier then knows its contents. */
@@ -323,18 +239,9 @@ export class BpfMap implements Disposable {
     throw new WeftError("E_BPF_MAP", `map ${this.name}: ${what} has ${bytes.length} bytes, not ${size}`);
   }
 
-  /** 0 or -ENOENT, which is an answer. */
-  #try(command: 1 | 2 | 3, flags: bigint, verb: string): number {
+  /** A closed map's fd may be someone else's by now. */
+  #open(attr: BpfAttr): BpfAttr {
     if (this.fd.closed) throw new WeftError("E_BPF_MAP", `map ${this.name} is closed`);
-    const result = this.#element.u64(24, flags).try(command);
-    if (result < 0 && result !== -ENOENT) throw bpfError(-result, `${verb} map ${this.name}`);
-    return result;
+    return attr;
   }
-}
-
-interface BatchJob {
-  readonly keys: Uint8Array;
-  readonly values: Uint8Array | undefined;
-  readonly command: typeof BpfCommand.mapUpdateBatch | typeof BpfCommand.mapDeleteBatch;
-  readonly verb: string;
 }
