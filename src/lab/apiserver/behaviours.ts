@@ -1,5 +1,97 @@
 // SPDX-License-Identifier: Apache-2.0
+import {
+  defaultEndpointSlice,
+  defaultEndpoints,
+  defaultNamespace,
+  defaultNetworkPolicy,
+  defaultSecret,
+  defaultService,
+  startNamespace,
+  startService,
+} from "./defaults/network.ts";
+import { defaultPod, startPod } from "./defaults/pod.ts";
+import {
+  defaultCronJob,
+  defaultDaemonSet,
+  defaultDeployment,
+  defaultJob,
+  defaultReplicaSet,
+  defaultReplicationController,
+  defaultStatefulSet,
+  startJob,
+} from "./defaults/workloads.ts";
+import { type KubeObject, stringAt } from "./object.ts";
 import type { Behaviour } from "./resource.ts";
+import type { SelectableFields } from "./selectors.ts";
 
-/** What the built-in kinds do beyond being stored: defaults, validation, selectable fields, columns. */
-export const behaviours: Readonly<Record<string, Behaviour>> = {};
+const at =
+  (...path: string[]) =>
+  (object: KubeObject): string =>
+    stringAt(object, ...path);
+
+const involved = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"];
+
+function eventFields(reference: string): SelectableFields {
+  const fields = involved.map((name): [string, (object: KubeObject) => string] => [
+    `${reference}.${name}`,
+    at(reference, name),
+  ]);
+  return {
+    ...Object.fromEntries(fields),
+    reason: at("reason"),
+    type: at("type"),
+    reportingComponent: at("reportingComponent"),
+  };
+}
+
+/** What the built-in kinds do beyond being stored: defaults, validation, selectable fields, columns. By `group/plural`. */
+export const behaviours: Readonly<Record<string, Behaviour>> = {
+  "/namespaces": {
+    defaults: defaultNamespace,
+    start: startNamespace,
+    nameRule: "label",
+    fields: { "status.phase": at("status", "phase") },
+  },
+  "/pods": {
+    defaults: defaultPod,
+    start: startPod,
+    fields: {
+      "spec.nodeName": at("spec", "nodeName"),
+      "spec.restartPolicy": at("spec", "restartPolicy"),
+      "spec.schedulerName": at("spec", "schedulerName"),
+      "spec.serviceAccountName": at("spec", "serviceAccountName"),
+      "status.phase": at("status", "phase"),
+      "status.podIP": at("status", "podIP"),
+      "status.nominatedNodeName": at("status", "nominatedNodeName"),
+    },
+  },
+  "/services": {
+    defaults: defaultService,
+    start: startService,
+    nameRule: "service",
+    fields: { "spec.clusterIP": at("spec", "clusterIP"), "spec.type": at("spec", "type") },
+  },
+  "/endpoints": { defaults: defaultEndpoints },
+  "/events": { fields: eventFields("involvedObject") },
+  "events.k8s.io/events": { fields: eventFields("regarding") },
+  "/secrets": { defaults: defaultSecret, fields: { type: at("type") } },
+  "/nodes": {
+    fields: {
+      "spec.unschedulable": (node) =>
+        String((node["spec"] as { unschedulable?: boolean })?.unschedulable ?? false),
+    },
+  },
+  "/replicationcontrollers": { defaults: defaultReplicationController },
+  "apps/deployments": { defaults: defaultDeployment },
+  "apps/replicasets": { defaults: defaultReplicaSet },
+  "apps/daemonsets": { defaults: defaultDaemonSet },
+  "apps/statefulsets": { defaults: defaultStatefulSet },
+  "batch/jobs": { defaults: defaultJob, start: startJob },
+  "batch/cronjobs": { defaults: defaultCronJob },
+  "networking.k8s.io/networkpolicies": { defaults: defaultNetworkPolicy },
+  "discovery.k8s.io/endpointslices": { defaults: defaultEndpointSlice },
+  "rbac.authorization.k8s.io/roles": { nameRule: "path" },
+  "rbac.authorization.k8s.io/clusterroles": { nameRule: "path" },
+  "rbac.authorization.k8s.io/rolebindings": { nameRule: "path" },
+  "rbac.authorization.k8s.io/clusterrolebindings": { nameRule: "path" },
+};

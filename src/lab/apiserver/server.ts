@@ -5,13 +5,16 @@ import { stringify } from "yaml";
 import { WeftError } from "#lib/errors.ts";
 import type { User } from "./auth.ts";
 import { behaviours } from "./behaviours.ts";
+import { createFirstObjects } from "./bootstrap.ts";
 import { createAuthority, type Identity } from "./certificates.ts";
+import { startGarbageCollector } from "./gc.ts";
 import { builtinResources } from "./kinds.ts";
 import type { KubeletClient } from "./kubelet.ts";
 import { Lister } from "./list.ts";
 import { Catalog } from "./resource.ts";
 import { reviews } from "./reviews.ts";
 import { createHandler } from "./routes.ts";
+import { serviceAllocator } from "./services.ts";
 import { Store } from "./store.ts";
 
 /** A listening socket that somebody else opened (perhaps in another network namespace), or an address to listen on. */
@@ -52,8 +55,15 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   if (!user) throw new WeftError("E_CONFIG", "an API server needs at least one user");
   const store = new Store();
   const catalog = new Catalog();
-  for (const resource of builtinResources({ ...behaviours, ...reviews })) catalog.add(resource);
+  const services = {
+    ...behaviours["/services"],
+    allocate: serviceAllocator(store, options.serviceCidrs ?? ["10.96.0.0/16"]),
+  };
+  for (const resource of builtinResources({ ...behaviours, "/services": services, ...reviews }))
+    catalog.add(resource);
+  const stopCollector = startGarbageCollector(store, catalog);
   const authority = createAuthority();
+  createFirstObjects(store, catalog, authority.certificate);
   const handler = createHandler({
     store,
     catalog,
@@ -89,6 +99,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const addresses = await Promise.all(servers.map((server, i) => listen(server, options.listen[i]!)));
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
+    stopCollector();
     closing ??= Promise.all(servers.map(closeServer)).then(() => undefined);
     return closing;
   };
