@@ -3,7 +3,13 @@ import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
 import { type Address, type Family, family } from "#model/ip.ts";
 import type { Node } from "#nodes/node.ts";
-import { type Backend, chooseBackends, type Frontend, type FrontendType, tupleText } from "#services/service.ts";
+import {
+  type Backend,
+  chooseBackends,
+  type Frontend,
+  type FrontendType,
+  tupleText,
+} from "#services/service.ts";
 import { type EndpointSlice, type Service, type ServicePort, serviceKey } from "#services/table.ts";
 import { startController } from "#store/controller.ts";
 import type { Changes, Database, Table, Transaction, WritableTable } from "#store/table.ts";
@@ -46,7 +52,11 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
       db.write((tx) => {
         for (const key of concerned) {
           const service = services.get(key);
-          owners.set(tx, key, service ? frontendsOf(service, [...endpointSlices.by("service", key)], here) : []);
+          owners.set(
+            tx,
+            key,
+            service ? frontendsOf(service, [...endpointSlices.by("service", key)], here) : [],
+          );
         }
       });
       return `${services.size} service(s), ${frontends.size} frontend(s)`;
@@ -55,7 +65,11 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
 }
 
 /** A slice may come to belong to another service: both are concerned. */
-function collectServices(changed: Changes<EndpointSlice>, known: Map<string, string>, concerned: Set<string>): void {
+function collectServices(
+  changed: Changes<EndpointSlice>,
+  known: Map<string, string>,
+  concerned: Set<string>,
+): void {
   for (const [key, change] of changed) {
     const before = known.get(key);
     if (before) concerned.add(before);
@@ -90,7 +104,9 @@ export function frontendsOf(service: Service, slices: readonly EndpointSlice[], 
     if (!here.families.includes(of)) return;
     let candidates = endpoints(at.port, of);
     if (type === "ClusterIP" && service.internalLocal) {
-      candidates = candidates.filter((backend) => backend.node !== undefined && backend.node === here.nodeName);
+      candidates = candidates.filter(
+        (backend) => backend.node !== undefined && backend.node === here.nodeName,
+      );
     }
     const { backends, draining } = chooseBackends(candidates);
     const frontend: Frontend = {

@@ -55,7 +55,11 @@ export function protoName(proto: number): string {
  */
 export function chooseBackends(endpoints: readonly Backend[]): { backends: Backend[]; draining: Backend[] } {
   let backends = endpoints.filter((endpoint) => endpoint.ready);
-  if (backends.length === 0) backends = endpoints.filter((endpoint) => endpoint.serving && endpoint.terminating);
+  if (backends.length === 0)
+    backends = endpoints.filter((endpoint) => endpoint.serving && endpoint.terminating);
   const chosen = new Set(backends);
-  return { backends, draining: endpoints.filter((endpoint) => !chosen.has(endpoint) && endpoint.proto === 6) };
+  return {
+    backends,
+    draining: endpoints.filter((endpoint) => !chosen.has(endpoint) && endpoint.proto === 6),
+  };
 }

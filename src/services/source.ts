@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { V1EndpointSlice, V1Service } from "@kubernetes/client-node";
-import { WeftError } from "#lib/errors.ts";
-import type { Health } from "#lib/health.ts";
-import type { Logger } from "#lib/log.ts";
 import type { KubeClient } from "#k8s/client.ts";
 import { reflect } from "#k8s/reflect.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
+import { WeftError } from "#lib/errors.ts";
+import type { Health } from "#lib/health.ts";
+import type { Logger } from "#lib/log.ts";
 import { type Address, parseAddress } from "#model/ip.ts";
 import type { EndpointSlice, Service, ServicePort, SliceEndpoint } from "#services/table.ts";
 import type { Database, WritableTable } from "#store/table.ts";
@@ -59,13 +59,15 @@ export function toService(object: V1Service & KubeObject): Service | undefined {
     throw new WeftError("E_SERVICE", `Service ${namespace}/${name}: spec.type "${type}" is unknown`);
   }
   const read = (field: string, texts: readonly string[]): Address[] =>
-    texts.filter((text) => text !== "" && text !== "None").map((text) => {
-      try {
-        return parseAddress(text);
-      } catch (cause) {
-        throw new WeftError("E_SERVICE", `Service ${namespace}/${name}: ${field}`, { cause });
-      }
-    });
+    texts
+      .filter((text) => text !== "" && text !== "None")
+      .map((text) => {
+        try {
+          return parseAddress(text);
+        } catch (cause) {
+          throw new WeftError("E_SERVICE", `Service ${namespace}/${name}: ${field}`, { cause });
+        }
+      });
   const problems: string[] = [];
   const ports: ServicePort[] = [];
   for (const port of spec.ports ?? []) {
@@ -76,7 +78,10 @@ export function toService(object: V1Service & KubeObject): Service | undefined {
   const ingress = object.status?.loadBalancer?.ingress ?? [];
   // ipMode Proxy (KEP-1860): what comes to that address must pass the load balancer itself.
   const ingressIps = ingress.filter((entry) => entry.ipMode !== "Proxy").flatMap((entry) => entry.ip ?? []);
-  const affinity = spec.sessionAffinity === "ClientIP" ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800) : 0;
+  const affinity =
+    spec.sessionAffinity === "ClientIP"
+      ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800)
+      : 0;
   return {
     namespace,
     name,
@@ -112,7 +117,8 @@ export function toEndpointSlice(object: V1EndpointSlice & KubeObject): EndpointS
     const terminating = endpoint.conditions?.terminating ?? false;
     const node = endpoint.nodeName;
     const first = endpoint.addresses[0];
-    if (first) endpoints.push({ address: parseAddress(first), ...(node && { node }), ready, serving, terminating });
+    if (first)
+      endpoints.push({ address: parseAddress(first), ...(node && { node }), ready, serving, terminating });
   }
   return { namespace, name, service: `${namespace}/${service}`, ports, endpoints };
 }

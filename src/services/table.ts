@@ -80,7 +80,10 @@ export function endpointSliceTable(db: Database): WritableTable<EndpointSlice> {
       { name: "NAMESPACE", of: (row) => row.namespace },
       { name: "NAME", of: (row) => row.name },
       { name: "SERVICE", of: (row) => row.service },
-      { name: "PORTS", of: (row) => row.ports.map(({ port, proto }) => `${port}/${protoName(proto)}`).join(",") },
+      {
+        name: "PORTS",
+        of: (row) => row.ports.map(({ port, proto }) => `${port}/${protoName(proto)}`).join(","),
+      },
       { name: "ENDPOINTS", of: (row) => row.endpoints.map((endpoint) => endpoint.address).join(",") },
     ],
   });

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+import { LbBackendFlag, LbScope } from "#datapath/layouts/enums.ts";
+import type { LbFrontend } from "#datapath/layouts/lb-frontend.ts";
+import type { LbFrontendKey } from "#datapath/layouts/lb-frontend-key.ts";
+import { BackendIds } from "#services/backend-ids.ts";
+import type { BackendEntry, FrontendEntry } from "#services/entries.ts";
+import type { ServiceMaps } from "#services/maps.ts";
+import { type KnownFrontend, slotKeys } from "#services/plan.ts";
+import { type Tuple, tupleText } from "#services/service.ts";
+
+export interface AdoptedMaps {
+  /** By {@link tupleText}. */
+  readonly frontends: ReadonlyMap<string, { readonly known: KnownFrontend; readonly entry: FrontendEntry }>;
+  readonly backends: BackendIds;
+}
+
+/**
+ * Takes over what the maps hold. What nothing can reach (left by a writer that died between two writes, or made twice) is
+ * deleted; a frontend whose parts do not fit together is marked doubtful, and will be written anew.
+ */
+export function readMaps(maps: ServiceMaps): AdoptedMaps {
+  const backends = new BackendIds();
+  const deadBackends: number[] = [];
+  for (const [{ id }, { addr, port, proto, flags }] of maps.backends.entries()) {
+    const terminating = (flags & LbBackendFlag.terminating) !== 0;
+    if (!addr || !backends.adopt(id, { address: addr, port, proto }, terminating)) deadBackends.push(id);
+  }
+  const slots = new Map<number, number[]>();
+  for (const [{ frontend, slot }, { backend }] of maps.slots.entries()) {
+    const list = slots.get(frontend) ?? [];
+    if (list.length === 0) slots.set(frontend, list);
+    list[slot - 1] = backend;
+  }
+  const reverse = new Map(
+    [...maps.reverse.entries()].map(([{ frontend }, value]) => [frontend, value] as const),
+  );
+  const frontends = new Map<string, { known: KnownFrontend; entry: FrontendEntry }>();
+  const ids = new Set<number>();
+  const strangers: LbFrontendKey[] = [];
+  for (const [key, value] of maps.frontends.entries()) {
+    if (key.scope !== LbScope.any || value.id === 0 || ids.has(value.id)) {
+      strangers.push(key);
+      continue;
+    }
+    ids.add(value.id);
+    const tuple: Tuple = { address: key.addr, port: key.port, proto: key.proto };
+    const known = adoptFrontend(value, slots.get(value.id) ?? [], backends);
+    const shown = reverse.get(value.id);
+    if (shown?.addr !== tuple.address || shown.port !== tuple.port) known.doubtful = true;
+    frontends.set(tupleText(tuple), { known, entry: entryOf(tuple, known, backends) });
+  }
+  for (const { id, holders } of [...backends.values()]) if (holders === 0) deadBackends.push(id);
+  for (const id of deadBackends) backends.release(id);
+  const deadSlots = [...slots]
+    .filter(([id]) => !ids.has(id))
+    .flatMap(([id, list]) => slotKeys(id, 1, list.length));
+  const deadReverse = [...reverse.keys()].filter((id) => !ids.has(id)).map((frontend) => ({ frontend }));
+  if (strangers.length > 0) maps.frontends.deleteMany(strangers);
+  if (deadSlots.length > 0) maps.slots.deleteMany(deadSlots);
+  if (deadReverse.length > 0) maps.reverse.deleteMany(deadReverse);
+  if (deadBackends.length > 0) maps.backends.deleteMany(deadBackends.map((id) => ({ id })));
+  return { frontends, backends };
+}
+
+function adoptFrontend(value: LbFrontend, found: readonly number[], backends: BackendIds): KnownFrontend {
+  const { id, count, flags, affinitySec } = value;
+  // A hole, or a slot whose backend is not there: 0 is no backend.
+  const slots = Array.from(found, (backend) =>
+    backend !== undefined && backends.get(backend) ? backend : 0,
+  );
+  const held = slots.filter((backend) => backend !== 0);
+  for (const backend of held) backends.holdId(backend);
+  const doubtful = held.length < slots.length || slots.length < count;
+  return { id, slots, count, flags, affinitySec, maxSlots: slots.length, held, doubtful };
+}
+
+function entryOf(tuple: Tuple, known: KnownFrontend, backends: BackendIds): FrontendEntry {
+  const named = (ids: readonly number[]) => {
+    const out = new Map<string, BackendEntry>();
+    for (const id of ids) {
+      const backend = backends.get(id);
+      if (backend) out.set(tupleText(backend.tuple), { ...backend.tuple, terminating: backend.terminating });
+    }
+    return out;
+  };
+  const { flags, affinitySec, slots, count } = known;
+  return {
+    ...tuple,
+    flags,
+    affinitySec,
+    backends: named(slots.slice(0, count)),
+    draining: named(slots.slice(count)),
+  };
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+import { LbFlag } from "#datapath/layouts/enums.ts";
+import { WeftError } from "#lib/errors.ts";
+import { type Frontend, type FrontendType, type Tuple, tupleText } from "#services/service.ts";
+
+/** What the maps are to say of a frontend; numbers are given when it is written. */
+export interface FrontendEntry extends Tuple {
+  /** enum lb_flag */
+  readonly flags: number;
+  readonly affinitySec: number;
+  /** By {@link tupleText}. Slots 1..count, in any order. */
+  readonly backends: ReadonlyMap<string, BackendEntry>;
+  /** Slots above count: kept, never chosen. So an agent that comes back finds in the maps whom they belonged to. */
+  readonly draining: ReadonlyMap<string, BackendEntry>;
+  /** Absent in an entry read back: maps know no names. */
+  readonly service?: { readonly namespace: string; readonly name: string; readonly portName: string };
+}
+
+export interface BackendEntry extends Tuple {
+  readonly terminating: boolean;
+}
+
+const typeFlags: Readonly<Record<FrontendType, number>> = {
+  ClusterIP: LbFlag.clusterIp,
+  NodePort: LbFlag.nodeport,
+  LoadBalancer: LbFlag.external,
+  ExternalIP: LbFlag.external,
+  HostPort: LbFlag.nodeport,
+};
+
+/** @throws WeftError E_SERVICE for more backends than a count can say */
+export function frontendEntry(row: Frontend): FrontendEntry {
+  const { namespace, name, portName, address, port, proto, affinitySec = 0 } = row;
+  const backends = new Map<string, BackendEntry>();
+  const draining = new Map<string, BackendEntry>();
+  for (const backend of row.backends) backends.set(tupleText(backend), backend);
+  for (const backend of row.draining ?? []) {
+    const key = tupleText(backend);
+    if (!backends.has(key)) draining.set(key, backend);
+  }
+  if (backends.size > 0xffff) {
+    throw new WeftError(
+      "E_SERVICE",
+      `Service ${namespace}/${name}: ${backends.size} backends, at most 65535 fit`,
+    );
+  }
+  const flags = typeFlags[row.type] | (affinitySec > 0 ? LbFlag.affinity : 0);
+  return {
+    address,
+    port,
+    proto,
+    flags,
+    affinitySec,
+    backends,
+    draining,
+    service: { namespace, name, portName },
+  };
+}
+
+/** True when nothing has to be written for the wanted entry, whatever order its slots are in. */
+export function sameEntry(actual: FrontendEntry, wanted: FrontendEntry): boolean {
+  return (
+    actual.flags === wanted.flags &&
+    actual.affinitySec === wanted.affinitySec &&
+    actual.service?.name === wanted.service?.name &&
+    actual.service?.namespace === wanted.service?.namespace &&
+    actual.service?.portName === wanted.service?.portName &&
+    sameBackends(actual.backends, wanted.backends) &&
+    sameBackends(actual.draining, wanted.draining)
+  );
+}
+
+function sameBackends(a: FrontendEntry["backends"], b: FrontendEntry["backends"]): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, backend] of a) if (b.get(key)?.terminating !== backend.terminating) return false;
+  return true;
+}
+
+/**
+ * Puts ids into slots so that as few as possible change: who is there and stays in range keeps its place, the gaps are
+ * filled by those beyond the end, then by new ones. The result has exactly the wanted ids.
+ */
+export function arrangeSlots(before: readonly number[], wanted: ReadonlySet<number>): number[] {
+  const slots: (number | undefined)[] = new Array(wanted.size).fill(undefined);
+  const left = new Set(wanted);
+  for (let at = 0; at < slots.length; at++) {
+    const id = before[at];
+    if (id !== undefined && left.delete(id)) slots[at] = id;
+  }
+  const movers = [...before.slice(slots.length).filter((id) => left.delete(id)), ...left];
+  let next = 0;
+  return slots.map((id) => id ?? movers[next++]!);
+}

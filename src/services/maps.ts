@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import { LbBackendFlag, LbScope } from "#datapath/layouts/enums.ts";
+import type { LbBackend } from "#datapath/layouts/lb-backend.ts";
+import { lbBackendLayout } from "#datapath/layouts/lb-backend.ts";
+import { type LbBackendKey, lbBackendKeyLayout } from "#datapath/layouts/lb-backend-key.ts";
+import { type LbFrontend, lbFrontendLayout } from "#datapath/layouts/lb-frontend.ts";
+import { type LbFrontendKey, lbFrontendKeyLayout } from "#datapath/layouts/lb-frontend-key.ts";
+import { type LbReverse, lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
+import { type LbReverseKey, lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
+import { type LbSlot, lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
+import { type LbSlotKey, lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
+import type { BpfMap } from "#kernel/bpf/map.ts";
+import { type TypedMap, typedMap } from "#kernel/bpf/typed-map.ts";
+import type { Tuple } from "#services/service.ts";
+
+/** What of a map the load balancer needs; a twin in memory has it too. */
+export type EntryMap<K, V> = Pick<TypedMap<K, V>, "entries" | "setMany" | "deleteMany">;
+
+/** The load balancer's maps, `bpf/lib/lb.h`. */
+export interface ServiceMaps {
+  readonly frontends: EntryMap<LbFrontendKey, LbFrontend>;
+  readonly slots: EntryMap<LbSlotKey, LbSlot>;
+  readonly backends: EntryMap<LbBackendKey, LbBackend>;
+  readonly reverse: EntryMap<LbReverseKey, LbReverse>;
+}
+
+/** The maps of a loaded datapath. @throws WeftError E_BPF_MAP when a layout does not fit */
+export function serviceMaps(map: (name: string) => BpfMap): ServiceMaps {
+  return {
+    frontends: typedMap(map("lb_frontends"), lbFrontendKeyLayout, lbFrontendLayout),
+    slots: typedMap(map("lb_slots"), lbSlotKeyLayout, lbSlotLayout),
+    backends: typedMap(map("lb_backends"), lbBackendKeyLayout, lbBackendLayout),
+    reverse: typedMap(map("lb_reverse"), lbReverseKeyLayout, lbReverseLayout),
+  };
+}
+
+export function toFrontendKey({ address, port, proto }: Tuple): LbFrontendKey {
+  return { addr: address, port, proto, scope: LbScope.any };
+}
+
+export function toBackend({ address, port, proto }: Tuple, terminating: boolean): LbBackend {
+  return { addr: address, port, proto, flags: terminating ? LbBackendFlag.terminating : 0 };
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { pino } from "pino";
+import { memoryServiceMaps } from "#kit/service-maps.ts";
+import { parseAddress } from "#model/ip.ts";
+import { type FrontendEntry, frontendEntry } from "#services/entries.ts";
+import { ServiceOps } from "#services/ops.ts";
+import { type Backend, type Frontend, tupleText } from "#services/service.ts";
+import { frontendIdTable } from "#services/table.ts";
+import { Database } from "#store/table.ts";
+
+const log = pino({ level: "silent" });
+
+/** Whether a pod terminates is a fact of the pod: all services that have it say the same. */
+const backendArbitrary = fc.nat(7).map(
+  (n): Backend => ({
+    address: parseAddress(n % 2 ? `10.0.0.${n}` : `fd00::${n}`),
+    port: 8080,
+    proto: 6,
+    ready: true,
+    serving: true,
+    terminating: n > 4,
+  }),
+);
+const frontendArbitrary = fc
+  .record({
+    n: fc.nat(4),
+    all: fc.uniqueArray(backendArbitrary, { maxLength: 6, selector: tupleText }),
+    draining: fc.nat(3),
+    affinity: fc.boolean(),
+  })
+  .map(
+    ({ n, all, draining, affinity }): Frontend => ({
+      namespace: "ns",
+      name: `svc${n}`,
+      portName: "http",
+      type: "ClusterIP",
+      address: parseAddress(`10.96.0.${n}`),
+      port: 80,
+      proto: 6,
+      backends: all.slice(draining),
+      draining: all.slice(0, draining),
+      ...(affinity && { affinitySec: 60 }),
+    }),
+  );
+const stepArbitrary = fc.oneof(
+  fc.record({
+    update: fc.uniqueArray(frontendArbitrary, { minLength: 1, maxLength: 4, selector: tupleText }),
+  }),
+  fc.record({ remove: fc.uniqueArray(fc.nat(4), { maxLength: 3 }) }),
+  fc.record({ restart: fc.constant(true) }),
+  /** The map refuses the write number so and so of the next update. */
+  fc.record({ failAt: fc.nat(20) }),
+);
+
+/** No packet, at any moment between two writes, may meet a slot without a backend. */
+function checkEachWrite(maps: ReturnType<typeof memoryServiceMaps>): void {
+  for (const [, frontend] of maps.frontends.entries()) {
+    for (let slot = 1; slot <= frontend.count; slot++) {
+      const found = maps.slots.get({ frontend: frontend.id, slot });
+      assert.ok(
+        found && maps.backends.get({ id: found.backend }),
+        `slot ${slot} of ${frontend.id} leads nowhere`,
+      );
+    }
+  }
+}
+
+test("whatever comes, the maps become what is wanted, no slot ever leads nowhere, and a restart writes nothing", () => {
+  fc.assert(
+    fc.property(fc.array(stepArbitrary, { maxLength: 15 }), (steps) => {
+      const maps = memoryServiceMaps();
+      const wanted = new Map<string, FrontendEntry>();
+      const db = new Database();
+      const frontendIds = frontendIdTable(db);
+      let ops = new ServiceOps({ db, frontendIds, maps, log });
+      let failIn = -1;
+      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse]) {
+        map.onWrite = () => {
+          checkEachWrite(maps);
+          if (failIn >= 0 && failIn-- === 0) throw new Error("refused");
+        };
+      }
+      for (const step of steps) {
+        if ("update" in step) {
+          const batch = new Map(step.update.map((row) => [tupleText(row), frontendEntry(row)]));
+          const failures = ops.update(batch);
+          failIn = -1;
+          const failed = new Map([...batch].filter(([key]) => failures?.has(key)));
+          checkEachWrite(maps);
+          assert.equal(ops.update(failed)?.size ?? 0, 0);
+          for (const [key, entry] of batch) wanted.set(key, entry);
+        } else if ("remove" in step) {
+          const batch = new Map<string, FrontendEntry>();
+          for (const n of step.remove) {
+            const key = `10.96.0.${n}:80/TCP`;
+            const entry = wanted.get(key);
+            if (entry) batch.set(key, entry);
+            wanted.delete(key);
+          }
+          failIn = -1;
+          ops.delete(batch);
+        } else if ("restart" in step) {
+          failIn = -1;
+          maps.takeWrites();
+          ops = new ServiceOps({ db, frontendIds, maps, log });
+          ops.list();
+          ops.update(wanted);
+          assert.equal(maps.takeWrites(), 0);
+        } else {
+          failIn = step.failAt;
+        }
+        // A refused deletion leaves a backend that nothing leads to, until the next one.
+        const stray = (line: string) => line.startsWith("stray backend");
+        assertMaps(
+          maps.dump().filter((line) => !stray(line)),
+          wanted,
+        );
+      }
+      for (const key of wanted.keys()) assert.equal([...frontendIds.by("frontend", key)].length, 1);
+      failIn = -1;
+      ops.delete(wanted);
+      assert.deepEqual([maps.dump(), frontendIds.size], [[], 0]);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("an agent that died between any two writes leaves what the next one puts right", () => {
+  fc.assert(
+    fc.property(frontendArbitrary, frontendArbitrary, fc.nat(30), (before, after, diesAt) => {
+      const maps = memoryServiceMaps();
+      const db = new Database();
+      const frontendIds = frontendIdTable(db);
+      const ops = new ServiceOps({ db, frontendIds, maps, log });
+      ops.update(new Map([[tupleText(before), frontendEntry(before)]]));
+      let writes = 0;
+      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse]) {
+        map.onWrite = () => {
+          if (writes++ >= diesAt) throw new Error("dead");
+        };
+      }
+      const wanted = new Map([[tupleText(after), frontendEntry(after)]]);
+      try {
+        ops.update(wanted);
+      } catch {
+        // What a dead agent thinks is nobody's concern.
+      }
+      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse]) map.onWrite = () => {};
+      const next = new ServiceOps({ db, frontendIds, maps, log });
+      const listed = next.list();
+      next.delete(new Map([...listed].filter(([key]) => !wanted.has(key))));
+      next.update(wanted);
+      assertMaps(maps.dump(), wanted);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+function assertMaps(dump: string[], wanted: ReadonlyMap<string, FrontendEntry>): void {
+  const got = dump.map((line) => {
+    const [head, active, draining] = line.split(/ -> | \| /);
+    const sorted = (part: string | undefined) =>
+      (part ?? "").split(" ").filter(Boolean).sort().join(" ").replaceAll("!", "");
+    return `${head!.replace(/ id=\d+/, "")} -> ${sorted(active)} | ${sorted(draining)}`;
+  });
+  const want = [...wanted].map(([key, entry]) => {
+    const sorted = (backends: FrontendEntry["backends"]) => [...backends.keys()].sort().join(" ");
+    return `${key} flags=${entry.flags} -> ${sorted(entry.backends)} | ${sorted(entry.draining)}`;
+  });
+  assert.deepEqual(got, want.sort());
+}

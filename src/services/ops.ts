@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { LbBackend } from "#datapath/layouts/lb-backend.ts";
+import { errorText } from "#lib/errors.ts";
+import type { Health } from "#lib/health.ts";
+import type { Logger } from "#lib/log.ts";
+import { readMaps } from "#services/adopt.ts";
+import { BackendIds } from "#services/backend-ids.ts";
+import { type FrontendEntry, frontendEntry, sameEntry } from "#services/entries.ts";
+import { type EntryMap, type ServiceMaps, toBackend, toFrontendKey } from "#services/maps.ts";
+import {
+  abandon,
+  type KnownFrontend,
+  newFrontend,
+  type Plan,
+  planFrontend,
+  slotKeys,
+} from "#services/plan.ts";
+import type { Frontend } from "#services/service.ts";
+import type { FrontendId } from "#services/table.ts";
+import { type Failures, type Reconciler, type ReconcilerOps, startReconciler } from "#store/reconciler.ts";
+import type { Database, Table, WritableTable } from "#store/table.ts";
+
+export interface ServiceReconcilerDeps {
+  readonly db: Database;
+  readonly frontends: Table<Frontend>;
+  /** Written: the number of each frontend, for those who meet it in events and conntrack. */
+  readonly frontendIds: WritableTable<FrontendId>;
+  readonly maps: ServiceMaps;
+  readonly health: Health;
+  readonly log: Logger;
+}
+
+/** Keeps the load balancer's maps equal to the frontends. */
+export function startServiceReconciler(deps: ServiceReconcilerDeps, signal: AbortSignal): Reconciler {
+  const { db, frontends, health, log } = deps;
+  const source = deps.frontendIds.source("services");
+  const reconciler = startReconciler({
+    name: "frontends",
+    table: frontends,
+    db,
+    encode: frontendEntry,
+    same: sameEntry,
+    ops: new ServiceOps(deps),
+    signal,
+    health,
+    log,
+  });
+  const known = async () => {
+    await frontends.ready;
+    await reconciler.waitUntil(frontends.revision);
+    source.synced();
+  };
+  known().catch((thrown: unknown) => log.debug({ err: thrown }, "stopped before the frontends were written"));
+  return reconciler;
+}
+
+/**
+ * The order of writes: backends, reverse, slots in use, frontend (with its count), slots beyond, and only then what nobody
+ * refers to is taken away. So a packet at any moment finds a slot that points to a backend. Numbers are read back from
+ * the maps at start; what is right there already is not written.
+ */
+export class ServiceOps implements ReconcilerOps<FrontendEntry> {
+  readonly #deps: Pick<ServiceReconcilerDeps, "db" | "frontendIds" | "maps" | "log">;
+  #frontends = new Map<string, KnownFrontend>();
+  #backends = new BackendIds();
+  #lastId = 0;
+  /** Backends that are still to be deleted from the map. */
+  #dead: number[] = [];
+
+  constructor(deps: Pick<ServiceReconcilerDeps, "db" | "frontendIds" | "maps" | "log">) {
+    this.#deps = deps;
+  }
+
+  /** Reads all four maps. What nothing refers to (left by a writer that died) is deleted: no packet can meet it. */
+  list(): Map<string, FrontendEntry> {
+    const read = readMaps(this.#deps.maps);
+    this.#frontends = new Map([...read.frontends].map(([name, { known }]) => [name, known]));
+    this.#backends = read.backends;
+    this.#dead = [];
+    for (const { known } of read.frontends.values()) this.#lastId = Math.max(this.#lastId, known.id);
+    return new Map([...read.frontends].map(([name, { entry }]) => [name, entry]));
+  }
+
+  update(batch: ReadonlyMap<string, FrontendEntry>): Failures {
+    const failures = new Map<string, unknown>();
+    if (!this.#tryAll(batch)) {
+      // One of many was refused. One by one the others get through, and the error finds its frontend.
+      for (const [name, entry] of batch) {
+        const error = this.#tryOne(name, entry);
+        if (error !== undefined) failures.set(name, error);
+      }
+    }
+    this.#register(batch, failures);
+    return failures;
+  }
+
+  delete(batch: ReadonlyMap<string, FrontendEntry>): Failures {
+    const { maps, db, frontendIds } = this.#deps;
+    const gone = [...batch.keys()].flatMap((name) => this.#frontends.get(name) ?? []);
+    maps.frontends.deleteMany([...batch.values()].map(toFrontendKey));
+    maps.slots.deleteMany(gone.flatMap((known) => slotKeys(known.id, 1, known.maxSlots)));
+    maps.reverse.deleteMany(gone.map(({ id }) => ({ frontend: id })));
+    for (const name of batch.keys()) this.#frontends.delete(name);
+    this.#release(gone.flatMap(({ held }) => held));
+    db.write((tx) => {
+      for (const { id } of gone) tx.delete(frontendIds, String(id));
+    });
+    return undefined;
+  }
+
+  #tryAll(batch: ReadonlyMap<string, FrontendEntry>): boolean {
+    const plans = [...batch].map(([name, entry]) => this.#plan(name, entry));
+    try {
+      this.#write(plans);
+    } catch {
+      for (const plan of plans) abandon(plan);
+      return false;
+    }
+    this.#commit(plans);
+    return true;
+  }
+
+  #tryOne(name: string, entry: FrontendEntry): unknown {
+    const plan = this.#plan(name, entry);
+    try {
+      this.#write([plan]);
+    } catch (thrown) {
+      abandon(plan);
+      return thrown;
+    }
+    this.#commit([plan]);
+    return undefined;
+  }
+
+  #plan(name: string, entry: FrontendEntry): Plan {
+    let known = this.#frontends.get(name);
+    if (!known) {
+      known = newFrontend(this.#freeId());
+      this.#frontends.set(name, known);
+    }
+    const hold = (backends: FrontendEntry["backends"]) =>
+      new Set([...backends].map(([key, backend]) => this.#backends.hold(key, backend)));
+    return planFrontend(entry, known, { active: hold(entry.backends), draining: hold(entry.draining) });
+  }
+
+  #write(plans: readonly Plan[]): void {
+    const { maps } = this.#deps;
+    const backends = new Map<number, LbBackend>();
+    for (const { held } of plans) {
+      for (const id of held) {
+        const backend = this.#backends.get(id);
+        if (backend && !backend.written) backends.set(id, toBackend(backend.tuple, backend.terminating));
+      }
+    }
+    setMany(
+      maps.backends,
+      [...backends].map(([id, backend]) => [{ id }, backend] as const),
+    );
+    for (const id of backends.keys()) this.#backends.written(id);
+    setMany(
+      maps.reverse,
+      plans.flatMap((plan) => plan.reverse),
+    );
+    setMany(
+      maps.slots,
+      plans.flatMap((plan) => plan.slotsInUse),
+    );
+    setMany(
+      maps.frontends,
+      plans.flatMap((plan) => plan.frontend),
+    );
+    setMany(
+      maps.slots,
+      plans.flatMap((plan) => plan.slotsBeyond),
+    );
+    const gone = plans.flatMap((plan) => plan.slotsGone);
+    if (gone.length > 0) maps.slots.deleteMany(gone);
+  }
+
+  #commit(plans: readonly Plan[]): void {
+    const released: number[] = [];
+    for (const { known, next, held } of plans) {
+      released.push(...known.held);
+      Object.assign(known, next, { held, maxSlots: next.slots.length, doubtful: false });
+    }
+    this.#release(released);
+  }
+
+  /** A deletion that fails leaves what no packet can meet: it is tried again with the next one. */
+  #release(ids: readonly number[]): void {
+    for (const id of ids) if (this.#backends.release(id)) this.#dead.push(id);
+    if (this.#dead.length === 0) return;
+    try {
+      this.#deps.maps.backends.deleteMany(this.#dead.map((id) => ({ id })));
+      this.#dead = [];
+    } catch (thrown) {
+      this.#deps.log.warn(
+        { err: errorText(thrown), backends: this.#dead.length },
+        "cannot delete backends from the map",
+      );
+    }
+  }
+
+  #register(batch: ReadonlyMap<string, FrontendEntry>, failures: ReadonlyMap<string, unknown>): void {
+    const { db, frontendIds } = this.#deps;
+    db.write((tx) => {
+      for (const [name, { service }] of batch) {
+        const known = this.#frontends.get(name);
+        if (known && service && !failures.has(name))
+          tx.put(frontendIds, { id: known.id, frontend: name, ...service });
+      }
+    });
+  }
+
+  #freeId(): number {
+    const used = new Set<number>();
+    if (this.#lastId >= 0xffff_ffff) for (const { id } of this.#frontends.values()) used.add(id);
+    do {
+      this.#lastId = this.#lastId >= 0xffff_ffff ? 1 : this.#lastId + 1;
+    } while (used.has(this.#lastId));
+    return this.#lastId;
+  }
+}
+
+/** A write without elements is no system call, and in tests no write. */
+function setMany<K, V>(map: EntryMap<K, V>, entries: readonly (readonly [K, V])[]): void {
+  if (entries.length > 0) map.setMany(entries);
+}

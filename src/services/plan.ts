@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { LbFrontend } from "#datapath/layouts/lb-frontend.ts";
+import type { LbFrontendKey } from "#datapath/layouts/lb-frontend-key.ts";
+import type { LbReverse } from "#datapath/layouts/lb-reverse.ts";
+import type { LbReverseKey } from "#datapath/layouts/lb-reverse-key.ts";
+import type { LbSlot } from "#datapath/layouts/lb-slot.ts";
+import type { LbSlotKey } from "#datapath/layouts/lb-slot-key.ts";
+import { arrangeSlots, type FrontendEntry } from "#services/entries.ts";
+import { toFrontendKey } from "#services/maps.ts";
+
+/** A frontend as the maps hold it. */
+export interface KnownFrontend {
+  readonly id: number;
+  /** Backend ids: slots 1..count, then those that drain. */
+  slots: readonly number[];
+  count: number;
+  flags: number;
+  affinitySec: number;
+  /** No slot above this one is in the map. */
+  maxSlots: number;
+  /** Backends that count it as a holder, once for each time they are here. */
+  held: readonly number[];
+  /** The maps may differ from this: everything is written. */
+  doubtful: boolean;
+}
+
+/** What has to be written for one frontend; each step before the next. */
+export interface Plan {
+  readonly known: KnownFrontend;
+  /** How it will be then. */
+  readonly next: Pick<KnownFrontend, "slots" | "count" | "flags" | "affinitySec">;
+  readonly held: readonly number[];
+  readonly reverse: readonly (readonly [LbReverseKey, LbReverse])[];
+  /** Slots that the frontend's new count covers. */
+  readonly slotsInUse: readonly (readonly [LbSlotKey, LbSlot])[];
+  readonly frontend: readonly (readonly [LbFrontendKey, LbFrontend])[];
+  /** Slots that it does not cover any more. */
+  readonly slotsBeyond: readonly (readonly [LbSlotKey, LbSlot])[];
+  readonly slotsGone: readonly LbSlotKey[];
+}
+
+export function newFrontend(id: number): KnownFrontend {
+  return { id, slots: [], count: 0, flags: 0, affinitySec: 0, maxSlots: 0, held: [], doubtful: true };
+}
+
+/** The difference between what the maps hold and what they should. The backends' ids are held for it already. */
+export function planFrontend(
+  entry: FrontendEntry,
+  known: KnownFrontend,
+  ids: { readonly active: ReadonlySet<number>; readonly draining: ReadonlySet<number> },
+): Plan {
+  const { id, doubtful } = known;
+  const active = arrangeSlots(known.slots.slice(0, known.count), ids.active);
+  const slots = [...active, ...arrangeSlots(known.slots.slice(active.length), ids.draining)];
+  const next = { slots, count: active.length, flags: entry.flags, affinitySec: entry.affinitySec };
+  const slotsInUse: [LbSlotKey, LbSlot][] = [];
+  const slotsBeyond: [LbSlotKey, LbSlot][] = [];
+  slots.forEach((backend, at) => {
+    if (!doubtful && known.slots[at] === backend) return;
+    (at < next.count ? slotsInUse : slotsBeyond).push([{ frontend: id, slot: at + 1 }, { backend }]);
+  });
+  const { address, port } = entry;
+  const sameHead =
+    known.count === next.count &&
+    known.flags === next.flags &&
+    known.affinitySec === next.affinitySec &&
+    !doubtful;
+  const head: LbFrontend = { id, count: next.count, flags: next.flags, affinitySec: next.affinitySec };
+  return {
+    known,
+    next,
+    held: [...ids.active, ...ids.draining],
+    reverse: doubtful ? [[{ frontend: id }, { addr: address, port }]] : [],
+    slotsInUse,
+    frontend: sameHead ? [] : [[toFrontendKey(entry), head]],
+    slotsBeyond,
+    slotsGone: slotKeys(id, slots.length + 1, known.maxSlots),
+  };
+}
+
+/** After a write that failed somewhere: the maps hold any part of the plan, and nothing it refers to may go. */
+export function abandon({ known, next, held }: Plan): void {
+  known.doubtful = true;
+  known.held = [...known.held, ...held];
+  known.maxSlots = Math.max(known.maxSlots, next.slots.length);
+}
+
+export function slotKeys(frontend: number, first: number, last: number): LbSlotKey[] {
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => ({ frontend, slot: first + at }));
+}

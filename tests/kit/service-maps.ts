@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+import { lbBackendLayout } from "#datapath/layouts/lb-backend.ts";
+import { lbBackendKeyLayout } from "#datapath/layouts/lb-backend-key.ts";
+import { lbFrontendLayout } from "#datapath/layouts/lb-frontend.ts";
+import { lbFrontendKeyLayout } from "#datapath/layouts/lb-frontend-key.ts";
+import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
+import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
+import { lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
+import { lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
+import { memoryMap } from "#kit/memory-map.ts";
+import { tupleText } from "#services/service.ts";
+
+/** The load balancer's maps in memory. */
+export function memoryServiceMaps() {
+  const maps = {
+    frontends: memoryMap(lbFrontendKeyLayout, lbFrontendLayout),
+    slots: memoryMap(lbSlotKeyLayout, lbSlotLayout),
+    backends: memoryMap(lbBackendKeyLayout, lbBackendLayout),
+    reverse: memoryMap(lbReverseKeyLayout, lbReverseLayout),
+  };
+  return {
+    ...maps,
+    /** Elements written since last asked. */
+    takeWrites(): number {
+      let sum = 0;
+      for (const map of Object.values(maps)) {
+        sum += map.writes;
+        map.writes = 0;
+      }
+      return sum;
+    },
+    /**
+     * `10.96.0.1:80/TCP id=1 flags=4 -> 10.0.0.1:80/TCP 10.0.0.2:80/TCP | 10.0.0.3:80/TCP`: slots in order, those that drain behind the
+     * bar. A slot without backend is `?`; what belongs to no frontend has lines of its own.
+     */
+    dump(): string[] {
+      const lines: string[] = [];
+      const slots = new Map<string, number>();
+      for (const [key, value] of maps.slots.entries())
+        slots.set(`${key.frontend}/${key.slot}`, value.backend);
+      const used = new Set<number>();
+      const name = (id: number | undefined) => {
+        const backend = id === undefined ? undefined : maps.backends.get({ id });
+        if (id !== undefined) used.add(id);
+        if (!backend?.addr) return "?";
+        return (
+          tupleText({ address: backend.addr, port: backend.port, proto: backend.proto }) +
+          (backend.flags ? "!" : "")
+        );
+      };
+      for (const [key, value] of maps.frontends.entries()) {
+        const take = (at: number) => {
+          const text = name(slots.get(`${value.id}/${at}`));
+          slots.delete(`${value.id}/${at}`);
+          return text;
+        };
+        const active = Array.from({ length: value.count }, (_, at) => take(at + 1));
+        const draining: string[] = [];
+        for (let at = value.count + 1; slots.has(`${value.id}/${at}`); at++) draining.push(take(at));
+        const frontend = tupleText({ address: key.addr, port: key.port, proto: key.proto });
+        const back = maps.reverse.get({ frontend: value.id });
+        const reversed = back?.addr === key.addr && back.port === key.port ? "" : " no-reverse";
+        const bar = draining.length > 0 ? ` | ${draining.join(" ")}` : "";
+        lines.push(`${frontend} id=${value.id} flags=${value.flags}${reversed} -> ${active.join(" ")}${bar}`);
+      }
+      for (const key of slots.keys()) lines.push(`stray slot ${key}`);
+      for (const [{ id }] of maps.backends.entries()) if (!used.has(id)) lines.push(`stray backend ${id}`);
+      if (maps.reverse.size > maps.frontends.size) lines.push("stray reverse");
+      return lines.sort();
+    },
+  };
+}
