@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+import { PolicyBits, PolicyDirection, PolicyVerdict } from "#datapath/layouts/enums.ts";
+import type { PolicyEntry as EntryValue } from "#datapath/layouts/policy-entry.ts";
+import type { PolicyKey } from "#datapath/layouts/policy-key.ts";
+import type { PolicyEntry } from "./rule.ts";
+
+/** One element of a policy's LPM map (`bpf/lib/policy.h`). */
+export interface PolicyElement {
+  readonly key: PolicyKey;
+  readonly value: EntryValue;
+}
+
+export function elementOf(entry: PolicyEntry): PolicyElement {
+  const { identity, proto, portBits, port, precedence, rule } = entry;
+  const anyProto = proto === 0;
+  return {
+    key: {
+      prefixlen: anyProto ? PolicyBits.fixed : PolicyBits.proto + portBits,
+      identity,
+      direction: PolicyDirection[entry.direction],
+      proto,
+      port: anyProto ? 0 : port,
+    },
+    value: { precedence, rule, proxyPort: 0, verdict: PolicyVerdict[entry.verdict], auth: 0 },
+  };
+}
+
+/** The inverse of {@link elementOf}: for `weft bpf policy list`. */
+export function entryOf({ key, value }: PolicyElement): PolicyEntry {
+  return {
+    direction: key.direction === PolicyDirection.ingress ? "ingress" : "egress",
+    identity: key.identity,
+    proto: key.proto,
+    portBits: Math.max(0, key.prefixlen - PolicyBits.proto),
+    port: key.port,
+    verdict: value.verdict === PolicyVerdict.allow ? "allow" : "deny",
+    precedence: value.precedence,
+    rule: value.rule,
+  };
+}
+
+/** Names an element within its map. */
+export function elementKey({ prefixlen, identity, direction, proto, port }: PolicyKey): string {
+  return `${direction} ${identity} ${proto}/${port} ${prefixlen}`;
+}
+
+export function elementText({ key, value }: PolicyElement): string {
+  return `${elementKey(key)} ${value.verdict} ${value.precedence} ${value.rule} ${value.proxyPort} ${value.auth}`;
+}
