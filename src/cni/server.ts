@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdirSync, rmSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
+import { hasErrno } from "#kernel/errno.ts";
+import { openNetlink } from "#kernel/netlink/handle.ts";
+import { errorText, WeftError } from "#lib/errors.ts";
+import { CniCommands } from "./commands.ts";
+import { sweep } from "./del.ts";
+import { type CniDeps, ownerOf } from "./deps.ts";
+import { CniError, errorObject, toCniError } from "./errors.ts";
+import { decodeFrame, encodeAnswer, type Frame, MAX_FRAME_BYTES } from "./frame.ts";
+import { answerVersion, parseRequest } from "./request.ts";
+
+/** The shim sends its request at once. */
+const REQUEST_TIMEOUT_MS = 10_000;
+/** `sun_path` is 108 bytes with the closing zero. */
+const MAX_PATH_BYTES = 107;
+
+export interface CniServerOptions {
+  readonly socketPath: string;
+  readonly deps: CniDeps;
+  /** Stops the server, as disposing of it does. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Serves the CNI shim on a unix socket only root can use. Before it listens it notes the endpoints' addresses in the
+ * IPAM and removes devices an earlier run left without an endpoint. Disposing undoes ADDs that still run.
+ * @throws WeftError E_CNI_SOCKET when the path is unfit or somebody serves there
+ */
+export async function startCniServer({
+  socketPath,
+  deps,
+  signal,
+}: CniServerOptions): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const netlink = stack.use(openNetlink(deps.node.netns === undefined ? {} : { netns: deps.node.netns }));
+  const commands = new CniCommands(deps, netlink);
+  restoreAddresses(deps);
+  await sweep(deps, netlink, () => commands.busy);
+  await freePath(socketPath);
+  const server = await listen(socketPath, (socket) => void serve(socket, commands, deps));
+  stack.defer(() => commands.stop());
+  stack.defer(() => void server.close());
+  const started = stack.move();
+  const stop = () => void started.disposeAsync();
+  signal.addEventListener("abort", stop, { once: true });
+  started.defer(() => signal.removeEventListener("abort", stop));
+  if (signal.aborted) stop();
+  return started;
+}
+
+function restoreAddresses({ ipam, endpoints, log }: CniDeps): void {
+  for (const endpoint of endpoints.list()) {
+    const { v4, v6 } = endpoint;
+    const owner = ownerOf(endpoint);
+    if (ipam.get(owner) !== undefined) continue;
+    try {
+      ipam.restore(owner, { ...(v4 !== undefined && { v4 }), ...(v6 !== undefined && { v6 }) });
+    } catch (error) {
+      log.error({ endpoint: endpoint.id, error: errorText(error) }, "endpoint's address can't be restored");
+    }
+  }
+}
+
+/** Removes the socket file of an agent that is gone. */
+async function freePath(path: string): Promise<void> {
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
+    throw new WeftError("E_CNI_SOCKET", `${path} is too long for a unix socket (${MAX_PATH_BYTES} bytes)`);
+  }
+  mkdirSync(dirname(path), { recursive: true });
+  const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+  const socket = connect(path);
+  socket.once("connect", () => resolve(undefined)).once("error", resolve);
+  const error = await promise;
+  socket.destroy();
+  if (error === undefined) throw new WeftError("E_CNI_SOCKET", `another agent serves ${path}`);
+  if (hasErrno(error, "ECONNREFUSED")) rmSync(path, { force: true });
+}
+
+async function listen(path: string, onSocket: (socket: Socket) => void): Promise<Server> {
+  const server = createServer(onSocket);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("error", reject).once("listening", resolve);
+  // bind(2) happens inside listen(): the socket is root's alone from its first moment.
+  const umask = process.umask(0o177);
+  try {
+    server.listen(path);
+  } finally {
+    process.umask(umask);
+  }
+  try {
+    await promise;
+    return server;
+  } catch (cause) {
+    throw new WeftError("E_CNI_SOCKET", `cannot listen on ${path}`, { cause });
+  }
+}
+
+async function serve(socket: Socket, commands: CniCommands, deps: CniDeps): Promise<void> {
+  const gone = new AbortController();
+  socket.on("close", () => gone.abort(new CniError("tryAgain", "the runtime gave the command up")));
+  socket.on("error", (error) => deps.log.debug({ error: errorText(error) }, "CNI connection failed"));
+  let frame: Frame | undefined;
+  try {
+    frame = await readFrame(socket);
+    if (frame === undefined) return;
+    await answer(socket, await run(frame, { commands, deps, gone: gone.signal }));
+  } catch (error) {
+    await answer(socket, failure(error, frame?.config ?? ""));
+  } finally {
+    socket.destroy();
+  }
+}
+
+interface Context {
+  readonly commands: CniCommands;
+  readonly deps: CniDeps;
+  /** Aborts when the shim is gone. */
+  readonly gone: AbortSignal;
+}
+
+async function run(frame: Frame, { commands, deps, gone }: Context): Promise<Uint8Array> {
+  const startMs = performance.now();
+  const fields = {
+    command: frame.environment.get("CNI_COMMAND"),
+    container: frame.environment.get("CNI_CONTAINERID"),
+  };
+  const ms = () => Math.round((performance.now() - startMs) * 10) / 10;
+  try {
+    const request = parseRequest(frame);
+    const result = await commands.execute(request, gone);
+    if (request.command === "ADD" && gone.aborted) {
+      // Nobody heard that it worked.
+      await commands.execute({ ...request, command: "DEL" }, gone);
+      throw gone.reason;
+    }
+    deps.log.debug({ ...fields, ms: ms() }, "CNI command done");
+    return encodeAnswer(0, result === undefined ? "" : `${JSON.stringify(result)}\n`);
+  } catch (error) {
+    deps.log.warn({ ...fields, ms: ms(), error: errorText(error) }, "CNI command failed");
+    return failure(error, frame.config);
+  }
+}
+
+function failure(error: unknown, config: string): Uint8Array {
+  return encodeAnswer(1, `${JSON.stringify(errorObject(toCniError(error), answerVersion(config)))}\n`);
+}
+
+/** One request; undefined when the connection ends before it is whole. @throws CniError */
+async function readFrame(socket: Socket): Promise<Frame | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<Frame | undefined>();
+  let bytes = Buffer.alloc(0);
+  socket.setTimeout(REQUEST_TIMEOUT_MS, () => reject(new CniError("ioFailure", "the request did not come")));
+  socket.on("data", (chunk: Buffer) => {
+    if (bytes.length > MAX_FRAME_BYTES + 4) return;
+    bytes = Buffer.concat([bytes, chunk]);
+    try {
+      const frame = decodeFrame(bytes);
+      if (frame !== undefined) resolve(frame);
+    } catch (error) {
+      reject(error);
+    }
+  });
+  socket.on("close", () => resolve(undefined));
+  const frame = await promise;
+  socket.setTimeout(0);
+  return frame;
+}
+
+async function answer(socket: Socket, bytes: Uint8Array): Promise<void> {
+  if (socket.destroyed) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  socket.once("close", resolve);
+  socket.end(bytes, resolve);
+  await promise;
+}
