@@ -42,7 +42,6 @@ STRUCT(lb_reverse);
 STRUCT(lb_sock_key);
 STRUCT(lb_sock);
 STRUCT(flow_event);
-STRUCT(metric_key);
 STRUCT(metric);
 
 ENUM(config_flag);
@@ -62,3 +61,4 @@ ENUM(event_file);
 ENUM(trace_point);
 ENUM(trace_reason);
 ENUM(drop_reason);
+ENUM(metric_index);

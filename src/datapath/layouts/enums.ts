@@ -305,6 +305,7 @@ export const LbFlag = {
   external: 2,
   clusterIp: 4,
   affinity: 8,
+  localOutside: 16,
 } as const;
 export type LbFlag = (typeof LbFlag)[keyof typeof LbFlag];
 
@@ -313,6 +314,7 @@ export const lbFlagNames: ReadonlyMap<number, string> = new Map([
   [2, "EXTERNAL"],
   [4, "CLUSTER_IP"],
   [8, "AFFINITY"],
+  [16, "LOCAL_OUTSIDE"],
 ]);
 
 /** `enum lb_scope` */
@@ -325,6 +327,16 @@ export type LbScope = (typeof LbScope)[keyof typeof LbScope];
 export const lbScopeNames: ReadonlyMap<number, string> = new Map([
   [0, "ANY"],
   [1, "LOCAL"],
+]);
+
+/** `enum metric_index` */
+export const MetricIndex = {
+  direction: 256,
+} as const;
+export type MetricIndex = (typeof MetricIndex)[keyof typeof MetricIndex];
+
+export const metricIndexNames: ReadonlyMap<number, string> = new Map([
+  [256, "DIRECTION"],
 ]);
 
 /** `enum nat_flag` */

@@ -103,7 +103,7 @@ function readSections(bytes: Uint8Array, view: DataView): ElfSection[] {
     const size = offset64(view, at + 32);
     const empty = type === ElfSectionType.nobits || type === 0;
     if (!empty && offset + size > bytes.length) throw bad(`section ${index} is cut off`);
-    if (size > 0x1000_0000) throw bad(`section ${index} has ${size} bytes`);
+    if (size > 0x400_0000) throw bad(`section ${index} has ${size} bytes`);
     nameOffsets.push(view.getUint32(at, true));
     raw.push({
       index,
