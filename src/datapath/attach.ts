@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
-import type { Logger } from "#lib/log.ts";
 import { ProgramType } from "#kernel/bpf/kinds.ts";
 import { attachCgroup, attachTcx } from "#kernel/bpf/link.ts";
+import type { Logger } from "#lib/log.ts";
 import type { Datapath } from "./load.ts";
 import { dropLink, ensureLink } from "./persistent-link.ts";
 
@@ -16,31 +16,56 @@ export interface AttachTarget {
 
 type Direction = "ingress" | "egress";
 
-function attachDevice(target: AttachTarget, name: string, at: { ifindex: number; direction: Direction; program: string }): void {
+function attachDevice(
+  target: AttachTarget,
+  name: string,
+  at: { ifindex: number; direction: Direction; program: string },
+): void {
   const { ifindex, direction } = at;
   const program = target.datapath.program(at.program);
-  ensureLink(join(target.linksDir, `${name}_${direction}`), program, () => attachTcx({ program, ifindex, direction }), {
-    ifindex,
-    log: target.log,
-  });
+  ensureLink(
+    join(target.linksDir, `${name}_${direction}`),
+    program,
+    () => attachTcx({ program, ifindex, direction }),
+    {
+      ifindex,
+      log: target.log,
+    },
+  );
 }
 
 /** A pod's host-side veth: what it sends arrives at ingress, what the node's stack sends it leaves at egress. */
-export function attachPod(target: AttachTarget, device: { readonly name: string; readonly ifindex: number }): void {
-  attachDevice(target, `pod_${device.name}`, { ifindex: device.ifindex, direction: "ingress", program: "from_pod" });
-  attachDevice(target, `pod_${device.name}`, { ifindex: device.ifindex, direction: "egress", program: "to_pod" });
+export function attachPod(
+  target: AttachTarget,
+  device: { readonly name: string; readonly ifindex: number },
+): void {
+  attachDevice(target, `pod_${device.name}`, {
+    ifindex: device.ifindex,
+    direction: "ingress",
+    program: "from_pod",
+  });
+  attachDevice(target, `pod_${device.name}`, {
+    ifindex: device.ifindex,
+    direction: "egress",
+    program: "to_pod",
+  });
 }
 
 export function detachPod(target: Pick<AttachTarget, "linksDir">, deviceName: string): void {
-  for (const direction of ["ingress", "egress"]) dropLink(join(target.linksDir, `pod_${deviceName}_${direction}`));
+  for (const direction of ["ingress", "egress"])
+    dropLink(join(target.linksDir, `pod_${deviceName}_${direction}`));
 }
 
 /** The node's own device, and the tunnel's when there is one. */
-export function attachNode(target: AttachTarget, devices: { readonly ifindex: number; readonly tunnelIfindex: number }): void {
+export function attachNode(
+  target: AttachTarget,
+  devices: { readonly ifindex: number; readonly tunnelIfindex: number },
+): void {
   const { ifindex, tunnelIfindex } = devices;
   attachDevice(target, "device", { ifindex, direction: "ingress", program: "from_device" });
   attachDevice(target, "device", { ifindex, direction: "egress", program: "to_device" });
-  if (tunnelIfindex > 0) attachDevice(target, "tunnel", { ifindex: tunnelIfindex, direction: "ingress", program: "from_overlay" });
+  if (tunnelIfindex > 0)
+    attachDevice(target, "tunnel", { ifindex: tunnelIfindex, direction: "ingress", program: "from_overlay" });
   else dropLink(join(target.linksDir, "tunnel_ingress"));
 }
 
@@ -52,7 +77,12 @@ export function attachSockets(target: AttachTarget, cgroup: string): void {
       const kind = target.datapath.kinds.get(name);
       if (!kind || !cgroupTypes.has(kind.type)) continue;
       const { attachType } = kind;
-      ensureLink(join(target.linksDir, `sock_${name}`), program, () => attachCgroup({ program, fd, attachType }), { log: target.log });
+      ensureLink(
+        join(target.linksDir, `sock_${name}`),
+        program,
+        () => attachCgroup({ program, fd, attachType }),
+        { log: target.log },
+      );
     }
   } finally {
     closeSync(fd);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync, readFileSync } from "node:fs";
+import type { ProgramKind } from "#kernel/bpf/kinds.ts";
+import type { BpfMap } from "#kernel/bpf/map.ts";
+import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
+import type { BpfProgram } from "#kernel/bpf/program.ts";
+import { type ObjectSpec, parseObject } from "#kernel/bpf/spec.ts";
 import { bpfObject } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
-import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
-import type { BpfMap } from "#kernel/bpf/map.ts";
-import type { BpfProgram } from "#kernel/bpf/program.ts";
-import type { ProgramKind } from "#kernel/bpf/kinds.ts";
-import { type ObjectSpec, parseObject } from "#kernel/bpf/spec.ts";
 
 /** One object a hook; they share their maps by name. */
 export const objects = ["pod", "host", "overlay", "sock"] as const;
@@ -66,7 +66,11 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
   };
 }
 
-function loadObject(spec: ObjectSpec, options: LoadDatapathOptions, shared: ReadonlyMap<string, BpfMap>): Collection {
+function loadObject(
+  spec: ObjectSpec,
+  options: LoadDatapathOptions,
+  shared: ReadonlyMap<string, BpfMap>,
+): Collection {
   const known = [...shared].filter(([mapName]) => spec.maps.has(mapName));
   return loadCollection(spec, {
     maps: Object.fromEntries(known),

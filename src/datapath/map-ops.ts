@@ -9,7 +9,10 @@ export interface MapEntry<K, V> {
 }
 
 /** Operations of a reconciler whose rows are single elements of one map. `keyText` names an element as the desired table names its row. */
-export function mapOps<K, V>(map: TypedMap<K, V>, keyText: (key: K) => string): ReconcilerOps<MapEntry<K, V>> {
+export function mapOps<K, V>(
+  map: TypedMap<K, V>,
+  keyText: (key: K) => string,
+): ReconcilerOps<MapEntry<K, V>> {
   return {
     *list() {
       for (const [key, value] of map.entries()) yield [keyText(key), { key, value }] as const;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { readAddress, writeAddress } from "#kernel/bpf/field-codec.ts";
 import type { Layout } from "#kernel/bpf/layout.ts";
 import { type TypedMap, typedMap } from "#kernel/bpf/typed-map.ts";
-import { readAddress, writeAddress } from "#kernel/bpf/field-codec.ts";
 import type { Address } from "#model/ip.ts";
 import { ctEntryLayout } from "./layouts/ct-entry.ts";
 import { ctKeyLayout } from "./layouts/ct-key.ts";

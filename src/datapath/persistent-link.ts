@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { Logger } from "#lib/log.ts";
-import { errorText } from "#lib/errors.ts";
 import { BpfLink } from "#kernel/bpf/link.ts";
 import type { BpfProgram } from "#kernel/bpf/program.ts";
+import { errorText } from "#lib/errors.ts";
+import type { Logger } from "#lib/log.ts";
 
 /**
  * A link that outlives the agent, known by its pin. One that is there gets the new program in one step, so no packet goes without;
@@ -26,7 +26,10 @@ export function ensureLink(
       }
       options.log.info({ link: path }, "pinned link belongs to a device that is gone, attaching anew");
     } catch (error) {
-      options.log.warn({ link: path, error: errorText(error) }, "pinned link can't be taken over, attaching anew");
+      options.log.warn(
+        { link: path, error: errorText(error) },
+        "pinned link can't be taken over, attaching anew",
+      );
     }
     rmSync(path, { force: true });
   }
@@ -39,8 +42,8 @@ export function dropLink(path: string): void {
   rmSync(path, { force: true });
 }
 
-/** Pins of a directory whose file names `keep` does not know. */
-export function pruneLinks(dir: string, keep: ReadonlySet<string>): void {
+/** Drops the pins of a directory that nobody keeps. */
+export function pruneLinks(dir: string, keep: (name: string) => boolean): void {
   if (!existsSync(dir)) return;
-  for (const name of readdirSync(dir)) if (!keep.has(name)) rmSync(join(dir, name), { force: true });
+  for (const name of readdirSync(dir)) if (!keep(name)) rmSync(join(dir, name), { force: true });
 }

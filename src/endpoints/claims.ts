@@ -65,7 +65,10 @@ function remoteClaims(endpoint: ClusterEndpoint | undefined, deps: RemoteEndpoin
   const node = endpoint.nodeAddress;
   if (deps.ownAddresses().includes(node)) return [];
   const tunnel = deps.routing === "tunnel" ? { tunnel: node } : {};
-  return endpoint.addresses
-    .filter(isAddress)
-    .map((address) => ({ prefix: hostPrefix(address), identity: endpoint.identity, ...tunnel, source: "endpoint" }));
+  return endpoint.addresses.filter(isAddress).map((address) => ({
+    prefix: hostPrefix(address),
+    identity: endpoint.identity,
+    ...tunnel,
+    source: "endpoint",
+  }));
 }

@@ -14,7 +14,8 @@ export interface EndpointEntries {
 export function endpointEntries(row: DatapathEndpoint): EndpointEntries {
   const { endpoint } = row;
   const flags =
-    (row.enforceIngress ? EndpointFlag.enforceIngress : 0) | (row.enforceEgress ? EndpointFlag.enforceEgress : 0);
+    (row.enforceIngress ? EndpointFlag.enforceIngress : 0) |
+    (row.enforceEgress ? EndpointFlag.enforceEgress : 0);
   const value: EndpointValue = {
     v4: endpoint.v4,
     v6: endpoint.v6,

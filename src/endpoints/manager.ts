@@ -85,6 +85,15 @@ export class EndpointManager {
     return endpoint;
   }
 
+  find(containerId: string, ifname: string): Endpoint | undefined {
+    const [endpoint] = this.#deps.endpoints.by("container", `${containerId}/${ifname}`);
+    return endpoint;
+  }
+
+  list(): Iterable<Endpoint> {
+    return this.#deps.endpoints.all();
+  }
+
   /** Detaches; an endpoint that is not there is a success. */
   remove(containerId: string, ifname: string): void {
     for (const endpoint of [...this.#deps.endpoints.by("container", `${containerId}/${ifname}`)]) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isDeepStrictEqual } from "node:util";
-import { eachEntry } from "#datapath/map-ops.ts";
 import type { Endpoint as EndpointValue } from "#datapath/layouts/endpoint.ts";
+import { eachEntry } from "#datapath/map-ops.ts";
 import type { TypedMap } from "#kernel/bpf/typed-map.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
@@ -54,7 +54,8 @@ export function endpointOps({ byIfindex, byAddress }: EndpointMaps): ReconcilerO
         yield [String(value.id), whole ? entry : { ...entry, addresses: [] }] as const;
       }
       for (const [address, value] of byAddress.entries()) {
-        if (!claimed.has(address)) yield [`stray ${address}`, { ifindex: 0, addresses: [address], value }] as const;
+        if (!claimed.has(address))
+          yield [`stray ${address}`, { ifindex: 0, addresses: [address], value }] as const;
       }
     },
     update: (batch) =>

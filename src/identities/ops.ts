@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type MapEntry, mapOps } from "#datapath/map-ops.ts";
+
 import type { IpcacheEntry as IpcacheValue } from "#datapath/layouts/ipcache-entry.ts";
 import type { IpcacheKey } from "#datapath/layouts/ipcache-key.ts";
+import { type MapEntry, mapOps } from "#datapath/map-ops.ts";
 import type { TypedMap } from "#kernel/bpf/typed-map.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";

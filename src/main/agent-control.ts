@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentConfig } from "#agent/config.ts";
-import { datapathMaps } from "#datapath/maps.ts";
 import { tunnelDevice } from "#datapath/devices.ts";
+import { datapathMaps } from "#datapath/maps.ts";
 import { startEndpointClaims } from "#endpoints/claims.ts";
 import { startEndpointController } from "#endpoints/controller.ts";
 import { startEndpointReconciler } from "#endpoints/ops.ts";
-import { trackPoliciesInForce } from "#endpoints/policy-in-force.ts";
 import { startPublisher } from "#endpoints/publish.ts";
-import { type CiliumEndpointObject, clusterEndpointRow, namespaceRow, type NamespaceObject, type PodObject, podRow } from "#endpoints/source.ts";
+import {
+  type CiliumEndpointObject,
+  clusterEndpointRow,
+  type NamespaceObject,
+  namespaceRow,
+  type PodObject,
+  podRow,
+} from "#endpoints/source.ts";
 import { CidrIdentities } from "#identities/cidr.ts";
 import { startIpcacheController } from "#identities/ipcache.ts";
 import { startIpcacheReconciler } from "#identities/ops.ts";
@@ -49,12 +55,36 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
   const { db } = tables;
   const common = { client, db, health, log };
   const stack = new AsyncDisposableStack();
-  stack.use(startNodeSource({ ...common, nodes: tables.nodes, apiServers: tables.apiServers, nodeName: deps.node.name }, signal));
-  stack.use(startServiceSource({ ...common, services: tables.services, endpointSlices: tables.endpointSlices }, signal));
+  stack.use(
+    startNodeSource(
+      { ...common, nodes: tables.nodes, apiServers: tables.apiServers, nodeName: deps.node.name },
+      signal,
+    ),
+  );
+  stack.use(
+    startServiceSource(
+      { ...common, services: tables.services, endpointSlices: tables.endpointSlices },
+      signal,
+    ),
+  );
   stack.use(startPolicySource({ ...common, policies: tables.policies }, signal));
   const each = { ...common, signal };
-  stack.use(reflect({ ...each, resource: resources.namespaces, table: tables.namespaces, toRow: (o: NamespaceObject) => namespaceRow(o) }));
-  stack.use(reflect({ ...each, resource: resources.ciliumIdentities, table: tables.identities, toRow: (o: CiliumIdentityObject) => identityRow(o) }));
+  stack.use(
+    reflect({
+      ...each,
+      resource: resources.namespaces,
+      table: tables.namespaces,
+      toRow: (o: NamespaceObject) => namespaceRow(o),
+    }),
+  );
+  stack.use(
+    reflect({
+      ...each,
+      resource: resources.ciliumIdentities,
+      table: tables.identities,
+      toRow: (o: CiliumIdentityObject) => identityRow(o),
+    }),
+  );
   stack.use(
     reflect({
       ...each,
@@ -87,15 +117,42 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
 
   stack.use(startIpcacheController(db, tables.claims, tables.ipcache));
   stack.use(startIpcacheReconciler({ ...common, ipcache: tables.ipcache, map: maps.ipcache, signal }));
-  stack.use(startNodeController({ ...common, nodes: tables.nodes, apiServers: tables.apiServers, routes: tables.routes, claims: tables.claims, routing: config.routing, families }, signal));
+  stack.use(
+    startNodeController(
+      {
+        ...common,
+        nodes: tables.nodes,
+        apiServers: tables.apiServers,
+        routes: tables.routes,
+        claims: tables.claims,
+        routing: config.routing,
+        families,
+      },
+      signal,
+    ),
+  );
   const tunnel = config.routing === "tunnel" ? { tunnelDevice } : {};
-  stack.use(startRouteReconciler({ ...common, routes: tables.routes, netlink: deps.netlink, ...tunnel }, signal));
+  stack.use(
+    startRouteReconciler({ ...common, routes: tables.routes, netlink: deps.netlink, ...tunnel }, signal),
+  );
 
   const { services, endpointSlices, nodes, frontends, frontendIds } = tables;
-  stack.use(startServiceController({ ...common, services, endpointSlices, nodes, frontends, families }, signal));
-  stack.use(startServiceReconciler({ ...common, frontends, frontendIds, maps: serviceMaps((name) => datapath.map(name)) }, signal));
+  stack.use(
+    startServiceController({ ...common, services, endpointSlices, nodes, frontends, families }, signal),
+  );
+  stack.use(
+    startServiceReconciler(
+      { ...common, frontends, frontendIds, maps: serviceMaps((name) => datapath.map(name)) },
+      signal,
+    ),
+  );
 
-  const cidrs = new CidrIdentities({ db, identities: tables.identities, claims: tables.claims, dualStack: config.families === "dual" });
+  const cidrs = new CidrIdentities({
+    db,
+    identities: tables.identities,
+    claims: tables.claims,
+    dualStack: config.families === "dual",
+  });
   const { policies, endpoints, identities, policyMaps, endpointPolicies, policyRules } = tables;
   stack.use(
     startPolicyController(
@@ -114,11 +171,19 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
       signal,
     ),
   );
-  const policyReconciler = stack.use(startPolicyReconciler({ ...common, policyMaps, map: datapath.map("policies") }, signal));
-  const policyInForce = trackPoliciesInForce({ policyMaps, reconciler: policyReconciler, onInForce: () => endpointController.refresh() }, signal);
-  const endpointController = stack.use(
-    startEndpointController({ db, endpoints, policies: endpointPolicies, policyInForce, desired: tables.datapathEndpoints }),
+  const policyReconciler = stack.use(
+    startPolicyReconciler({ ...common, policyMaps, outer: datapath.map("policies") }, signal),
   );
+  const endpointController = stack.use(
+    startEndpointController({
+      db,
+      endpoints,
+      policies: endpointPolicies,
+      policyInForce: (id, revision) => policyReconciler.inForce(id, revision),
+      desired: tables.datapathEndpoints,
+    }),
+  );
+  stack.defer(policyReconciler.status.onCommit(() => endpointController.refresh()));
   stack.use(
     startEndpointClaims({
       db,
@@ -137,6 +202,14 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
       signal,
     }),
   );
-  stack.use(startPublisher({ ...common, client: deps.client, endpoints: tables.datapathEndpoints, nodeAddress: nodeDatapath.underlay, signal }));
+  stack.use(
+    startPublisher({
+      ...common,
+      client: deps.client,
+      endpoints: tables.datapathEndpoints,
+      nodeAddress: nodeDatapath.underlay,
+      signal,
+    }),
+  );
   return { endpointReconciler, maps, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }

@@ -3,7 +3,14 @@ import { mkdirSync } from "node:fs";
 import type { AgentConfig } from "#agent/config.ts";
 import type { AgentPaths } from "#agent/paths.ts";
 import { type AttachTarget, attachNode, attachSockets } from "#datapath/attach.ts";
-import { deviceOfAddress, ensureTunnel, prepareForwarding, removeTunnel, tunnelDevice, tunnelOverhead } from "#datapath/devices.ts";
+import {
+  deviceOfAddress,
+  ensureTunnel,
+  prepareForwarding,
+  removeTunnel,
+  tunnelDevice,
+  tunnelOverhead,
+} from "#datapath/devices.ts";
 import { type Datapath, loadDatapath } from "#datapath/load.ts";
 import { natPorts, nodeConfigBytes } from "#datapath/node-config.ts";
 import { cgroupRoot } from "#kernel/cgroup.ts";
@@ -46,7 +53,8 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   mkdirSync(paths.maps, { recursive: true });
   const underlay = node.addresses[0];
   if (!underlay) throw new WeftError("E_NODE", `Node ${node.name} has no address`);
-  const device = config.device === undefined ? deviceOfAddress(netlink, underlay) : namedDevice(netlink, config.device);
+  const device =
+    config.device === undefined ? deviceOfAddress(netlink, underlay) : namedDevice(netlink, config.device);
   prepareForwarding(device.name, natPorts);
   const families = familiesOf(config);
   const serves = (of: Family) => families.includes(of);
@@ -57,9 +65,15 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const tunnel = config.routing === "tunnel";
   const podMtu = tunnel ? device.mtu - tunnelOverhead(underlay) : device.mtu;
   let tunnelIfindex = 0;
-  if (tunnel) tunnelIfindex = ensureTunnel(netlink, podMtu, [routers.v4, routers.v6].filter((address) => address !== undefined)).index;
+  if (tunnel)
+    tunnelIfindex = ensureTunnel(
+      netlink,
+      podMtu,
+      [routers.v4, routers.v6].filter((address) => address !== undefined),
+    ).index;
   else removeTunnel(netlink);
-  const native = (of: Family): Prefix | undefined => config.nativeRoutingCidrs.find((cidr) => family(cidr) === of);
+  const native = (of: Family): Prefix | undefined =>
+    config.nativeRoutingCidrs.find((cidr) => family(cidr) === of);
   const datapath = loadDatapath({
     mapsDir: paths.maps,
     log,
@@ -78,12 +92,18 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const target = { datapath, linksDir: paths.links, log };
   attachNode(target, { ifindex: device.index, tunnelIfindex });
   attachSockets(target, config.cgroup ?? cgroupRoot());
-  log.info({ device: device.name, routing: config.routing, tunnel: tunnel ? tunnelDevice : undefined, podMtu }, "datapath attached");
+  log.info(
+    { device: device.name, routing: config.routing, tunnel: tunnel ? tunnelDevice : undefined, podMtu },
+    "datapath attached",
+  );
   return { datapath, target, device, tunnelIfindex, podMtu, underlay, routers };
 }
 
 function namedDevice(netlink: Netlink, name: string): Link {
   const link = getLink(netlink, name);
-  if (!link) throw new WeftError("E_DEVICE", `there is no network device ${name}`, { hint: "set `device:` in the agent's configuration" });
+  if (!link)
+    throw new WeftError("E_DEVICE", `there is no network device ${name}`, {
+      hint: "set `device:` in the agent's configuration",
+    });
   return link;
 }

@@ -7,8 +7,8 @@ import { backoffMs } from "#lib/backoff.ts";
 import { pause, systemClock } from "#lib/clock.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
-import { type Address, parseAddress, parsePrefix, type Prefix } from "#model/ip.ts";
-import { parseLabels, labelList } from "#model/labels.ts";
+import { type Address, type Prefix, parseAddress, parsePrefix } from "#model/ip.ts";
+import { labelList, parseLabels } from "#model/labels.ts";
 import type { Node } from "./node.ts";
 import { toNode } from "./source.ts";
 
@@ -37,7 +37,10 @@ export async function ownNode(deps: OwnNodeDeps): Promise<Node> {
   for (let failures = 0; ; ) {
     let problem = "it has no address or no pod CIDR yet";
     try {
-      const node = toNode(await client.get<KubeObject>(resources.nodes, { name: nodeName }, signal), nodeName);
+      const node = toNode(
+        await client.get<KubeObject>(resources.nodes, { name: nodeName }, signal),
+        nodeName,
+      );
       if (node.addresses.length > 0 && node.podCidrs.length > 0) {
         keep(deps.cacheFile, node);
         return node;
@@ -47,14 +50,18 @@ export async function ownNode(deps: OwnNodeDeps): Promise<Node> {
       problem = errorText(error);
       const kept = recall(deps.cacheFile, nodeName);
       if (kept) {
-        log.warn({ node: nodeName, error: problem }, "API server does not answer, starting with what is known of this node");
+        log.warn(
+          { node: nodeName, error: problem },
+          "API server does not answer, starting with what is known of this node",
+        );
         return kept;
       }
     }
     failures++;
     log.info({ node: nodeName, problem }, "waiting for this node's object");
     await pause(backoffMs(failures, { minMs: 50, maxMs: 2_000 }), signal, systemClock);
-    if (signal.aborted) throw new WeftError("E_STOPPED", "stopped while waiting for the node", { cause: signal.reason });
+    if (signal.aborted)
+      throw new WeftError("E_STOPPED", "stopped while waiting for the node", { cause: signal.reason });
   }
 }
 

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { AgentStatus } from "#agent/api.ts";
+import type { AgentConfig } from "#agent/config.ts";
+import type { Health } from "#lib/health.ts";
+import type { Node } from "#nodes/node.ts";
+import type { AgentTables } from "./agent-tables.ts";
+
+export interface StatusDeps {
+  readonly config: AgentConfig;
+  readonly tables: AgentTables;
+  readonly health: Health;
+  readonly node: Node;
+  readonly ready: boolean;
+  readonly startedMs: number;
+  readonly version: string;
+}
+
+/** What `weft status` shows of this agent. */
+export function agentStatus(deps: StatusDeps): AgentStatus {
+  const { config, tables, health, node } = deps;
+  const refused = [...tables.policies.all()].filter((policy) => policy.refused).length;
+  return {
+    node: node.name,
+    version: deps.version,
+    pid: process.pid,
+    ready: deps.ready,
+    uptimeSec: Math.round((Date.now() - deps.startedMs) / 1000),
+    rssBytes: process.memoryUsage.rss(),
+    settings: {
+      routing: config.routing,
+      families: config.families,
+      masquerade: config.masquerade ? "on" : "off",
+      flows: config.flows ? "on" : "off",
+      address: node.addresses.join(" "),
+      pods: node.podCidrs.join(" "),
+    },
+    health: health.rows().map((row) => ({
+      name: row.name,
+      ok: row.level === "ok",
+      text: row.message === "" ? row.level : row.message,
+    })),
+    counts: {
+      endpoints: tables.endpoints.size,
+      identities: tables.identities.size,
+      policies: tables.policies.size,
+      "refused policies": refused,
+      frontends: tables.frontends.size,
+      nodes: tables.nodes.size,
+      "ipcache entries": tables.ipcache.size,
+    },
+  };
+}

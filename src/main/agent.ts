@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { startAgentApi } from "#agent/api.ts";
+import { writeCniConf } from "#agent/cni-conf.ts";
+import { type AgentConfig, loadAgentConfig } from "#agent/config.ts";
+import { agentPaths } from "#agent/paths.ts";
+import { startCniServer } from "#cni/server.ts";
+import { startFlows } from "#flows/start.ts";
+import { Ipam } from "#ipam/ipam.ts";
+import { createKubeClient } from "#k8s/client.ts";
+import { loadCredentials } from "#k8s/kubeconfig.ts";
+import { openNetlink } from "#kernel/netlink/handle.ts";
+import { installRoot } from "#lib/assets.ts";
+import { errorText, WeftError } from "#lib/errors.ts";
+import { createHealth } from "#lib/health.ts";
+import { createLogger, type Logger } from "#lib/log.ts";
+import { createRegistry, parseListen, startMetricsServer } from "#lib/metrics.ts";
+import { family } from "#model/ip.ts";
+import { ownNode } from "#nodes/self.ts";
+import { startControl, startSources } from "./agent-control.ts";
+import { familiesOf, startNodeDatapath } from "./agent-datapath.ts";
+import { startEndpoints } from "./agent-endpoints.ts";
+import { agentMaps } from "./agent-maps.ts";
+import { agentStatus } from "./agent-status.ts";
+import { agentTables } from "./agent-tables.ts";
+
+const version = (JSON.parse(readFileSync(join(installRoot(), "package.json"), "utf8")) as { version: string })
+  .version;
+
+/** The agent of one node, from start to stop; everything stops in the reverse of this order. */
+async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
+  const startedMs = Date.now();
+  await using stack = new AsyncDisposableStack();
+  const paths = agentPaths(config);
+  for (const dir of [config.runDir, config.stateDir]) mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const health = createHealth();
+  const client = stack.use(
+    createKubeClient(await loadCredentials(config.kubeconfig), { userAgent: `weft-agent/${version}` }),
+  );
+  const node = await ownNode({
+    client,
+    nodeName: config.nodeName,
+    cacheFile: join(config.stateDir, "node.json"),
+    log,
+    signal,
+  });
+  const netlink = stack.use(openNetlink());
+  const nodeDatapath = startNodeDatapath({ config, paths, node, netlink, log });
+  stack.use(nodeDatapath.datapath);
+
+  const tables = agentTables();
+  const deps = { config, tables, client, node, nodeDatapath, netlink, health, log };
+  const control = stack.use(startControl(deps, signal));
+  const settled = (id: string, until: AbortSignal) => control.endpointReconciler.settled(id, until);
+  const endpoints = startEndpoints({ ...deps, paths, clusterName: config.clusterName, settled });
+  stack.use(startSources(deps, signal));
+
+  const families = familiesOf(config);
+  const ipam = new Ipam(node.podCidrs.filter((cidr) => families.includes(family(cidr))));
+  let ready = false;
+  const status = () => agentStatus({ config, tables, health, ready, startedMs, version, node });
+  stack.use(
+    await startAgentApi({
+      socketPath: paths.api,
+      db: tables.db,
+      status,
+      maps: agentMaps(control.maps, nodeDatapath.datapath, tables),
+    }),
+  );
+  const flows = stack.use(
+    await startFlows({
+      tables: { ...tables, rules: tables.policyRules },
+      ringMap: nodeDatapath.datapath.map("events"),
+      lostMap: nodeDatapath.datapath.map("events_lost"),
+      listen: { unix: paths.observer, tcp: parseListen(config.observer.listen) },
+      nodeName: config.nodeName,
+      clusterName: config.clusterName,
+      version,
+      capacity: config.flowBuffer,
+      interfaces: new Map([[nodeDatapath.device.index, nodeDatapath.device.name]]),
+      signal,
+    }),
+  );
+  stack.use(
+    await startMetricsServer({
+      listen: config.metrics.listen,
+      registries: [createRegistry(), flows.metrics],
+    }),
+  );
+  const { v4, v6 } = nodeDatapath.routers;
+  stack.use(
+    await startCniServer({
+      socketPath: paths.cni,
+      signal,
+      deps: {
+        ipam,
+        endpoints,
+        node: { mtu: nodeDatapath.podMtu, source: { ...(v4 && { v4 }), ...(v6 && { v6 }) } },
+        log,
+        notReady: () => (ready ? undefined : "the agent has not read the cluster's state yet"),
+      },
+    }),
+  );
+
+  const inputs = [
+    tables.nodes,
+    tables.namespaces,
+    tables.policies,
+    tables.identities,
+    tables.endpointPolicies,
+    tables.frontends,
+  ];
+  await Promise.race([Promise.all(inputs.map((table) => table.ready)), aborted(signal)]);
+  if (!signal.aborted) {
+    ready = true;
+    writeCniConf(config.cniConfDir, paths.cni);
+    log.info({ node: node.name, pid: process.pid, tookMs: Date.now() - startedMs }, "ready");
+    const following = endpoints.followLabels(signal);
+    await Promise.race([aborted(signal), flows.ended]);
+    await following;
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { config: { type: "string", default: "/etc/weft/agent.yaml" } } });
+  const log = createLogger("weft-agent");
+  const stop = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT"] as const)
+    process.once(name, () => stop.abort(new WeftError("E_STOPPED", `stopped by ${name}`)));
+  try {
+    await run(loadAgentConfig(values.config), log, stop.signal);
+  } catch (error) {
+    if (!stop.signal.aborted) {
+      const hint = error instanceof WeftError ? error.hint : undefined;
+      log.fatal(
+        { error: errorText(error), hint, code: error instanceof WeftError ? error.code : undefined },
+        "agent failed",
+      );
+      process.exitCode = 1;
+    }
+  }
+  log.info({}, "stopped");
+}
+
+await main();
