@@ -372,7 +372,9 @@ describe("CNI through the shim", () => {
     addVeth(node, { name: "weft-other", peer: { name: "other" } });
     ipam.allocate("lost/eth0");
     assertFails(await call("GC"), 7, /valid-attachments: is missing/);
-    const valid = [{ containerID: "c2", ifname: "eth0" }];
+    const forgotten = hostIfname({ containerId: "c7", ifname: "eth0" });
+    addVeth(node, { name: forgotten, peer: { name: "forgotten" } });
+    const valid = ["c2", "c7"].map((containerID) => ({ containerID, ifname: "eth0" }));
     assert.deepEqual(await call("GC", { config: { "cni.dev/valid-attachments": valid } }), {
       exitCode: 0,
       output: "",
@@ -383,7 +385,7 @@ describe("CNI through the shim", () => {
       hostDevices()
         .map((link) => link.name)
         .sort(),
-      [kept, "other", "weft-other"].sort(),
+      [kept, "other", "weft-other", forgotten, "forgotten"].sort(),
     );
     assert.deepEqual([...endpoints.rows.keys()], ["c2/eth0"]);
     assert.equal(ipam.usage()[0]?.used, 1);
@@ -410,13 +412,15 @@ describe("CNI through the shim", () => {
     assertFails(await call("CHECK"), 102, /device weft[0-9a-f]{10} is gone; interface eth0 is gone/);
   });
 
-  test("a new server takes up the endpoints' addresses and removes devices of none", async () => {
+  test("a new server takes up the endpoints' addresses; DEL finds a device nobody remembers", async () => {
     await call("ADD");
-    addVeth(node, { name: "weftdeadbeef00", peer: { name: "orphan" } });
+    const orphan = hostIfname({ containerId: "crashed", ifname: "eth0" });
+    addVeth(node, { name: orphan, peer: { name: "orphan" } });
     await server[Symbol.asyncDispose]();
     await start();
     assert.equal(ipam.get("c1/eth0")?.v4, "10.77.0.2");
-    assert.equal(getLink(node, "weftdeadbeef00"), undefined);
+    assert.equal((await call("DEL", { env: { CNI_CONTAINERID: "crashed" } })).exitCode, 0);
+    assert.equal(getLink(node, orphan), undefined);
     assert.equal(statSync(socketPath).mode & 0o777, 0o600);
     await assert.rejects(start(), { code: "E_CNI_SOCKET", message: `another agent serves ${socketPath}` });
     assert.equal((await call("CHECK")).exitCode, 0);

@@ -46,18 +46,20 @@ export async function gc(
     );
     await del(deps, endpoint).catch((error: unknown) => problems.push(`${owner}: ${errorText(error)}`));
   }
-  await sweep(deps, netlink, busy).catch((error: unknown) => problems.push(errorText(error)));
+  await sweep(deps, netlink, () => new Set([...busy(), ...keep])).catch((error: unknown) =>
+    problems.push(errorText(error)),
+  );
   if (problems.length > 0)
     throw new CniError("internal", `not everything could be removed: ${problems.join("; ")}`);
 }
 
-/** Removes host devices and addresses that belong to no endpoint: what an ADD cut short by a crash leaves. */
-export async function sweep(deps: CniDeps, netlink: Netlink, busy: () => ReadonlySet<string>): Promise<void> {
+/** Removes host devices and addresses that belong neither to an endpoint nor to an owner in `keep`. */
+async function sweep(deps: CniDeps, netlink: Netlink, keep: () => ReadonlySet<string>): Promise<void> {
   const { endpoints, ipam, node, log } = deps;
   // Asked anew for each device: deleting one takes a while and an ADD may begin meanwhile.
   const inUse = (name: string) =>
     Array.from(endpoints.list()).some((endpoint) => endpoint.hostIfname === name) ||
-    Array.from(busy()).some((owner) => hostIfname(attachmentOf(owner)) === name);
+    Array.from(keep()).some((owner) => hostIfname(attachmentOf(owner)) === name);
   for (const { name } of listLinks(netlink)) {
     if (!isHostIfname(name) || inUse(name)) continue;
     log.info({ device: name }, "device of no endpoint removed");
@@ -65,6 +67,6 @@ export async function sweep(deps: CniDeps, netlink: Netlink, busy: () => Readonl
   }
   for (const owner of [...ipam.owners().keys()]) {
     const { containerId, ifname } = attachmentOf(owner);
-    if (!busy().has(owner) && endpoints.find(containerId, ifname) === undefined) ipam.release(owner);
+    if (!keep().has(owner) && endpoints.find(containerId, ifname) === undefined) ipam.release(owner);
   }
 }

@@ -6,7 +6,6 @@ import { hasErrno } from "#kernel/errno.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { CniCommands } from "./commands.ts";
-import { sweep } from "./del.ts";
 import { type CniDeps, ownerOf } from "./deps.ts";
 import { CniError, errorObject, toCniError } from "./errors.ts";
 import { decodeFrame, encodeAnswer, type Frame, MAX_FRAME_BYTES } from "./frame.ts";
@@ -26,7 +25,8 @@ export interface CniServerOptions {
 
 /**
  * Serves the CNI shim on a unix socket only root can use. Before it listens it notes the endpoints' addresses in the
- * IPAM and removes devices an earlier run left without an endpoint. Disposing undoes ADDs that still run.
+ * IPAM. A device that a crash in the middle of ADD left behind goes with the runtime's DEL, or with GC. Disposing
+ * undoes ADDs that still run.
  * @throws WeftError E_CNI_SOCKET when the path is unfit or somebody serves there
  */
 export async function startCniServer({
@@ -38,7 +38,6 @@ export async function startCniServer({
   const netlink = stack.use(openNetlink(deps.node.netns === undefined ? {} : { netns: deps.node.netns }));
   const commands = new CniCommands(deps, netlink);
   restoreAddresses(deps);
-  await sweep(deps, netlink, () => commands.busy);
   await freePath(socketPath);
   const server = await listen(socketPath, (socket) => void serve(socket, commands, deps));
   stack.defer(() => commands.stop());

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { WeftError } from "#lib/errors.ts";
 
 /**
- * Reads a kernel parameter by its path below /proc/sys (`net/ipv4/conf/eth0/rp_filter`: slashes, because device
- * names may hold dots). What is under `net/` belongs to the calling thread's network namespace: use `inNetns`.
+ * Reads a kernel parameter by its path below /proc/sys (`net/ipv4/conf/eth0.5/rp_filter`: with slashes, because device
+ * names may hold dots; a name without any slash is taken as the dotted form, `net.ipv4.ip_forward`). What is under `net/` belongs to the calling thread's network namespace: use `inNetns`.
  * @throws WeftError E_SYSCTL
  */
 export function readSysctl(name: string): string {
@@ -26,8 +26,9 @@ export function writeSysctl(name: string, value: string | number): void {
 }
 
 function sysctlPath(name: string): string {
-  if (name.startsWith("/") || name.split("/").includes("..")) {
+  const parts = name.split(name.includes("/") ? "/" : ".");
+  if (parts.some((part) => part === "" || part === "..")) {
     throw new WeftError("E_SYSCTL", `"${name}" is not the name of a kernel parameter`);
   }
-  return join("/proc/sys", name);
+  return join("/proc/sys", ...parts);
 }
