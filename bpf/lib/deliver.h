@@ -13,22 +13,22 @@
 #define TUNNEL_TTL 64
 
 /* Hands the packet to the node's own network stack. */
-static __always_inline int to_stack(struct pkt *p, __u8 point)
+static __always_inline int to_stack(struct __sk_buff *skb, struct pkt *p, __u8 point)
 {
-	forwarded(p, point);
+	forwarded(skb, p, point);
 	return TC_ACT_OK;
 }
 
-static __always_inline int decrement_ttl(struct pkt *p)
+static __always_inline int decrement_ttl(struct __sk_buff *skb, struct pkt *p)
 {
 	__u8 ttl = p->ttl - 1;
 
 	if (is_v6(p))
-		return bpf_skb_store_bytes(p->skb, ETH_HLEN + offsetof(struct ipv6hdr, hop_limit), &ttl, 1,
+		return bpf_skb_store_bytes(skb, ETH_HLEN + offsetof(struct ipv6hdr, hop_limit), &ttl, 1,
 					   BPF_F_RECOMPUTE_CSUM);
-	if (bpf_l3_csum_replace(p->skb, ETH_HLEN + offsetof(struct iphdr, check), p->ttl, ttl, 2) < 0)
+	if (bpf_l3_csum_replace(skb, ETH_HLEN + offsetof(struct iphdr, check), p->ttl, ttl, 2) < 0)
 		return -1;
-	return bpf_skb_store_bytes(p->skb, ETH_HLEN + offsetof(struct iphdr, ttl), &ttl, 1, 0);
+	return bpf_skb_store_bytes(skb, ETH_HLEN + offsetof(struct iphdr, ttl), &ttl, 1, 0);
 }
 
 struct macs {
@@ -37,62 +37,64 @@ struct macs {
 };
 
 /* To a pod of this node, past the node's stack straight into the pod. */
-static __always_inline int deliver(struct pkt *p)
+static __always_inline int deliver(struct __sk_buff *skb, struct pkt *p, const struct endpoint *to)
 {
-	struct endpoint *to = p->dst;
 	struct macs macs;
 
 	if (p->ttl <= 1) /* the stack answers "time exceeded" */
-		return to_stack(p, TRACE_TO_STACK);
+		return to_stack(skb, p, TRACE_TO_STACK);
 	__builtin_memcpy(macs.dst, to->mac, 6);
 	__builtin_memcpy(macs.src, to->host_mac, 6);
-	if (decrement_ttl(p) < 0 || bpf_skb_store_bytes(p->skb, 0, &macs, sizeof(macs), 0) < 0)
-		return drop(p, DROP_ERROR_WRITING_TO_PACKET);
-	forwarded(p, TRACE_TO_ENDPOINT);
+	if (decrement_ttl(skb, p) < 0 || bpf_skb_store_bytes(skb, 0, &macs, sizeof(macs), 0) < 0)
+		return drop(skb, p, DROP_ERROR_WRITING_TO_PACKET);
+	forwarded(skb, p, TRACE_TO_ENDPOINT);
 	return bpf_redirect_peer(to->ifindex, 0);
 }
 
 /* Length on the wire of the packet, or of one segment of it. */
-static __always_inline __u32 segment_length(const struct pkt *p)
+static __always_inline __u32 segment_length(struct __sk_buff *skb, const struct pkt *p)
 {
-	if (!p->skb->gso_size)
+	if (!skb->gso_size)
 		return p->length;
-	return p->skb->gso_size + p->l4 - ETH_HLEN + p->l4_len;
+	return skb->gso_size + p->l4 - ETH_HLEN + p->l4_len;
 }
 
-static __always_inline int set_tunnel(struct pkt *p, const struct addr *node, __u32 identity)
+static __always_inline int set_tunnel(struct __sk_buff *skb, const struct addr *node, __u32 identity)
 {
 	struct bpf_tunnel_key key = { .tunnel_id = identity, .tunnel_ttl = TUNNEL_TTL };
 
 	if (addr_is_v4(node)) {
 		key.remote_ipv4 = bpf_ntohl(node->words[3]);
-		return bpf_skb_set_tunnel_key(p->skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX);
+		return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX);
 	}
 	addr_set_v6((struct addr *)key.remote_ipv6, node->words);
-	return bpf_skb_set_tunnel_key(p->skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6);
+	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6);
 }
 
 /* Through VXLAN to another node, with the sender's identity as the VNI. */
-static __always_inline int encapsulate(struct pkt *p, const struct addr *node)
+__noinline int encapsulate(struct __sk_buff *skb, struct pkt *p, const struct addr *node)
 {
-	__u32 overhead = addr_is_v4(node) ? VXLAN_OVERHEAD_V4 : VXLAN_OVERHEAD_V6;
+	__u32 overhead;
 
-	if (p->ttl <= 1 || segment_length(p) + overhead > config.mtu)
-		return to_stack(p, TRACE_TO_STACK);
-	if (decrement_ttl(p) < 0)
-		return drop(p, DROP_ERROR_WRITING_TO_PACKET);
-	if (set_tunnel(p, node, p->src_identity) < 0)
-		return drop(p, DROP_NO_TUNNEL_OR_ENCAPSULATION_ENDPOINT);
+	if (!p || !node)
+		return TC_ACT_SHOT;
+	overhead = addr_is_v4(node) ? VXLAN_OVERHEAD_V4 : VXLAN_OVERHEAD_V6;
+	if (p->ttl <= 1 || segment_length(skb, p) + overhead > config.mtu)
+		return to_stack(skb, p, TRACE_TO_STACK);
+	if (decrement_ttl(skb, p) < 0)
+		return drop(skb, p, DROP_ERROR_WRITING_TO_PACKET);
+	if (set_tunnel(skb, node, p->src.identity) < 0)
+		return drop(skb, p, DROP_NO_TUNNEL_OR_ENCAPSULATION_ENDPOINT);
 	p->flags |= PKT_TUNNEL;
-	forwarded(p, TRACE_TO_OVERLAY);
+	forwarded(skb, p, TRACE_TO_OVERLAY);
 	return bpf_redirect(config.tunnel_ifindex, 0);
 }
 
-static __always_inline void fib_question(const struct pkt *p, struct bpf_fib_lookup *fib)
+static __always_inline void fib_question(struct __sk_buff *skb, const struct pkt *p, struct bpf_fib_lookup *fib)
 {
-	fib->ifindex = p->skb->ifindex;
+	fib->ifindex = skb->ifindex;
 	fib->l4_protocol = p->proto;
-	fib->tot_len = p->skb->gso_size ? 0 : p->length;
+	fib->tot_len = skb->gso_size ? 0 : p->length;
 	if (is_v6(p)) {
 		fib->family = AF_INET6;
 		__builtin_memcpy(fib->ipv6_src, p->saddr.words, 16);
@@ -116,15 +118,17 @@ static __always_inline int redirect_to_neighbour(const struct bpf_fib_lookup *fi
 }
 
 /* Where the node's routes say. What they have no plain answer for is left to the stack, which has them all. */
-static __always_inline int route(struct pkt *p)
+__noinline int route(struct __sk_buff *skb, struct pkt *p)
 {
 	struct bpf_fib_lookup fib = {};
 	long answer;
 
+	if (!p)
+		return TC_ACT_SHOT;
 	if (p->ttl <= 1)
-		return to_stack(p, TRACE_TO_STACK);
-	fib_question(p, &fib);
-	answer = bpf_fib_lookup(p->skb, &fib, sizeof(fib), 0);
+		return to_stack(skb, p, TRACE_TO_STACK);
+	fib_question(skb, p, &fib);
+	answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 	switch (answer) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 	case BPF_FIB_LKUP_RET_NO_NEIGH:
@@ -132,12 +136,12 @@ static __always_inline int route(struct pkt *p)
 	case BPF_FIB_LKUP_RET_BLACKHOLE:
 	case BPF_FIB_LKUP_RET_UNREACHABLE:
 	case BPF_FIB_LKUP_RET_PROHIBIT:
-		return drop(p, DROP_FIB_LOOKUP_FAILED);
+		return drop(skb, p, DROP_FIB_LOOKUP_FAILED);
 	default:
-		return to_stack(p, TRACE_TO_STACK);
+		return to_stack(skb, p, TRACE_TO_STACK);
 	}
-	if (decrement_ttl(p) < 0)
-		return drop(p, DROP_ERROR_WRITING_TO_PACKET);
-	forwarded(p, TRACE_TO_NETWORK);
+	if (decrement_ttl(skb, p) < 0)
+		return drop(skb, p, DROP_ERROR_WRITING_TO_PACKET);
+	forwarded(skb, p, TRACE_TO_NETWORK);
 	return redirect_to_neighbour(&fib);
 }

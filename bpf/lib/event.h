@@ -73,14 +73,10 @@ enum trace_reason { TRACE_REASON_NEW = 1, TRACE_REASON_ESTABLISHED = 2, TRACE_RE
 enum event_file { FILE_POD = 1, FILE_HOST = 2, FILE_OVERLAY = 3, FILE_SOCK = 4 };
 
 /*
- * Counted for every packet that ends here. The map is a per-CPU array whose index is these four bytes as a
- * little-endian number (reason + 256 * direction).
+ * Counted for every packet that ends here: per-CPU array metrics, whose index is METRIC_DIRECTION * direction + reason
+ * (0: forwarded, else enum drop_reason; enum policy_direction).
  */
-struct metric_key {
-	__u8 reason;    /* 0: forwarded, else enum drop_reason */
-	__u8 direction; /* enum policy_direction */
-	__u16 pad;
-};
+enum metric_index { METRIC_DIRECTION = 256 };
 
 struct metric {
 	__u64 packets;

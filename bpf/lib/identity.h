@@ -29,6 +29,22 @@ static __always_inline struct ipcache_entry *ipcache_lookup(const struct addr *a
 	return bpf_map_lookup_elem(&ipcache, &key);
 }
 
+static __always_inline struct addr node_address(const struct pkt *p)
+{
+	struct addr a;
+
+	__builtin_memcpy(&a, (const void *)(is_v6(p) ? &config.node_v6 : &config.node_v4), sizeof(a));
+	return a;
+}
+
+static __always_inline struct addr router_address(const struct pkt *p)
+{
+	struct addr a;
+
+	__builtin_memcpy(&a, (const void *)(is_v6(p) ? &config.router_v6 : &config.router_v4), sizeof(a));
+	return a;
+}
+
 static __always_inline __u32 world_identity(const struct pkt *p)
 {
 	return is_v6(p) ? config.world_v6 : config.world_v4;

@@ -26,6 +26,7 @@ enum lb_flag {
 	LB_EXTERNAL = 2,      /* external or load-balancer address */
 	LB_CLUSTER_IP = 4,    /* only from inside */
 	LB_AFFINITY = 8,
+	LB_LOCAL_OUTSIDE = 16, /* externalTrafficPolicy Local: from outside the entry of LB_SCOPE_LOCAL holds instead */
 };
 
 struct lb_slot_key {

@@ -119,7 +119,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 512);
-	__type(key, struct metric_key);
+	__type(key, __u32);
 	__type(value, struct metric);
 } metrics SEC(".maps");
 

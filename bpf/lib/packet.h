@@ -28,21 +28,41 @@ enum pkt_flag {
 	PKT_LAST = 512,         /* closed its connection */
 	PKT_TUNNEL = 1024,      /* came or goes through VXLAN */
 	PKT_NODEPORT = 2048,    /* was sent to a node's frontend */
+	PKT_RESTORED = 4096,    /* answers something whose source this node had translated */
+};
+
+/* One end of a packet, as far as judging and reporting need it. */
+struct end {
+	__u32 identity;
+	__u32 policy_id;
+	__u32 policy_rev;
+	__u16 id;    /* of the endpoint; 0: no pod of this node */
+	__u16 flags; /* enum endpoint_flag */
+};
+
+/* The event to emit; see flow_event. */
+struct report {
+	__u64 bytes;
+	__u32 packets;
+	__u16 line;
+	__u16 flags;
+	__u8 type;
+	__u8 reason;
+	__u8 point;
+	__u8 file;
 };
 
 /*
  * One packet on its way through one hook. The tuple follows the packet's header: who rewrites the header (translate.h)
- * rewrites the tuple too.
+ * rewrites the tuple too. No pointers in it: the steps are global functions, which the verifier checks once each
+ * instead of once per path that leads there.
  */
 struct pkt {
-	struct __sk_buff *skb;
-	struct endpoint *src; /* the sender when it is a pod of this node, else NULL */
-	struct endpoint *dst; /* likewise the receiver */
-	struct ct_entry *ct;
 	struct addr saddr;
 	struct addr daddr;
-	__u32 src_identity;
-	__u32 dst_identity;
+	struct end src;
+	struct end dst;
+	struct report report;
 	__u32 length;       /* IP header on */
 	__u32 now;          /* seconds of CLOCK_MONOTONIC */
 	__u32 frontend;     /* translated from this frontend; 0: none */
@@ -52,21 +72,34 @@ struct pkt {
 	__be16 dport;
 	__u16 l4;           /* offset of the transport header in the skb */
 	__u16 flags;        /* enum pkt_flag */
-	__u16 event_flags;  /* enum event_flag known so far */
+	__u16 ct_flags;     /* enum ct_flag of its connection; 0: has none */
 	__u8 proto;
 	__u8 ttl;
 	__u8 tcp_flags;
 	__u8 l4_len;        /* of the transport header */
 	__u8 icmp_type;
 	__u8 icmp_code;
-	__u8 file;          /* enum event_file: the hook's */
 	__u8 direction;     /* enum policy_direction: of the hook, for metrics */
-	__u32 pad;
+	__u8 pad[3];
 };
 
 static __always_inline bool is_v6(const struct pkt *p)
 {
 	return p->flags & PKT_V6;
+}
+
+static __always_inline bool is_icmp(const struct pkt *p)
+{
+	return p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMP6;
+}
+
+static __always_inline void set_end(struct end *end, const struct endpoint *ep)
+{
+	end->identity = ep->identity;
+	end->policy_id = ep->policy_id;
+	end->policy_rev = ep->policy_rev;
+	end->id = ep->id;
+	end->flags = ep->flags;
 }
 
 /* The coarse clock costs a tenth of the fine one and ticks often enough for time-outs in seconds. */

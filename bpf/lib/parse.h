@@ -48,7 +48,7 @@ struct fragment_head {
 	__u16 offset; /* in 8-byte units */
 };
 
-static __always_inline int parse_tcp(struct pkt *p)
+static __always_inline int parse_tcp(struct __sk_buff *skb, struct pkt *p)
 {
 	struct {
 		__be16 sport;
@@ -59,7 +59,7 @@ static __always_inline int parse_tcp(struct pkt *p)
 		__u8 flags;
 	} tcp;
 
-	if (bpf_skb_load_bytes(p->skb, p->l4, &tcp, 14) < 0)
+	if (bpf_skb_load_bytes(skb, p->l4, &tcp, 14) < 0)
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
 	p->sport = tcp.sport;
 	p->dport = tcp.dport;
@@ -68,11 +68,11 @@ static __always_inline int parse_tcp(struct pkt *p)
 	return 0;
 }
 
-static __always_inline int parse_ports(struct pkt *p)
+static __always_inline int parse_ports(struct __sk_buff *skb, struct pkt *p)
 {
 	__be16 ports[2];
 
-	if (bpf_skb_load_bytes(p->skb, p->l4, ports, sizeof(ports)) < 0)
+	if (bpf_skb_load_bytes(skb, p->l4, ports, sizeof(ports)) < 0)
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
 	p->sport = ports[0];
 	p->dport = ports[1];
@@ -95,7 +95,7 @@ static __always_inline bool icmp_is_echo(__u8 proto, __u8 type)
 	return type == ICMP4_ECHO || type == ICMP4_ECHO_REPLY;
 }
 
-static __always_inline int parse_icmp(struct pkt *p)
+static __always_inline int parse_icmp(struct __sk_buff *skb, struct pkt *p)
 {
 	struct {
 		__u8 type;
@@ -105,7 +105,7 @@ static __always_inline int parse_icmp(struct pkt *p)
 		__be16 seq;
 	} icmp;
 
-	if (bpf_skb_load_bytes(p->skb, p->l4, &icmp, sizeof(icmp)) < 0)
+	if (bpf_skb_load_bytes(skb, p->l4, &icmp, sizeof(icmp)) < 0)
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
 	p->icmp_type = icmp.type;
 	p->icmp_code = icmp.code;
@@ -120,25 +120,25 @@ static __always_inline int parse_icmp(struct pkt *p)
 	return 0;
 }
 
-static __always_inline int parse_transport(struct pkt *p)
+static __always_inline int parse_transport(struct __sk_buff *skb, struct pkt *p)
 {
 	switch (p->proto) {
 	case IPPROTO_TCP:
-		return parse_tcp(p);
+		return parse_tcp(skb, p);
 	case IPPROTO_UDP:
 	case IPPROTO_SCTP:
-		return parse_ports(p);
+		return parse_ports(skb, p);
 	case IPPROTO_ICMP:
-		return is_v6(p) ? DROP_UNKNOWN_L4_PROTOCOL : parse_icmp(p);
+		return is_v6(p) ? DROP_UNKNOWN_L4_PROTOCOL : parse_icmp(skb, p);
 	case IPPROTO_ICMP6:
-		return is_v6(p) ? parse_icmp(p) : DROP_UNKNOWN_L4_PROTOCOL;
+		return is_v6(p) ? parse_icmp(skb, p) : DROP_UNKNOWN_L4_PROTOCOL;
 	default: /* judged by protocol alone */
 		return 0;
 	}
 }
 
 /* The first fragment leaves its ports in frags, the later ones take them from there. */
-static __always_inline int parse_fragment(struct pkt *p, const struct fragment_head *head)
+static __always_inline int parse_fragment(struct __sk_buff *skb, struct pkt *p, const struct fragment_head *head)
 {
 	struct fragment_key key = { .saddr = p->saddr, .daddr = p->daddr, .id = head->id };
 	struct fragment *known, first = {};
@@ -159,7 +159,7 @@ static __always_inline int parse_fragment(struct pkt *p, const struct fragment_h
 			p->flags |= PKT_ICMP_ECHO;
 		return 0;
 	}
-	err = parse_transport(p);
+	err = parse_transport(skb, p);
 	if (err)
 		return err;
 	first.sport = p->sport;
@@ -169,13 +169,13 @@ static __always_inline int parse_fragment(struct pkt *p, const struct fragment_h
 	return 0;
 }
 
-static __always_inline int parse_v4(struct pkt *p)
+static __always_inline int parse_v4(struct __sk_buff *skb, struct pkt *p)
 {
 	struct fragment_head head;
 	struct iphdr ip;
 	__u16 frag;
 
-	if (bpf_skb_load_bytes(p->skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
 		return DROP_INVALID_PACKET_DROPPED;
 	p->l4 = ETH_HLEN + ip.ihl * 4;
 	p->proto = ip.protocol;
@@ -184,10 +184,10 @@ static __always_inline int parse_v4(struct pkt *p)
 	addr_set_v4(&p->daddr, ip.daddr);
 	frag = bpf_ntohs(ip.frag_off);
 	if (!(frag & (IP_MORE_FRAGMENTS | IP_OFFSET_MASK)))
-		return parse_transport(p);
+		return parse_transport(skb, p);
 	head.id = ip.id;
 	head.offset = frag & IP_OFFSET_MASK;
-	return parse_fragment(p, &head);
+	return parse_fragment(skb, p, &head);
 }
 
 struct ipv6_extension_head {
@@ -203,7 +203,7 @@ static __always_inline bool ipv6_is_extension(__u8 proto)
 	       proto == IPV6_AUTHENTICATION || proto == IPV6_DESTINATION;
 }
 
-static __always_inline int parse_v6(struct pkt *p)
+static __always_inline int parse_v6(struct __sk_buff *skb, struct pkt *p)
 {
 	struct fragment_head head = {};
 	struct ipv6_extension_head ext;
@@ -211,7 +211,7 @@ static __always_inline int parse_v6(struct pkt *p)
 	struct ipv6hdr ip;
 	int i;
 
-	if (bpf_skb_load_bytes(p->skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 6)
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 6)
 		return DROP_INVALID_PACKET_DROPPED;
 	p->flags |= PKT_V6;
 	p->l4 = ETH_HLEN + sizeof(ip);
@@ -223,7 +223,7 @@ static __always_inline int parse_v6(struct pkt *p)
 		return DROP_INVALID_PACKET_DROPPED;
 
 	for (i = 0; i < IPV6_MAX_EXTENSIONS && ipv6_is_extension(p->proto) && head.offset == 0; i++) {
-		if (bpf_skb_load_bytes(p->skb, p->l4, &ext, sizeof(ext)) < 0)
+		if (bpf_skb_load_bytes(skb, p->l4, &ext, sizeof(ext)) < 0)
 			return DROP_INVALID_IPV6_EXTENSION_HEADER;
 		if (p->proto == IPV6_FRAGMENT) {
 			__u16 field = bpf_ntohs(ext.fragment);
@@ -240,20 +240,22 @@ static __always_inline int parse_v6(struct pkt *p)
 		p->proto = ext.next;
 	}
 	if (fragmented)
-		return parse_fragment(p, &head);
+		return parse_fragment(skb, p, &head);
 	if (ipv6_is_extension(p->proto))
 		return DROP_INVALID_IPV6_EXTENSION_HEADER;
-	return parse_transport(p);
+	return parse_transport(skb, p);
 }
 
 /* Fills the tuple and what else the header says. Returns 0 or a drop reason. Only for ETH_P_IP and ETH_P_IPV6. */
-static __always_inline int parse(struct pkt *p)
+__noinline int parse(struct __sk_buff *skb, struct pkt *p)
 {
-	p->length = p->skb->len - ETH_HLEN;
+	if (!p)
+		return DROP_INVALID_PACKET_DROPPED;
+	p->length = skb->len - ETH_HLEN;
 	p->now = now_sec();
-	if (p->skb->protocol == bpf_htons(ETH_P_IP))
-		return parse_v4(p);
-	return parse_v6(p);
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return parse_v4(skb, p);
+	return parse_v6(skb, p);
 }
 
 static __always_inline bool is_ip(const struct __sk_buff *skb)

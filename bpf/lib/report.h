@@ -7,7 +7,7 @@
 
 static __always_inline void count(const struct pkt *p, __u8 reason)
 {
-	struct metric_key key = { .reason = reason, .direction = p->direction };
+	__u32 key = p->direction * METRIC_DIRECTION + reason;
 	struct metric *m = bpf_map_lookup_elem(&metrics, &key);
 
 	if (!m)
@@ -25,61 +25,55 @@ static __always_inline void count_lost(void)
 		*lost += 1;
 }
 
-struct event_kind {
-	__u8 type;
-	__u8 reason;
-	__u8 point;
-	__u8 pad;
-	__u16 line;
-};
-
-/* Not inlined: a rare path that would otherwise be in every program several times. Never wakes the reader. */
-static __noinline int emit(struct pkt *p, const struct event_kind *kind)
+static __always_inline __u16 event_flags(const struct pkt *p)
 {
-	struct flow_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	bool reply = p->flags & PKT_REPLY;
-	struct ct_entry *ct = p->ct;
+	__u16 flags = p->report.flags;
 
+	flags |= p->flags & PKT_REPLY ? EVENT_REPLY : 0;
+	flags |= p->flags & PKT_V6 ? EVENT_IPV6 : 0;
+	flags |= p->flags & PKT_NEW ? EVENT_FIRST : 0;
+	flags |= p->flags & PKT_LAST ? EVENT_LAST : 0;
+	flags |= p->ct_flags & CT_EGRESS_JUDGED ? EVENT_EGRESS_JUDGED : 0;
+	flags |= p->ct_flags & CT_INGRESS_JUDGED ? EVENT_INGRESS_JUDGED : 0;
+	return flags;
+}
+
+/* Writes p->report and what the packet is into the ring buffer. Never wakes the reader. */
+__noinline int emit(struct __sk_buff *skb, struct pkt *p)
+{
+	struct flow_event *e;
+
+	if (!p)
+		return 0;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count_lost();
 		return 0;
 	}
 	e->time_ns = bpf_ktime_get_boot_ns();
-	e->bytes = ct ? ct->bytes[reply] : 0;
-	e->packets = ct ? ct->packets[reply] : 0;
+	e->bytes = p->report.bytes;
+	e->packets = p->report.packets;
 	e->saddr = p->saddr;
 	e->daddr = p->daddr;
 	e->length = p->length;
-	e->src_identity = p->src_identity;
-	e->dst_identity = p->dst_identity;
-	e->ifindex = p->skb->ifindex;
+	e->src_identity = p->src.identity;
+	e->dst_identity = p->dst.identity;
+	e->ifindex = skb->ifindex;
 	e->frontend = p->frontend;
 	e->egress_rule = p->egress_rule;
 	e->ingress_rule = p->ingress_rule;
-	e->sport = p->sport;
-	e->dport = p->dport;
-	if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMP6) {
-		e->sport = bpf_htons(p->icmp_type);
-		e->dport = bpf_htons(p->icmp_code);
-	}
-	e->src_endpoint = p->src ? p->src->id : 0;
-	e->dst_endpoint = p->dst ? p->dst->id : 0;
-	e->line = kind->line;
-	e->file = p->file;
-	e->type = kind->type;
-	e->reason = kind->reason;
-	e->point = kind->point;
+	e->sport = is_icmp(p) ? bpf_htons(p->icmp_type) : p->sport;
+	e->dport = is_icmp(p) ? bpf_htons(p->icmp_code) : p->dport;
+	e->src_endpoint = p->src.id;
+	e->dst_endpoint = p->dst.id;
+	e->line = p->report.line;
+	e->file = p->report.file;
+	e->type = p->report.type;
+	e->reason = p->report.reason;
+	e->point = p->report.point;
 	e->proto = p->proto;
 	e->tcp_flags = p->tcp_flags;
-	e->flags = p->event_flags;
-	if (reply)
-		e->flags |= EVENT_REPLY;
-	if (is_v6(p))
-		e->flags |= EVENT_IPV6;
-	if (p->flags & PKT_NEW)
-		e->flags |= EVENT_FIRST;
-	if (p->flags & PKT_LAST)
-		e->flags |= EVENT_LAST;
+	e->flags = event_flags(p);
 	e->tunnel = (p->flags & PKT_TUNNEL) != 0;
 	e->pad = 0;
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
@@ -87,17 +81,20 @@ static __noinline int emit(struct pkt *p, const struct event_kind *kind)
 }
 
 /* The one way a packet is dropped. */
-static __always_inline int drop_at(struct pkt *p, __u8 reason, __u16 line)
+__noinline int drop_at(struct __sk_buff *skb, struct pkt *p, __u32 reason, __u32 line)
 {
-	struct event_kind kind = { .type = EVENT_DROP, .reason = reason, .line = line };
-
-	kind.point = p->direction == POLICY_EGRESS ? TRACE_FROM_ENDPOINT : TRACE_TO_ENDPOINT;
+	if (!p)
+		return TC_ACT_SHOT;
+	p->report.type = EVENT_DROP;
+	p->report.reason = reason;
+	p->report.line = line;
+	p->report.point = p->direction == POLICY_EGRESS ? TRACE_FROM_ENDPOINT : TRACE_TO_ENDPOINT;
 	count(p, reason);
-	emit(p, &kind);
+	emit(skb, p);
 	return TC_ACT_SHOT;
 }
 
-#define drop(p, reason) drop_at(p, reason, __LINE__)
+#define drop(skb, p, reason) drop_at(skb, p, reason, __LINE__)
 
 static __always_inline __u8 trace_reason(const struct pkt *p)
 {
@@ -109,13 +106,13 @@ static __always_inline __u8 trace_reason(const struct pkt *p)
 }
 
 /* The packet goes on: count it, and tell when conntrack found it worth an event. */
-static __always_inline void forwarded(struct pkt *p, __u8 point)
+static __always_inline void forwarded(struct __sk_buff *skb, struct pkt *p, __u8 point)
 {
-	struct event_kind kind = { .type = EVENT_TRACE, .point = point };
-
 	count(p, 0);
 	if (!(p->flags & PKT_REPORT) || !(config.flags & CONFIG_FLOWS))
 		return;
-	kind.reason = trace_reason(p);
-	emit(p, &kind);
+	p->report.type = EVENT_TRACE;
+	p->report.point = point;
+	p->report.reason = trace_reason(p);
+	emit(skb, p);
 }

@@ -3,105 +3,155 @@
 #include "packet.h"
 #include "conntrack.h"
 #include "translate.h"
-#include "lb.h"
+#include "backend.h"
 
-static __always_inline struct lb_frontend *frontend_find(const struct addr *addr, __be16 port, __u8 proto)
+static __always_inline struct lb_frontend *frontend_find(const struct pkt *p, __u8 scope)
 {
-	struct lb_frontend_key key = { .addr = *addr, .port = port, .proto = proto, .scope = LB_SCOPE_ANY };
+	struct lb_frontend_key key = { .addr = p->daddr, .port = p->dport, .proto = p->proto, .scope = scope };
 
 	return bpf_map_lookup_elem(&lb_frontends, &key);
 }
 
-static __always_inline struct lb_backend *backend_find(__u32 id)
+/* The frontend as who comes from outside sees it: with the local backends alone where the service says so. */
+static __always_inline struct lb_frontend *frontend_from_outside(const struct pkt *p)
 {
-	struct lb_backend_key key = { .id = id };
+	struct lb_frontend *f = frontend_find(p, LB_SCOPE_ANY);
 
-	return bpf_map_lookup_elem(&lb_backends, &key);
+	if (f && (f->flags & LB_LOCAL_OUTSIDE))
+		return frontend_find(p, LB_SCOPE_LOCAL);
+	return f;
 }
 
-/* A random backend; *id names it. NULL: the service has none. */
-static __always_inline struct lb_backend *backend_choose(const struct lb_frontend *f, __u32 *id)
+/* The backend the packet's connection has had so far, or NULL. */
+static __always_inline struct lb_backend *backend_known(const struct pkt *p, const struct ct_key *key, __u32 frontend)
 {
-	struct lb_slot_key key = { .frontend = f->id };
-	struct lb_slot *slot;
+	struct ct_entry *known = bpf_map_lookup_elem(&conntrack, key);
+	struct lb_backend *backend;
 
-	if (!f->count)
+	if (!known || known->frontend != frontend || expired(known->expires_sec, p->now) ||
+	    ((known->flags & CT_CLOSING) && begins_tcp(p)))
 		return NULL;
-	key.slot = 1 + bpf_get_prandom_u32() % f->count;
-	slot = bpf_map_lookup_elem(&lb_slots, &key);
-	if (!slot)
+	backend = backend_find(known->backend);
+	if (!backend)
 		return NULL;
-	*id = slot->backend;
-	return backend_find(*id);
+	if (p->tcp_flags & (TCP_FIN | TCP_RST))
+		known->flags |= CT_CLOSING;
+	known->expires_sec = p->now + ct_timeout(p, known->flags);
+	known->packets[0]++;
+	return backend;
 }
 
-/*
- * Sends the packet to a backend, the one its connection already has if there is one. What the entry under the
- * frontend's own tuple is for: packets to come, retransmissions and fragments find the same backend. 0 or a drop reason.
- */
-static __noinline int translate_service(struct pkt *p, struct lb_frontend *f)
+/* Chooses a backend and remembers it for the packets to come, retransmissions and fragments. NULL: there is none. */
+static __always_inline struct lb_backend *backend_new(struct pkt *p, const struct ct_key *key,
+						      const struct lb_frontend *f)
+{
+	/* replies do not pass here, so the long time-outs apply at once */
+	struct ct_entry entry = { .frontend = f->id, .flags = CT_SEEN_REPLY, .packets = { 1, 0 } };
+	struct lb_backend *backend = backend_choose(f, &entry.backend);
+
+	if (!backend)
+		return NULL;
+	entry.expires_sec = p->now + ct_timeout(p, entry.flags);
+	bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY);
+	p->flags |= PKT_NEW;
+	return backend;
+}
+
+/* Sends a packet for the frontend to a backend, the one its connection already has if there is one. 0 or a drop reason. */
+static __always_inline int to_backend(struct __sk_buff *skb, struct pkt *p, const struct lb_frontend *f)
 {
 	struct ct_key key = {
 		.low = p->saddr, .high = p->daddr, .low_port = p->sport, .high_port = p->dport,
 		.proto = p->proto, .kind = CT_SERVICE,
 	};
-	struct ct_entry *known = bpf_map_lookup_elem(&conntrack, &key);
-	struct ct_entry entry = { .frontend = f->id };
-	struct lb_backend *backend = NULL;
+	struct lb_backend *backend = backend_known(p, &key, f->id);
+	struct addr addr;
 
-	if (known && known->frontend == f->id && !expired(known->expires_sec, p->now) &&
-	    !((known->flags & CT_CLOSING) && begins_tcp(p)))
-		backend = backend_find(known->backend);
-	if (backend) {
-		known->expires_sec = p->now + ct_timeout(p, known->flags);
-		if (p->tcp_flags & (TCP_FIN | TCP_RST))
-			known->flags |= CT_CLOSING;
-		known->packets[0]++;
-	} else {
-		backend = backend_choose(f, &entry.backend);
-		if (!backend)
-			return DROP_SERVICE_BACKEND_NOT_FOUND;
-		entry.flags = CT_SEEN_REPLY; /* replies do not pass here: the long time-outs apply at once */
-		entry.packets[0] = 1;
-		entry.expires_sec = p->now + ct_timeout(p, entry.flags);
-		if (bpf_map_update_elem(&conntrack, &key, &entry, BPF_ANY) < 0)
-			return DROP_CT_MAP_INSERTION_FAILED;
-		p->flags |= PKT_NEW;
-	}
 	p->frontend = f->id;
-	p->event_flags |= EVENT_DNAT;
-	return set_destination(p, &backend->addr, backend->port);
+	if (!backend)
+		backend = backend_new(p, &key, f);
+	if (!backend)
+		return DROP_SERVICE_BACKEND_NOT_FOUND;
+	p->report.flags |= EVENT_DNAT;
+	addr = backend->addr;
+	return set_destination(skb, p, &addr, backend->port);
 }
 
 /*
- * An answer of a service connection shows the frontend as its source; an ICMP error about one shows the frontend as
- * the embedded packet's destination. 0 or a drop reason.
+ * What a pod sends to a service the socket hook did not translate goes to a backend; all else is left as it is.
+ * 0 or a drop reason.
  */
-static __noinline int reverse_translate(struct pkt *p)
+__noinline int translate_from_pod(struct __sk_buff *skb, struct pkt *p)
 {
-	struct lb_reverse_key key = { .frontend = p->frontend };
-	struct lb_reverse *shown = bpf_map_lookup_elem(&lb_reverse, &key);
-	struct nat_entry to = {};
-	struct embedded e;
+	struct lb_frontend *f;
+
+	if (!p)
+		return DROP_INVALID_PACKET_DROPPED;
+	f = frontend_find(p, LB_SCOPE_ANY);
+	return f ? to_backend(skb, p, f) : 0;
+}
+
+/* The same for what comes from outside; PKT_NODEPORT says that it was for a frontend. 0 or a drop reason. */
+__noinline int translate_from_outside(struct __sk_buff *skb, struct pkt *p)
+{
+	struct lb_frontend *f;
+
+	if (!p)
+		return DROP_INVALID_PACKET_DROPPED;
+	f = frontend_from_outside(p);
+	if (!f)
+		return 0;
+	if (!(f->flags & (LB_NODEPORT | LB_EXTERNAL)))
+		return DROP_IS_A_CLUSTERIP;
+	p->flags |= PKT_NODEPORT;
+	return to_backend(skb, p, f);
+}
+
+/* An ICMP error about a service connection shows the frontend as the embedded packet's destination. */
+static __always_inline int reverse_error(struct __sk_buff *skb, struct pkt *p, const struct peer *shown)
+{
+	struct embedded e = {};
 	int reason;
 
-	if (!shown) /* the service is gone: the connection goes with it */
-		return DROP_SERVICE_BACKEND_NOT_FOUND;
-	if (!(p->flags & PKT_RELATED))
-		return show_source(p, &shown->addr, shown->port);
-	if (!embedded_parse(p, &e))
+	if (!embedded_parse(skb, p, &e))
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
-	to.addr = shown->addr;
-	to.port = shown->port;
-	if (addr_equal(&p->saddr, &e.daddr)) {
-		reason = write_address(p, SIDE_SOURCE, &p->saddr, &to.addr);
+	if (addr_equal(&p->saddr, &e.daddr)) { /* from the backend itself */
+		reason = write_address(skb, p, SIDE_SOURCE, &p->saddr, &shown->addr);
 		if (reason)
 			return reason;
 	}
-	return set_embedded(p, &e, SIDE_DESTINATION, &to);
+	return set_embedded(skb, p, &e, SIDE_DESTINATION, shown);
+}
+
+/* An answer of a service connection shows the frontend (p->frontend) as its source. 0 or a drop reason. */
+__noinline int reverse_translate(struct __sk_buff *skb, struct pkt *p)
+{
+	struct lb_reverse_key key = {};
+	struct lb_reverse *reverse;
+	struct peer shown = {};
+
+	if (!p)
+		return DROP_INVALID_PACKET_DROPPED;
+	key.frontend = p->frontend;
+	reverse = bpf_map_lookup_elem(&lb_reverse, &key);
+	if (!reverse) /* the service is gone: its connections go with it */
+		return DROP_SERVICE_BACKEND_NOT_FOUND;
+	shown.addr = reverse->addr;
+	shown.port = reverse->port;
+	if (p->flags & PKT_RELATED)
+		return reverse_error(skb, p, &shown);
+	return show_source(skb, p, &shown.addr, shown.port);
 }
 
 static __always_inline bool needs_reverse(const struct pkt *p)
 {
-	return (p->flags & PKT_REPLY) && p->frontend && p->ct && !(p->ct->flags & CT_SOCKET_LB);
+	return (p->flags & PKT_REPLY) && p->frontend && !(p->ct_flags & CT_SOCKET_LB);
+}
+
+/* Conntrack, policy, and the frontend's address on what answers a service connection. 0 or a drop reason. */
+static __always_inline int admit_and_reverse(struct __sk_buff *skb, struct pkt *p)
+{
+	int reason = admit(skb, p);
+
+	return reason || !needs_reverse(p) ? reason : reverse_translate(skb, p);
 }

@@ -27,10 +27,10 @@ static __always_inline struct policy_entry *policy_find(void *policy, const stru
 }
 
 /* The entry that decides, or NULL when none matches. */
-static __always_inline struct policy_entry *policy_ask(const struct endpoint *ep, const struct question *q)
+static __always_inline struct policy_entry *policy_ask(const struct end *end, const struct question *q)
 {
 	struct policy_entry *exact, *any;
-	__u32 id = ep->policy_id;
+	__u32 id = end->policy_id;
 	void *policy;
 
 	if (!id)
@@ -47,46 +47,51 @@ static __always_inline struct policy_entry *policy_ask(const struct endpoint *ep
 	return exact;
 }
 
-static __always_inline bool enforced(const struct endpoint *ep, __u8 direction)
+static __always_inline bool enforced(const struct end *end, __u8 direction)
 {
-	return ep->flags & (direction == POLICY_EGRESS ? ENDPOINT_ENFORCE_EGRESS : ENDPOINT_ENFORCE_INGRESS);
+	return end->flags & (direction == POLICY_EGRESS ? ENDPOINT_ENFORCE_EGRESS : ENDPOINT_ENFORCE_INGRESS);
 }
 
-/* A verdict that would drop, on an endpoint that only audits. */
-static __always_inline void report_audit(struct pkt *p, __u8 reason, __u8 direction)
+/* A verdict that would drop, at an endpoint that only audits. */
+static __always_inline void report_audit(struct __sk_buff *skb, struct pkt *p, __u8 reason, __u8 direction)
 {
-	struct event_kind kind = { .type = EVENT_VERDICT, .reason = reason };
-
-	kind.point = direction == POLICY_EGRESS ? TRACE_FROM_ENDPOINT : TRACE_TO_ENDPOINT;
-	p->event_flags |= EVENT_AUDIT;
-	emit(p, &kind);
-	p->event_flags &= ~EVENT_AUDIT;
+	p->report.type = EVENT_VERDICT;
+	p->report.reason = reason;
+	p->report.point = direction == POLICY_EGRESS ? TRACE_FROM_ENDPOINT : TRACE_TO_ENDPOINT;
+	p->report.flags |= EVENT_AUDIT;
+	emit(skb, p);
+	p->report.flags &= ~EVENT_AUDIT;
 }
 
 /*
  * Asks the policy of one end. Returns 0 or a drop reason; *rule is the rule that decided (0: none) either way.
  * The event flags say which direction judged last and that it judged.
  */
-static __always_inline int judge_end(struct pkt *p, const struct endpoint *ep, const struct question *q, __u32 *rule)
+static __always_inline int judge_end(struct __sk_buff *skb, struct pkt *p, const struct question *q, bool sender)
 {
-	struct policy_entry *entry = policy_ask(ep, q);
+	const struct end *end = sender ? &p->src : &p->dst;
+	struct policy_entry *entry = policy_ask(end, q);
+	__u32 rule = entry ? entry->rule : 0;
 	int reason = 0;
 
-	*rule = entry ? entry->rule : 0;
-	if (q->direction == POLICY_INGRESS)
-		p->event_flags = (p->event_flags | EVENT_INGRESS | EVENT_INGRESS_JUDGED) & ~EVENT_EXPLICIT_DENY;
-	else
-		p->event_flags = (p->event_flags | EVENT_EGRESS_JUDGED) & ~(EVENT_INGRESS | EVENT_EXPLICIT_DENY);
+	p->report.flags &= ~(EVENT_INGRESS | EVENT_EXPLICIT_DENY);
+	if (q->direction == POLICY_INGRESS) {
+		p->report.flags |= EVENT_INGRESS | EVENT_INGRESS_JUDGED;
+		p->ingress_rule = rule;
+	} else {
+		p->report.flags |= EVENT_EGRESS_JUDGED;
+		p->egress_rule = rule;
+	}
 	if (entry && entry->verdict == POLICY_DENY && (entry->precedence & POLICY_EXPLICIT)) {
-		p->event_flags |= EVENT_EXPLICIT_DENY;
+		p->report.flags |= EVENT_EXPLICIT_DENY;
 		reason = DROP_POLICY_DENY;
 	} else if (entry && entry->verdict == POLICY_DENY) {
-		reason = DROP_POLICY_DENIED;
-	} else if (!entry && enforced(ep, q->direction)) {
+		reason = DROP_POLICY_DENIED; /* the default, made visible so that its rule names who isolates */
+	} else if (!entry && enforced(end, q->direction)) {
 		reason = DROP_POLICY_DENIED;
 	}
-	if (reason && (ep->flags & ENDPOINT_AUDIT)) {
-		report_audit(p, reason, q->direction);
+	if (reason && (end->flags & ENDPOINT_AUDIT)) {
+		report_audit(skb, p, reason, q->direction);
 		reason = 0;
 	}
 	return reason;
@@ -104,30 +109,30 @@ static __always_inline __be16 judged_icmp_type(const struct pkt *p)
 
 /*
  * Judges the connection the packet belongs to, always as its originator sent it: the policies of both ends, so far
- * as they are pods of this node. Not inlined, for it is rare (a new connection or a changed policy). Returns 0 or a
- * drop reason.
+ * as they are pods of this node. Returns 0 or a drop reason.
  */
-static __noinline int judge(struct pkt *p)
+__noinline int judge(struct __sk_buff *skb, struct pkt *p)
 {
-	bool reply = p->flags & PKT_REPLY;
-	struct endpoint *from = reply ? p->dst : p->src;
-	struct endpoint *to = reply ? p->src : p->dst;
-	struct question q = { .proto = p->proto, .port = reply ? p->sport : p->dport };
+	struct question q = {};
+	bool reply;
 	int reason;
 
-	if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMP6)
-		q.port = judged_icmp_type(p);
-	if (from) {
+	if (!p)
+		return DROP_INVALID_PACKET_DROPPED;
+	reply = p->flags & PKT_REPLY;
+	q.proto = p->proto;
+	q.port = is_icmp(p) ? judged_icmp_type(p) : reply ? p->sport : p->dport;
+	if (reply ? p->dst.id : p->src.id) {
 		q.direction = POLICY_EGRESS;
-		q.peer = reply ? p->src_identity : p->dst_identity;
-		reason = judge_end(p, from, &q, &p->egress_rule);
+		q.peer = reply ? p->src.identity : p->dst.identity;
+		reason = judge_end(skb, p, &q, !reply);
 		if (reason)
 			return reason;
 	}
-	if (to) {
+	if (reply ? p->src.id : p->dst.id) {
 		q.direction = POLICY_INGRESS;
-		q.peer = reply ? p->dst_identity : p->src_identity;
-		return judge_end(p, to, &q, &p->ingress_rule);
+		q.peer = reply ? p->dst.identity : p->src.identity;
+		return judge_end(skb, p, &q, reply);
 	}
 	return 0;
 }

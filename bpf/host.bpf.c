@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The node's device: what the outside sends to services and pods, and what pods send to the outside.
+ */
+#include "lib/packet.h"
+#include "lib/parse.h"
+#include "lib/identity.h"
+#include "lib/service.h"
+#include "lib/masquerade.h"
+#include "lib/deliver.h"
+
+#define VXLAN_PORT 8472
+
+const volatile struct node_config config = {};
+
+static __always_inline bool is_underlay(const struct pkt *p)
+{
+	return config.tunnel_ifindex && p->proto == IPPROTO_UDP && p->dport == bpf_htons(VXLAN_PORT);
+}
+
+/*
+ * Who sent it, as far as a source address is to be believed on this side: nobody outside is this node or a pod of
+ * it, and in tunnel mode no pod of another node. 0 or a drop reason.
+ */
+static __always_inline int identify_sender(struct pkt *p)
+{
+	struct ipcache_entry *entry;
+
+	if (endpoint_by_addr(&p->saddr))
+		return DROP_INVALID_SOURCE_IP;
+	entry = ipcache_lookup(&p->saddr);
+	p->src.identity = identity_of(p, entry);
+	if (p->src.identity == IDENTITY_HOST)
+		return DROP_INVALID_SOURCE_IP;
+	if (config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel))
+		p->src.identity = world_identity(p);
+	return 0;
+}
+
+/* To a pod of this node, if its policy allows. */
+static __always_inline int to_local_pod(struct __sk_buff *skb, struct pkt *p, const struct endpoint *pod)
+{
+	int reason;
+
+	set_end(&p->dst, pod);
+	reason = admit_and_reverse(skb, p);
+	return reason ? drop(skb, p, reason) : deliver(skb, p, pod);
+}
+
+/* To the backend of another node, with a source address its answer comes back to. */
+static __always_inline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent,
+					     const struct ipcache_entry *entry)
+{
+	bool tunnelled = config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel);
+	struct addr source = tunnelled ? router_address(p) : node_address(p), node;
+	int reason;
+
+	if (p->flags & PKT_NEW)
+		p->flags |= PKT_REPORT;
+	reason = nat_source(skb, p, sent, &source);
+	if (reason)
+		return drop(skb, p, reason);
+	if (!tunnelled)
+		return route(skb, p);
+	node = entry->tunnel;
+	return encapsulate(skb, p, &node);
+}
+
+/* On from a frontend of this node to the backend that translate_from_outside chose. */
+static __always_inline int to_service(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent)
+{
+	struct ipcache_entry *entry;
+	struct endpoint *pod;
+	int reason;
+
+	pod = endpoint_by_addr(&p->daddr);
+	if (pod)
+		return to_local_pod(skb, p, pod);
+	entry = ipcache_lookup(&p->daddr);
+	p->dst.identity = identity_of(p, entry);
+	if (p->dst.identity != IDENTITY_HOST)
+		return to_remote_backend(skb, p, sent, entry);
+	reason = admit(skb, p); /* a process of the node itself: to_device turns its answers round */
+	return reason ? drop(skb, p, reason) : to_stack(skb, p, TRACE_TO_HOST);
+}
+
+/* An answer to what left with the node's address as source, its destination restored. */
+static __always_inline int to_original_sender(struct __sk_buff *skb, struct pkt *p)
+{
+	struct endpoint *pod = endpoint_by_addr(&p->daddr);
+	int reason;
+
+	if (pod)
+		return to_local_pod(skb, p, pod);
+	if (!p->frontend)
+		return to_stack(skb, p, TRACE_TO_STACK);
+	p->flags |= p->flags & PKT_ICMP_ERROR ? PKT_REPLY | PKT_RELATED : PKT_REPLY;
+	p->dst.identity = identity_of(p, ipcache_lookup(&p->daddr));
+	reason = reverse_translate(skb, p);
+	return reason ? drop(skb, p, reason) : route(skb, p);
+}
+
+/* Everything that arrives on the device. What is none of ours goes to the stack untouched. */
+SEC("tcx/ingress")
+int from_device(struct __sk_buff *skb)
+{
+	struct pkt p = { .report.file = FILE_HOST, .direction = POLICY_INGRESS };
+	struct endpoint *pod;
+	struct nat_key sent;
+	int reason;
+
+	if (!is_ip(skb) || parse(skb, &p) || is_underlay(&p))
+		return TC_ACT_OK;
+	pod = endpoint_by_addr(&p.daddr);
+	if (pod) {
+		reason = identify_sender(&p);
+		return reason ? drop(skb, &p, reason) : to_local_pod(skb, &p, pod);
+	}
+	nat_sent_key(&p, &sent);
+	reason = translate_from_outside(skb, &p);
+	if (!reason && !(p.flags & PKT_NODEPORT))
+		reason = nat_restore(skb, &p);
+	if (!reason && !(p.flags & (PKT_NODEPORT | PKT_RESTORED)))
+		return TC_ACT_OK;
+	if (!reason)
+		reason = identify_sender(&p);
+	if (reason)
+		return drop(skb, &p, reason);
+	return p.flags & PKT_NODEPORT ? to_service(skb, &p, &sent) : to_original_sender(skb, &p);
+}
+
+/* The node's own process may be answering a connection to one of the node's frontends. */
+static __always_inline int from_host(struct __sk_buff *skb, struct pkt *p)
+{
+	struct ct_entry *ct;
+	struct flow f;
+	int reason;
+
+	if (!is_port_protocol(p->proto))
+		return TC_ACT_OK;
+	flow_of_packet(p, &f);
+	ct = ct_find(p, &f);
+	if (!ct || !(ct->flags & CT_NODEPORT))
+		return TC_ACT_OK;
+	adopt(p, ct);
+	ct_update(p, ct);
+	reason = needs_reverse(p) ? reverse_translate(skb, p) : 0;
+	if (reason)
+		return drop(skb, p, reason);
+	forwarded(skb, p, TRACE_TO_NETWORK);
+	return TC_ACT_OK;
+}
+
+/* A pod's packet on its way out of the cluster leaves with the node's address. */
+static __always_inline int masquerade(struct __sk_buff *skb, struct pkt *p)
+{
+	struct addr source = node_address(p);
+	struct nat_key sent;
+	int reason;
+
+	if (!(config.flags & (is_v6(p) ? CONFIG_MASQUERADE_V6 : CONFIG_MASQUERADE_V4)) || !leaves_cluster(p))
+		return TC_ACT_OK;
+	nat_sent_key(p, &sent);
+	if (!bpf_map_lookup_elem(&nat, &sent) && answers_direct_connection(p))
+		return TC_ACT_OK;
+	reason = nat_source(skb, p, &sent, &source);
+	return reason ? drop(skb, p, reason) : TC_ACT_OK;
+}
+
+/* Everything that leaves by the device. */
+SEC("tcx/egress")
+int to_device(struct __sk_buff *skb)
+{
+	struct pkt p = { .report.file = FILE_HOST, .direction = POLICY_EGRESS };
+	struct endpoint *pod;
+	struct addr node;
+	int malformed;
+
+	if (!is_ip(skb))
+		return TC_ACT_OK;
+	malformed = parse(skb, &p);
+	node = node_address(&p);
+	if (addr_equal(&p.saddr, &node) && !(p.flags & PKT_ICMP_ERROR))
+		return malformed || is_underlay(&p) ? TC_ACT_OK : from_host(skb, &p);
+	pod = endpoint_by_addr(&p.saddr);
+	if (pod)
+		set_end(&p.src, pod);
+	if (p.flags & PKT_ICMP_ERROR) {
+		int reason = nat_own_error(skb, &p);
+
+		return reason ? drop(skb, &p, reason) : TC_ACT_OK;
+	}
+	if (!pod)
+		return TC_ACT_OK;
+	return malformed ? drop(skb, &p, malformed) : masquerade(skb, &p);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
