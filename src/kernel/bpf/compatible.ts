@@ -7,6 +7,8 @@ import { WeftError } from "#lib/errors.ts";
 
 export interface MapDifference {
   readonly field: "type" | "keySize" | "valueSize" | "maxEntries" | "flags";
+  /** The difference is of a map-in-map's inner maps. */
+  readonly inner?: true;
   readonly expected: number;
   readonly found: number;
 }
@@ -25,11 +27,11 @@ export class MapIncompatibleError extends WeftError {
 }
 
 /** `value size 8 instead of 16` */
-export function describeDifference({ field, expected, found }: MapDifference): string {
-  const words = field.replace(/[A-Z]/, (capital) => ` ${capital.toLowerCase()}`);
-  if (field === "type") return `type ${mapTypeName(found)} instead of ${mapTypeName(expected)}`;
-  if (field === "flags") return `flags 0x${found.toString(16)} instead of 0x${expected.toString(16)}`;
-  return `${words} ${found} instead of ${expected}`;
+export function describeDifference({ field, expected, found, inner }: MapDifference): string {
+  const words = `${inner ? "inner " : ""}${field.replace(/[A-Z]/, (capital) => ` ${capital.toLowerCase()}`)}`;
+  const show = (value: number) =>
+    field === "type" ? mapTypeName(value) : field === "flags" ? `0x${value.toString(16)}` : String(value);
+  return `${words} ${show(found)} instead of ${show(expected)}`;
 }
 
 /** Every way in which an existing map differs from the wanted one; empty: it can be used in its place. */
@@ -54,4 +56,11 @@ export function effectiveMaxEntries(spec: MapSpec): number {
   let size = PAGE_SIZE;
   while (size < spec.maxEntries) size *= 2;
   return size;
+}
+
+/** The kernel takes inner maps of any size (arrays apart), else they must be alike. */
+export function innerDifferences(spec: MapSpec, info: MapInfo): MapDifference[] {
+  return mapDifferences(spec, info)
+    .filter(({ field }) => field !== "maxEntries" || spec.type === MapType.array)
+    .map((difference) => ({ ...difference, inner: true }));
 }

@@ -2,10 +2,12 @@
 import { mkdirSync } from "node:fs";
 import {
   effectiveMaxEntries,
+  innerDifferences,
   type MapDifference,
   MapIncompatibleError,
   mapDifferences,
 } from "#kernel/bpf/compatible.ts";
+import { viewOf } from "#kernel/bpf/elf.ts";
 import { explainFailure, type Feature, features } from "#kernel/bpf/features.ts";
 import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap, type CreateMapOptions } from "#kernel/bpf/map.ts";
@@ -42,12 +44,28 @@ export function makeMap(settings: MapSettings): MadeMap {
   const pinned = openIfPinned(path);
   if (pinned === undefined)
     return { map: createPinned(settings, path), adopted: false, differences: undefined };
-  const differences = mapDifferences(spec, pinned.info);
-  if (differences.length === 0) return { map: pinned, adopted: true, differences: undefined };
+  const differences = allDifferences(spec, pinned);
+  if (differences?.length === 0) return { map: pinned, adopted: true, differences: undefined };
   pinned.close();
-  if (!rebuild) throw new MapIncompatibleError(path, differences);
+  if (differences !== undefined && !rebuild) throw new MapIncompatibleError(path, differences);
   unpin(path);
   return { map: createPinned(settings, path), adopted: false, differences };
+}
+
+/**
+ * Also of the inner maps, which the kernel shows of those only that are in the map. Undefined: there are none, so
+ * nothing is known and nothing lost by making the map anew.
+ */
+function allDifferences(spec: MapSpec, pinned: BpfMap): MapDifference[] | undefined {
+  const differences = mapDifferences(spec, pinned.info);
+  if (spec.inner === undefined || differences.length > 0) return differences;
+  for (const [, value] of pinned.entries()) {
+    const id = viewOf(value).getUint32(0, true);
+    if (id === 0) continue;
+    using inner = BpfMap.openId(id);
+    return innerDifferences(spec.inner, inner.info);
+  }
+  return undefined;
 }
 
 function openIfPinned(path: string): BpfMap | undefined {

@@ -11,6 +11,7 @@ import {
 } from "#kernel/bpf/map-batch.ts";
 import { openPinned, pinObject } from "#kernel/bpf/pin.ts";
 import { BpfAttr, BpfCommand, bpfError } from "#kernel/bpf/sys.ts";
+import { hasErrno } from "#kernel/errno.ts";
 import { Fd } from "#kernel/fd.ts";
 import { type Block, block } from "#kernel/memory.ts";
 import { WeftError } from "#lib/errors.ts";
@@ -243,5 +244,19 @@ export class BpfMap implements Disposable {
   #open(attr: BpfAttr): BpfAttr {
     if (this.fd.closed) throw new WeftError("E_BPF_MAP", `map ${this.name} is closed`);
     return attr;
+  }
+}
+
+/** All maps of the machine that can still be opened, lowest id first. The caller closes each. */
+export function* allMaps(): Generator<BpfMap> {
+  for (let id = 0; ; ) {
+    const next = new BpfAttr(12).u32(0, id);
+    if (next.try(BpfCommand.mapGetNextId) < 0) return;
+    id = next.getU32(4);
+    try {
+      yield BpfMap.openId(id);
+    } catch (error) {
+      if (!hasErrno(error, "ENOENT")) throw error;
+    }
   }
 }

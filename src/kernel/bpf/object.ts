@@ -6,7 +6,7 @@
  *   const spec = parseObject(readFileSync("build/bpf/pod.bpf.o"));      // spec.ts: pure
  *   using loaded = loadCollection(spec, {
  *     rodata: { config: encode(nodeConfigLayout, config) },               // const volatile globals, by name
- *     pinDir: "/sys/fs/bpf/weft", pin: () => true,                        // adopt or make pinned maps
+ *     pinDir: "/sys/fs/bpf/weft", pin: () => true,                        // adopt pinned maps, pin new ones
  *     maps: { events: alreadyOpen },                                      // share maps between objects
  *   });
  *   const table = typedMap(loaded.map("endpoints"), keyLayout, valueLayout);
@@ -18,7 +18,7 @@
  * variable.ts, features.ts. Everything that holds an fd is Disposable; `openFds()` of fd.ts lists what is open.
  */
 import { loadBtf } from "#kernel/bpf/btf-load.ts";
-import type { MapDifference } from "#kernel/bpf/compatible.ts";
+import { type MapDifference, MapIncompatibleError, mapDifferences } from "#kernel/bpf/compatible.ts";
 import { MapType } from "#kernel/bpf/kinds.ts";
 import { type MapSettings, makeMap } from "#kernel/bpf/make-map.ts";
 import type { BpfMap } from "#kernel/bpf/map.ts";
@@ -40,7 +40,10 @@ export interface LoadOptions {
   readonly programs?: readonly string[];
   /** Directory of pins, in a bpf file system; made when missing. */
   readonly pinDir?: string;
-  /** Which maps to pin there, and to adopt when they are pinned already. Default those with `LIBBPF_PIN_BY_NAME`. */
+  /**
+   * Which maps to pin there, and to adopt when they are pinned already. Default those with `LIBBPF_PIN_BY_NAME`.
+   * Never asked about data sections: they belong to one load.
+   */
   readonly pin?: (spec: MapSpec) => boolean;
   /** A pinned map that differs from the object's: an error E_MAP_INCOMPATIBLE (default), or replaced by a fresh one. */
   readonly onIncompatible?: "fail" | "rebuild";
@@ -101,15 +104,17 @@ function makeMaps(
   for (const wanted of spec.maps.values()) {
     const given = options.maps?.[wanted.name];
     if (given !== undefined) {
+      checkGiven(wanted, given);
       state.maps.set(wanted.name, given);
       continue;
     }
     const size = options.maxEntries?.[wanted.name];
+    const pin = wanted.contents === undefined && (options.pin ?? ((map) => map.pinByName))(wanted);
     const settings: MapSettings = {
       spec: size === undefined ? wanted : { ...wanted, maxEntries: size },
       contents: wanted.contents === undefined ? undefined : patched(spec, wanted, options.rodata ?? {}),
       btf,
-      pinDir: (options.pin ?? ((map) => map.pinByName))(wanted) ? options.pinDir : undefined,
+      pinDir: pin ? options.pinDir : undefined,
       rebuild: options.onIncompatible === "rebuild",
     };
     const made = makeMap(settings);
@@ -118,6 +123,12 @@ function makeMaps(
     if (made.differences !== undefined)
       state.rebuilt.push({ name: wanted.name, differences: made.differences });
   }
+}
+
+/** Its size is the caller's affair. */
+function checkGiven(wanted: MapSpec, given: BpfMap): void {
+  const differences = mapDifferences(wanted, given.info).filter(({ field }) => field !== "maxEntries");
+  if (differences.length > 0) throw new MapIncompatibleError(given.name, differences);
 }
 
 function checkNames(spec: ObjectSpec, options: LoadOptions): void {
@@ -173,6 +184,13 @@ interface Parts extends LoadState {
 
 function collection(spec: ObjectSpec, { maps, programs, stack, adopted, rebuilt }: Parts): Collection {
   const close = () => stack.dispose();
+  const variables = new Map<string, Variable>();
+  const openOnce = (name: string): Variable => {
+    const variable = spec.variables.get(name) ?? fail("variable", name);
+    const opened = variables.get(name) ?? stack.use(openVariable(maps.get(variable.section)!, variable));
+    variables.set(name, opened);
+    return opened;
+  };
   return {
     maps,
     programs,
@@ -180,10 +198,7 @@ function collection(spec: ObjectSpec, { maps, programs, stack, adopted, rebuilt 
     rebuilt,
     map: (name) => maps.get(name) ?? fail("map", name),
     program: (name) => programs.get(name) ?? fail("program", name),
-    variable: (name) => {
-      const variable = spec.variables.get(name) ?? fail("variable", name);
-      return stack.use(openVariable(maps.get(variable.section)!, variable));
-    },
+    variable: openOnce,
     close,
     [Symbol.dispose]: close,
   };

@@ -3,10 +3,12 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { after, beforeEach, describe, test } from "node:test";
 import { MapIncompatibleError } from "#kernel/bpf/compatible.ts";
-import { BpfMap } from "#kernel/bpf/map.ts";
+import { MapType } from "#kernel/bpf/kinds.ts";
+import { allLinks } from "#kernel/bpf/link.ts";
+import { allMaps, BpfMap } from "#kernel/bpf/map.ts";
 import { loadCollection } from "#kernel/bpf/object.ts";
 import { mountBpfFs } from "#kernel/bpf/pin.ts";
-import { BpfProgram } from "#kernel/bpf/program.ts";
+import { allPrograms, BpfProgram, enableRunStats } from "#kernel/bpf/program.ts";
 import { typedMap, u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
 import { assertNoFdLeak } from "#kit/fd-leak.ts";
@@ -14,6 +16,7 @@ import { assertNoFdLeak } from "#kit/fd-leak.ts";
 const directory = `/sys/fs/bpf/weft-pin-test-${process.pid}`;
 const spec = compiledSpec("src/kernel/bpf/testdata/hooks.bpf.c");
 const programs = ["first"];
+const shapeOf = (type: number) => ({ name: "inner", type, keySize: 4, valueSize: 4, maxEntries: 16 });
 
 describe("pins", () => {
   beforeEach(() => {
@@ -42,7 +45,7 @@ describe("pins", () => {
     using _loaded = loadCollection(spec, {
       programs,
       pinDir: `${directory}/deeper`,
-      pin: ({ name }) => name !== "hits" && !name.startsWith("."),
+      pin: ({ name }) => name !== "hits",
     });
     assert.deepEqual(readdirSync(`${directory}/deeper`).sort(), ["numbers", "prefixes", "tables"]);
   });
@@ -77,12 +80,44 @@ describe("pins", () => {
     assert.deepEqual(again.adopted, ["hits"]);
   });
 
+  test("a map-in-map is adopted when its inner maps fit; an empty one is simply made anew", () => {
+    const options = { programs, pinDir: directory, pin: ({ name }: { name: string }) => name === "tables" };
+    const put = (valueSize: number) => {
+      using loaded = loadCollection(spec, { ...options, onIncompatible: "rebuild" });
+      const shape = { name: "inner", type: MapType.hash, keySize: 4, valueSize, maxEntries: 99 };
+      using inner = BpfMap.create(shape);
+      typedMap(loaded.map("tables"), u32Layout, u32Layout).set(7, inner.fd.number);
+      return loaded;
+    };
+    assert.deepEqual(put(4).adopted, []);
+    assert.deepEqual(put(4).adopted, ["tables"]);
+    using pinned = BpfMap.openPinned(`${directory}/tables`);
+    typedMap(pinned, u32Layout, u32Layout).delete(7);
+    const empty = put(4);
+    assert.deepEqual([empty.adopted, empty.rebuilt], [[], []]);
+    rmSync(`${directory}/tables`);
+    using template = BpfMap.create({ ...shapeOf(MapType.hash), valueSize: 12 });
+    using outer = BpfMap.create({ ...shapeOf(MapType.hashOfMaps), name: "tables", innerMap: template });
+    typedMap(outer, u32Layout, u32Layout).set(1, template.fd.number);
+    outer.pin(`${directory}/tables`);
+    assert.throws(() => loadCollection(spec, options), {
+      code: "E_MAP_INCOMPATIBLE",
+      message: `map ${directory}/tables differs from the object's: inner value size 12 instead of 4`,
+    });
+    const rebuilt = put(4).rebuilt.map(({ differences }) => differences);
+    assert.deepEqual(rebuilt, [[{ field: "valueSize", expected: 4, found: 12, inner: true }]]);
+  });
+
   test("maps given by the caller are shared and stay open", () => {
     using first = loadCollection(spec, { programs });
     const second = loadCollection(spec, { programs, maps: { hits: first.map("hits") } });
     assert.equal(second.map("hits"), first.map("hits"));
     second.close();
     assert.equal(first.map("hits").fd.closed, false);
+    assert.throws(() => loadCollection(spec, { programs, maps: { hits: first.map("numbers") } }), {
+      code: "E_MAP_INCOMPATIBLE",
+      message: /type lruHash instead of array, key size 8 instead of 4$/,
+    });
   });
 
   test("programs are pinned and found again; a pin of another kind is refused", () => {
@@ -112,5 +147,34 @@ describe("pins", () => {
     using program = BpfProgram.openId(info.id);
     assert.equal(program.name, "first");
     assert.throws(() => BpfMap.openId(0x7fffffff), { errno: "ENOENT" });
+    const seen = (
+      objects: Iterable<{ close(): void; fd: { number: number } } & Disposable>,
+      wanted: number,
+    ) => {
+      let found = false;
+      for (const object of objects) {
+        using one = object;
+        const of = one instanceof BpfMap ? one.info : one instanceof BpfProgram ? one.info() : undefined;
+        found ||= of?.id === wanted;
+      }
+      return found;
+    };
+    assertNoFdLeak(() => {
+      assert.equal(seen(allMaps(), map.info.id), true);
+      assert.equal(seen(allPrograms(), info.id), true);
+      assert.equal(seen(allLinks(), 0), false);
+    });
+  });
+
+  test("run statistics are counted while they are on", () => {
+    using loaded = loadCollection(spec, { programs });
+    const run = () => loaded.program("first").testRun({ data: new Uint8Array(64), repeat: 10 });
+    run();
+    const before = loaded.program("first").info();
+    using _stats = enableRunStats();
+    run();
+    const { runs, runTimeNs } = loaded.program("first").info();
+    assert.equal(runs - before.runs, 10n);
+    assert.ok(runTimeNs > before.runTimeNs);
   });
 });

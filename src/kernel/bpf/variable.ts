@@ -4,7 +4,7 @@ import type { BpfMap } from "#kernel/bpf/map.ts";
 import type { VariableSpec } from "#kernel/bpf/spec.ts";
 import { mapMemory } from "#kernel/memory.ts";
 
-/** A global variable of the programs, in shared memory: what either side writes the other sees at once. */
+/** A global variable of the programs, in shared memory: what either side writes the other sees at once. The collection's own. */
 export interface Variable extends Disposable {
   readonly name: string;
   /** The variable and nothing else; gone when the collection is closed. Writing a constant faults: do not. */
