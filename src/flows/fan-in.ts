@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import {
+  GetNamespacesResponseSchema,
+  GetNodesResponseSchema,
+  Observer,
+  ServerStatusResponseSchema,
+} from "#api/gen/observer/observer_pb.ts";
+import { Peer } from "#api/gen/peer/peer_pb.ts";
+import { NodeState } from "#api/gen/relay/relay_pb.ts";
+import { type ObserverClient, observerClient } from "./client.ts";
+import { Directory } from "./directory.ts";
+import { mergeFlows } from "./merge.ts";
+import type { ListenAddress } from "./messages.ts";
+import { peerService } from "./peer.ts";
+import { type RpcServer, startRpcServer } from "./server.ts";
+
+/** A node and where its observer listens. */
+export interface FanInNode {
+  /** `cluster/node`. */
+  readonly name: string;
+  /** `unix:///path` or `host:port`. */
+  readonly address: string;
+}
+
+export interface FanInOptions {
+  readonly nodes: readonly FanInNode[];
+  readonly listen: ListenAddress;
+  readonly version: string;
+  /** How the fan-in calls itself in its own messages. Default: the host's name. */
+  readonly name?: string;
+}
+
+/** One observer for many nodes. Disposing ends it and its connections. */
+export interface FanIn extends RpcServer {
+  /** Replaces the set of nodes; running requests keep the nodes they began with. */
+  setNodes(nodes: readonly FanInNode[]): void;
+}
+
+export interface Member extends FanInNode {
+  readonly client: ObserverClient;
+}
+
+/** A node that does not answer in that time counts as unavailable. */
+const answerMs = 3_000;
+
+/**
+ * Serves `observer.Observer` and `peer.Peer` for many nodes: flows merged by time, status and namespaces summed up.
+ * @throws WeftError E_LISTEN, E_USAGE for a bad node address
+ */
+export async function startFanIn(options: FanInOptions): Promise<FanIn> {
+  const members = new Map<string, Member>();
+  const peers = new Directory();
+  const setNodes = (nodes: readonly FanInNode[]) => {
+    const wanted = new Map(nodes.map((node) => [`${node.name} ${node.address}`, node]));
+    for (const [key, member] of members) {
+      if (wanted.has(key)) continue;
+      members.delete(key);
+      member.client[Symbol.dispose]();
+    }
+    for (const [key, node] of wanted) {
+      if (!members.has(key)) members.set(key, { ...node, client: observerClient(node.address) });
+    }
+    const gone = [...peers.peers.keys()].filter((name) => !nodes.some((node) => node.name === name));
+    peers.apply({ peers: { put: nodes.map((node) => ({ ...node, key: node.name })), delete: gone } }, 0, 0);
+  };
+  setNodes(options.nodes);
+  const name = options.name ?? "relay";
+  const server = await startRpcServer(options.listen, (router) => {
+    router.service(Observer, fanInObserver(members, name, options.version));
+    router.service(Peer, peerService(peers));
+  });
+  return {
+    tcpPort: server.tcpPort,
+    setNodes,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      for (const { client } of members.values()) client[Symbol.dispose]();
+    },
+  };
+}
+
+function fanInObserver(
+  members: ReadonlyMap<string, Member>,
+  name: string,
+  version: string,
+): ServiceImpl<typeof Observer> {
+  const startedMs = Date.now();
+  const unimplemented = (what: string): never => {
+    throw new ConnectError(`${what} are not recorded`, Code.Unimplemented);
+  };
+  return {
+    getFlows: (request, { signal }) => mergeFlows([...members.values()], request, { name, signal }),
+    getAgentEvents: () => unimplemented("agent events"),
+    getDebugEvents: () => unimplemented("debug events"),
+    async getNodes(_request, { signal }) {
+      const nodes = await Promise.all(
+        [...members.values()].map(async (member) => {
+          const status = await ask(member, signal);
+          const state = status ? NodeState.NODE_CONNECTED : NodeState.NODE_UNAVAILABLE;
+          const { uptimeNs, numFlows, maxFlows, seenFlows } = status ?? create(ServerStatusResponseSchema);
+          const { name: node, address } = member;
+          return {
+            name: node,
+            address,
+            state,
+            version: status?.version ?? "",
+            uptimeNs,
+            numFlows,
+            maxFlows,
+            seenFlows,
+            tls: { enabled: false },
+          };
+        }),
+      );
+      return create(GetNodesResponseSchema, { nodes });
+    },
+    async getNamespaces(_request, { signal }) {
+      const answers = await Promise.all(
+        [...members.values()].map(({ client }) =>
+          client.api.getNamespaces({}, { signal, timeoutMs: answerMs }).then(
+            ({ namespaces }) => namespaces,
+            () => [],
+          ),
+        ),
+      );
+      const all = new Map(answers.flat().map((entry) => [`${entry.cluster}/${entry.namespace}`, entry]));
+      return create(GetNamespacesResponseSchema, {
+        namespaces: [...all.keys()].sort().map((key) => all.get(key)!),
+      });
+    },
+    async serverStatus(_request, { signal }) {
+      const all = [...members.values()];
+      const answers = await Promise.all(all.map((member) => ask(member, signal)));
+      const statuses = answers.filter((status) => status !== undefined);
+      const unavailable = all.filter((_, i) => !answers[i]).map((member) => member.name);
+      const sum = (field: "numFlows" | "maxFlows" | "seenFlows") =>
+        statuses.reduce((total, status) => total + status[field], 0n);
+      return create(ServerStatusResponseSchema, {
+        numFlows: sum("numFlows"),
+        maxFlows: sum("maxFlows"),
+        seenFlows: sum("seenFlows"),
+        uptimeNs: BigInt(Date.now() - startedMs) * 1_000_000n,
+        numConnectedNodes: statuses.length,
+        numUnavailableNodes: unavailable.length,
+        unavailableNodes: unavailable,
+        version,
+        flowsRate: statuses.reduce((total, { flowsRate }) => total + flowsRate, 0),
+      });
+    },
+  };
+}
+
+/** The status of one node; undefined when it does not answer. */
+async function ask({ client }: Member, signal: AbortSignal) {
+  return client.api.serverStatus({}, { signal, timeoutMs: answerMs }).catch(() => undefined);
+}
