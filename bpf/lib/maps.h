@@ -42,7 +42,7 @@ struct {
 
 struct policy_map {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 131072);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(key_size, sizeof(struct policy_key)); /* clang leaves out the types of a map that is no variable */
 	__uint(value_size, sizeof(struct policy_entry));
