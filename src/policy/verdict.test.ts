@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { PolicyEntry, ResolvedPolicy } from "./rule.ts";
+import { verdict } from "./verdict.ts";
+
+function entry(what: Partial<PolicyEntry>): PolicyEntry {
+  const base = { direction: "ingress", identity: 0, proto: 0, portBits: 0, port: 0 } as const;
+  return { ...base, verdict: "allow", precedence: 1, rule: 1, ...what };
+}
+
+function policy(...entries: PolicyEntry[]): ResolvedPolicy {
+  return { id: 1, revision: 1, enforceIngress: true, enforceEgress: false, entries };
+}
+
+const web = { direction: "ingress", identity: 1000, proto: 6, port: 80 } as const;
+
+test("without an entry the enforced direction denies and the other allows, neither explicitly", () => {
+  assert.deepEqual(verdict(policy(), web), { verdict: "deny", explicit: false });
+  assert.deepEqual(verdict(policy(), { ...web, direction: "egress" }), { verdict: "allow", explicit: false });
+});
+
+test("within one identity the longest prefix decides, whatever its precedence", () => {
+  const wide = entry({ identity: 1000, proto: 6, precedence: 99 });
+  const narrow = entry({ identity: 1000, proto: 6, portBits: 16, port: 80, verdict: "deny" });
+  assert.equal(verdict(policy(wide, narrow), web).verdict, "deny");
+  assert.equal(verdict(policy(wide, narrow), { ...web, port: 81 }).verdict, "allow");
+});
+
+test("between the peer's entry and anybody's the higher precedence decides, on a tie the peer's", () => {
+  const own = entry({ identity: 1000, precedence: 5, rule: 10 });
+  const any = (precedence: number) =>
+    entry({ proto: 6, portBits: 16, port: 80, verdict: "deny", precedence, rule: 20 });
+  assert.equal(verdict(policy(own, any(7)), web).entry?.rule, 20);
+  assert.equal(verdict(policy(own, any(3)), web).entry?.rule, 10);
+  assert.equal(verdict(policy(own, any(5)), web).entry?.rule, 10);
+});
+
+test("port prefixes match by their leading bits", () => {
+  const block = entry({ proto: 6, port: 0x1f00, portBits: 8 });
+  assert.equal(verdict(policy(block), { ...web, port: 0x1fff }).verdict, "allow");
+  assert.equal(verdict(policy(block), { ...web, port: 0x2000 }).verdict, "deny");
+  assert.equal(verdict(policy(block), { ...web, proto: 17, port: 0x1fff }).verdict, "deny");
+});
+
+test("a denial of even precedence is the default's and names who isolates", () => {
+  const isolating = entry({ verdict: "deny", precedence: 0, rule: 30 });
+  const answer = verdict(policy(isolating), web);
+  assert.deepEqual([answer.verdict, answer.explicit, answer.entry?.rule], ["deny", false, 30]);
+});
