@@ -9,6 +9,7 @@
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -87,12 +88,12 @@ static __always_inline int echo_v4(struct __sk_buff *skb, struct ethhdr *eth, vo
 	__be32 address;
 
 	if ((void *)(udp + 1) > end || ip->ihl != 5 || ip->protocol != IPPROTO_UDP)
-		return TCX_NEXT;
+		return TC_ACT_OK;
 	/* More fragments, or not the first. */
 	if (ip->frag_off & bpf_htons(0x3fff))
-		return TCX_NEXT;
+		return TC_ACT_OK;
 	if (ip->daddr == gateway_v4.words[3])
-		return TCX_NEXT;
+		return TC_ACT_OK;
 	address = ip->saddr;
 	ip->saddr = ip->daddr;
 	ip->daddr = address;
@@ -106,9 +107,9 @@ static __always_inline int echo_v6(struct __sk_buff *skb, struct ethhdr *eth, vo
 	struct in6_addr address;
 
 	if ((void *)(udp + 1) > end || ip->nexthdr != IPPROTO_UDP)
-		return TCX_NEXT;
+		return TC_ACT_OK;
 	if (is_gateway_v6(ip->daddr.in6_u.u6_addr32))
-		return TCX_NEXT;
+		return TC_ACT_OK;
 	address = ip->saddr;
 	ip->saddr = ip->daddr;
 	ip->daddr = address;
@@ -122,12 +123,12 @@ int echo_udp(struct __sk_buff *skb)
 	struct ethhdr *eth = (void *)(long)skb->data;
 
 	if ((void *)(eth + 1) > end || (eth->h_dest[0] & 1))
-		return TCX_NEXT;
+		return TC_ACT_OK;
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
 		return echo_v4(skb, eth, end);
 	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
 		return echo_v6(skb, eth, end);
-	return TCX_NEXT;
+	return TC_ACT_OK;
 }
 
 char license[] SEC("license") = "Dual BSD/GPL";

@@ -9,10 +9,7 @@
 struct policy_key {
 	__u32 prefixlen; /* POLICY_BITS_FIXED, + 8 with protocol, + 8 + n with n leading bits of the port */
 	__u32 identity;  /* the peer's; 0: any */
-	__u8 direction;  /* /* Odd precedences are those of rules; an even one is a default (isolation), told apart in drop reasons. */
-enum policy_precedence { POLICY_PRECEDENCE_EXPLICIT = 1 };
-
-enum policy_direction */
+	__u8 direction;  /* enum policy_direction */
 	__u8 proto;      /* IPPROTO_* */
 	__be16 port;     /* destination port; for ICMP and ICMPv6 the type as a 16-bit number */
 };
@@ -25,9 +22,6 @@ struct policy_entry {
 	__u8 auth;        /* reserved, 0 */
 	__u32 pad;
 };
-
-/* Odd precedences are those of rules; an even one is a default (isolation), told apart in drop reasons. */
-enum policy_precedence { POLICY_PRECEDENCE_EXPLICIT = 1 };
 
 enum policy_direction { POLICY_INGRESS = 0, POLICY_EGRESS = 1 };
 enum policy_verdict { POLICY_ALLOW = 1, POLICY_DENY = 2 };
