@@ -135,6 +135,32 @@ function rawBytes(address: Address): Uint8Array {
 }
 
 function fromRaw(raw: Uint8Array): Address {
-  if (raw.length === 4) return raw.join(".") as Address;
-  return ipaddr.fromByteArray([...raw]).toString() as Address;
+  return (raw.length === 4 ? raw.join(".") : ipv6Text(raw)) as Address;
+}
+
+/** RFC 5952 text by hand: flow records need it some 100,000 times a second, and a general library takes 2 µs for it. */
+function ipv6Text(raw: Uint8Array): string {
+  const word = (i: number) => (raw[i * 2]! << 8) | raw[i * 2 + 1]!;
+  // The first of the longest runs of two or more zero words becomes "::".
+  let from = 8;
+  let length = 1;
+  for (let i = 0; i < 8; ) {
+    let end = i;
+    while (end < 8 && word(end) === 0) end++;
+    if (end - i > length) {
+      from = i;
+      length = end - i;
+    }
+    i = end + 1;
+  }
+  let text = "";
+  for (let i = 0; i < 8; i++) {
+    if (i === from) {
+      text += "::";
+      i += length - 1;
+    } else {
+      text += (text === "" || text.endsWith(":") ? "" : ":") + word(i).toString(16);
+    }
+  }
+  return text;
 }
