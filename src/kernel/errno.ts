@@ -7,6 +7,9 @@ for (const [name, number] of Object.entries(constants.errno)) {
   if (!nameByNumber.has(number)) nameByNumber.set(number, name);
 }
 
+// Kernel-internal, yet some BPF operations let it through.
+nameByNumber.set(524, "ENOTSUPP");
+
 /** `ENOENT` for 2; a number this platform has no name for stays `errno 9999`. */
 export function errnoName(errno: number): string {
   return nameByNumber.get(Math.abs(errno)) ?? `errno ${Math.abs(errno)}`;

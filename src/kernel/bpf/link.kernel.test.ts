@@ -15,7 +15,7 @@ import {
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
 import { mountBpfFs, unpin } from "#kernel/bpf/pin.ts";
 import { typedMap, u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
-import { createCgroup, removeCgroup } from "#kernel/cgroup.ts";
+import { cgroupOf, createCgroup, joinCgroup, removeCgroup } from "#kernel/cgroup.ts";
 import { libc } from "#kernel/libc.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { setLink } from "#kernel/netlink/link.ts";
@@ -140,6 +140,13 @@ describe("links", () => {
       });
       closeSync(directory);
       assert.deepEqual(hitsOf(send), [0, 0, 2, 0, 1], "we are not in the cgroup");
+      const home = cgroupOf("self");
+      joinCgroup(path, process.pid);
+      try {
+        assert.deepEqual(hitsOf(send), [0, 0, 2, 1, 1]);
+      } finally {
+        joinCgroup(home, process.pid);
+      }
       assert.equal(link.info().attachType, AttachType.cgroupInet4Connect);
     } finally {
       await removeCgroup(path);

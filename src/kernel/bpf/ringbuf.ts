@@ -14,8 +14,8 @@ export interface RingBuffer extends Disposable {
   readonly size: number;
   /**
    * Hands over what is there, oldest first, at most `maxRecords`; returns how many. A record the program still
-   * writes ends the round. The space is given back at the end of the round, also when the callback throws: the
-   * record it threw at counts as read.
+   * writes ends the round. The space is given back every eighth of the ring and at the end of the round, also when
+   * the callback throws: the record it threw at counts as read.
    */
   drain(onRecord: OnRecord, maxRecords?: number): number;
   /** Bytes written and not yet read, headers included. */
@@ -62,8 +62,12 @@ export function openRingBuffer(map: BpfMap): RingBuffer {
 
   const drain = (onRecord: OnRecord, maxRecords = Number.POSITIVE_INFINITY): number => {
     if (closed) throw new WeftError("E_BPF_MAP", `ring buffer ${map.name} is closed`);
-    const start = position;
+    let released = position;
     let records = 0;
+    const release = () => {
+      Atomics.store(consumed, 0, BigInt(position));
+      released = position;
+    };
     try {
       // Positions are compared modulo 2^32: the ring is far smaller.
       while (records < maxRecords && (Atomics.load(producedLow, 0) - position) | 0) {
@@ -71,6 +75,8 @@ export function openRingBuffer(map: BpfMap): RingBuffer {
         const header = Atomics.load(headers, at / 4);
         if (header & BUSY) break;
         const length = header & ~(BUSY | DISCARDED);
+        // What was read before this record is no longer looked at by anyone.
+        if (position - released >= size / 8) release();
         position += (length + HEADER + 7) & ~7;
         if (header & DISCARDED) {
           discarded++;
@@ -80,7 +86,7 @@ export function openRingBuffer(map: BpfMap): RingBuffer {
         onRecord(view, at + HEADER, length);
       }
     } finally {
-      if (position !== start) Atomics.store(consumed, 0, BigInt(position));
+      if (position !== released) release();
     }
     return records;
   };

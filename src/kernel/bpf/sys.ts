@@ -40,7 +40,6 @@ export const BpfCommand = {
   objGetInfoByFd: 15,
   progQuery: 16,
   btfLoad: 18,
-  mapLookupAndDelete: 21,
   mapFreeze: 22,
   mapLookupBatch: 24,
   mapUpdateBatch: 26,
@@ -51,7 +50,6 @@ export const BpfCommand = {
   linkGetNextId: 31,
   enableStats: 32,
   linkDetach: 34,
-  progBindMap: 35,
 } as const;
 export type BpfCommand = (typeof BpfCommand)[keyof typeof BpfCommand];
 
