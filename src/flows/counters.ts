@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { EventType, IpProtocol } from "./names.ts";
+
+import { EventFlag, EventType } from "#datapath/layouts/enums.ts";
+import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
+import { IpProtocol } from "./names.ts";
 import { deniedReasons } from "./policies.ts";
-import { EventField, EventFlag } from "./record.ts";
 
 /** Ports counted one by one; what comes after so many different ones is counted under port 0. */
 const maxPorts = 1_024;
@@ -33,12 +35,12 @@ export class FlowCounters {
 
   count(view: DataView, offset: number): void {
     this.seen++;
-    const type = view.getUint8(offset + EventField.type);
-    const proto = view.getUint8(offset + EventField.proto);
-    const flags = view.getUint16(offset + EventField.flags, true);
-    const reason = view.getUint8(offset + EventField.reason);
+    const type = view.getUint8(offset + FlowEventOffset.type);
+    const proto = view.getUint8(offset + FlowEventOffset.proto);
+    const flags = view.getUint16(offset + FlowEventOffset.flags, true);
+    const reason = view.getUint8(offset + FlowEventOffset.reason);
     const dropped = type === EventType.drop;
-    const subType = dropped ? reason : view.getUint8(offset + EventField.point);
+    const subType = dropped ? reason : view.getUint8(offset + FlowEventOffset.point);
     const verdict = dropped ? 1 : (flags & EventFlag.audit) !== 0 ? 2 : 0;
     bump(this.flows, ((type * 256 + subType) * 256 + proto) * 4 + verdict);
     if (dropped) bump(this.drops, reason * 256 + proto);
@@ -71,20 +73,20 @@ export class FlowCounters {
     const isIPv6 = (flags & EventFlag.ipv6) !== 0 ? 1 : 0;
     const reply = (flags & EventFlag.reply) !== 0;
     if (proto === IpProtocol.tcp) {
-      const bits = view.getUint8(offset + EventField.tcpFlags);
+      const bits = view.getUint8(offset + FlowEventOffset.tcpFlags);
       if ((bits & 0x02) !== 0) bump(this.tcpFlags, ((bits & 0x10) !== 0 ? 2 : 0) + isIPv6);
       if ((bits & 0x01) !== 0) bump(this.tcpFlags, 4 + isIPv6);
       if ((bits & 0x04) !== 0) bump(this.tcpFlags, 6 + isIPv6);
     } else if (proto === IpProtocol.icmp || proto === IpProtocol.icmp6) {
       const [icmpType, code] = [
-        view.getUint16(offset + EventField.sport),
-        view.getUint16(offset + EventField.dport),
+        view.getUint16(offset + FlowEventOffset.sport),
+        view.getUint16(offset + FlowEventOffset.dport),
       ];
       bump(this.icmp, (isIPv6 * 256 + (icmpType & 0xff)) * 256 + (code & 0xff));
       return;
     }
     if (reply) return;
-    const key = proto * 65_536 + view.getUint16(offset + EventField.dport);
+    const key = proto * 65_536 + view.getUint16(offset + FlowEventOffset.dport);
     bump(this.ports, this.ports.size < maxPorts || this.ports.has(key) ? key : proto * 65_536);
   }
 
@@ -98,7 +100,7 @@ export class FlowCounters {
       const judged = (flags & (ingress === 1 ? EventFlag.ingressJudged : EventFlag.egressJudged)) !== 0;
       if (!decides && !judged) continue;
       const rule = view.getUint32(
-        offset + (ingress === 1 ? EventField.ingressRule : EventField.egressRule),
+        offset + (ingress === 1 ? FlowEventOffset.ingressRule : FlowEventOffset.egressRule),
         true,
       );
       bump(this.verdicts, ingress * 8 + (rule !== 0 ? 4 : 0) + (decides ? no : 0));

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { toJson } from "@bufbuild/protobuf";
 import { type Flow, FlowSchema } from "#api/gen/flow/flow_pb.ts";
+import { EventFlag } from "#datapath/layouts/enums.ts";
 import type { EventFields } from "#kit/flow-events.ts";
 import { shop, testStore } from "#kit/flow-store.ts";
 import { decodeFlow, decodeLost } from "./decode.ts";
-import { EventFlag } from "./record.ts";
 
 function decode(fields: EventFields): Flow {
   const { store, add, update } = testStore();
@@ -80,6 +80,7 @@ test("a new connection to a pod", () => {
           "k8s:io.cilium.k8s.policy.name=front-from-client",
           "k8s:io.cilium.k8s.policy.namespace=shop",
           "k8s:io.cilium.k8s.policy.uid=u1",
+          "weft:rule=spec.ingress[0]",
         ],
       },
     ],

@@ -17,11 +17,13 @@ import {
   Tunnel_Protocol,
   Verdict,
 } from "#api/gen/flow/flow_pb.ts";
+import { EventFlag, EventType, TracePoint } from "#datapath/layouts/enums.ts";
+import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
 import type { Directory } from "./directory.ts";
 import { icmp4Text, icmp6Text } from "./icmp.ts";
-import { EventType, fileNames, IpProtocol, protocolText, TracePoint, traceSubType } from "./names.ts";
+import { fileNames, IpProtocol, protocolText, traceSubType } from "./names.ts";
 import { addPolicies } from "./policies.ts";
-import { EventField, EventFlag, type RecordCursor, SlotField } from "./record.ts";
+import { type RecordCursor, SlotField } from "./record.ts";
 import { flowUuid } from "./uuid.ts";
 
 type FlowInit = Exclude<MessageInitShape<typeof FlowSchema>, Flow>;
@@ -43,8 +45,8 @@ export function decodeFlow(record: RecordCursor, directory: Directory, node: Nod
     uuid: flowUuid(node.run, record.sequence),
     verdict: verdictOf(record),
     IP: {
-      source: record.address(EventField.saddr),
-      destination: record.address(EventField.daddr),
+      source: record.address(FlowEventOffset.saddr),
+      destination: record.address(FlowEventOffset.daddr),
       ipVersion: record.has(EventFlag.ipv6) ? IPVersion.IPv6 : IPVersion.IPv4,
     },
     ...layer4(record),
@@ -69,8 +71,8 @@ export function decodeFlow(record: RecordCursor, directory: Directory, node: Nod
 /** The note of lost events a slot holds. */
 export function decodeLost(record: RecordCursor): LostEvent {
   return create(LostEventSchema, {
-    source: record.u8(EventField.reason) as LostEvent["source"],
-    numEventsLost: record.u64(EventField.bytes),
+    source: record.u8(FlowEventOffset.reason) as LostEvent["source"],
+    numEventsLost: record.u64(FlowEventOffset.bytes),
   });
 }
 
@@ -93,8 +95,8 @@ export function verdictOf(record: RecordCursor): Verdict {
 
 /** Trace: the observation point; drop: the reason; policy verdict: 0. */
 export function subTypeOf(record: RecordCursor): number {
-  if (record.type === EventType.trace) return traceSubType(record.u8(EventField.point));
-  return record.type === EventType.drop ? record.u8(EventField.reason) : 0;
+  if (record.type === EventType.trace) return traceSubType(record.u8(FlowEventOffset.point));
+  return record.type === EventType.drop ? record.u8(FlowEventOffset.reason) : 0;
 }
 
 /** Whether the connection came into or left the endpoint the event was seen at; a drop says which policy judged. */
@@ -102,8 +104,8 @@ export function directionOf(record: RecordCursor): TrafficDirection {
   if (record.type !== EventType.trace) {
     return record.has(EventFlag.ingress) ? TrafficDirection.INGRESS : TrafficDirection.EGRESS;
   }
-  const atDestination = record.u8(EventField.point) === TracePoint.toEndpoint;
-  const atSource = !atDestination && record.u16(EventField.srcEndpoint) !== 0;
+  const atDestination = record.u8(FlowEventOffset.point) === TracePoint.toEndpoint;
+  const atSource = !atDestination && record.u16(FlowEventOffset.srcEndpoint) !== 0;
   if (!atDestination && !atSource) return TrafficDirection.TRAFFIC_DIRECTION_UNKNOWN;
   return atSource !== record.has(EventFlag.reply) ? TrafficDirection.EGRESS : TrafficDirection.INGRESS;
 }
@@ -114,10 +116,10 @@ function endpointOf(
   node: NodeContext,
   side: "src" | "dst",
 ): EndpointInit {
-  const identity = record.u32(side === "src" ? EventField.srcIdentity : EventField.dstIdentity);
+  const identity = record.u32(side === "src" ? FlowEventOffset.srcIdentity : FlowEventOffset.dstIdentity);
   const party = directory.party(record.u32(side === "src" ? SlotField.srcParty : SlotField.dstParty));
   return {
-    ID: record.u16(side === "src" ? EventField.srcEndpoint : EventField.dstEndpoint),
+    ID: record.u16(side === "src" ? FlowEventOffset.srcEndpoint : FlowEventOffset.dstEndpoint),
     identity,
     labels: [...directory.labels(identity)],
     ...(party && {
@@ -130,11 +132,11 @@ function endpointOf(
 }
 
 function layer4(record: RecordCursor): FlowInit {
-  const sourcePort = record.port(EventField.sport);
-  const destinationPort = record.port(EventField.dport);
+  const sourcePort = record.port(FlowEventOffset.sport);
+  const destinationPort = record.port(FlowEventOffset.dport);
   switch (record.proto) {
     case IpProtocol.tcp: {
-      const value = { sourcePort, destinationPort, flags: tcpFlags(record.u8(EventField.tcpFlags)) };
+      const value = { sourcePort, destinationPort, flags: tcpFlags(record.u8(FlowEventOffset.tcpFlags)) };
       return { l4: { protocol: { case: "TCP", value } } };
     }
     case IpProtocol.udp:
@@ -169,12 +171,12 @@ function tcpFlags(bits: number): Record<string, boolean> {
 function summaryOf(record: RecordCursor): string {
   const { proto } = record;
   if (proto === IpProtocol.tcp) {
-    const bits = record.u8(EventField.tcpFlags);
+    const bits = record.u8(FlowEventOffset.tcpFlags);
     const names = tcpFlagBits.filter(([, bit]) => (bits & bit) !== 0).map(([name]) => name);
     return names.length > 0 ? `TCP Flags: ${names.join(", ")}` : "TCP";
   }
-  const type = record.port(EventField.sport);
-  const code = record.port(EventField.dport);
+  const type = record.port(FlowEventOffset.sport);
+  const code = record.port(FlowEventOffset.dport);
   if (proto === IpProtocol.icmp) return `ICMPv4 ${icmp4Text(type, code)}`;
   if (proto === IpProtocol.icmp6) return `ICMPv6 ${icmp6Text(type, code)}`;
   return protocolText(proto);
@@ -182,19 +184,19 @@ function summaryOf(record: RecordCursor): string {
 
 function traceOf(record: RecordCursor): FlowInit {
   return {
-    traceObservationPoint: record.u8(EventField.point) as TraceObservationPoint,
-    traceReason: record.u8(EventField.reason) as TraceReason,
+    traceObservationPoint: record.u8(FlowEventOffset.point) as TraceObservationPoint,
+    traceReason: record.u8(FlowEventOffset.reason) as TraceReason,
   };
 }
 
 function dropOf(record: RecordCursor): FlowInit {
   if (record.type !== EventType.drop) return {};
-  const reason = record.u8(EventField.reason);
-  const name = fileNames.get(record.u8(EventField.file));
+  const reason = record.u8(FlowEventOffset.reason);
+  const name = fileNames.get(record.u8(FlowEventOffset.file));
   return {
     dropReason: reason,
     dropReasonDesc: reason as DropReason,
-    ...(name !== undefined && { file: { name, line: record.u16(EventField.line) } }),
+    ...(name !== undefined && { file: { name, line: record.u16(FlowEventOffset.line) } }),
   };
 }
 
@@ -209,9 +211,9 @@ function servicesOf(record: RecordCursor, directory: Directory): FlowInit {
 
 /** Where it was seen: the interface, and whether through the tunnel. */
 function placeOf(record: RecordCursor, directory: Directory): FlowInit {
-  const index = record.u32(EventField.ifindex);
+  const index = record.u32(FlowEventOffset.ifindex);
   return {
     ...(index !== 0 && { interface: { index, name: directory.interfaces.get(index) ?? "" } }),
-    ...(record.u16(EventField.tunnel) !== 0 && { tunnel: { protocol: Tunnel_Protocol.VXLAN } }),
+    ...(record.u16(FlowEventOffset.tunnel) !== 0 && { tunnel: { protocol: Tunnel_Protocol.VXLAN } }),
   };
 }

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Address, addressBytes } from "#model/ip.ts";
-import type { DirectoryUpdate, Party, PeerNode, PolicyOrigin, ServiceAddress, Update } from "./messages.ts";
+import type {
+  DirectoryUpdate,
+  FrontendName,
+  Party,
+  PeerNode,
+  PolicyOrigin,
+  ServiceAddress,
+  Update,
+} from "./messages.ts";
 import { type AddressKey, addressKeyAt } from "./record.ts";
 import { Registry } from "./registry.ts";
 
@@ -18,9 +26,9 @@ interface KnownParty {
   readonly seen: { lastMs: number };
 }
 
-interface KnownService {
-  readonly service: ServiceAddress;
-  readonly index: number;
+interface ServiceName {
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /**
@@ -36,8 +44,8 @@ export class Directory {
   readonly #partyByKey = new Map<string, { index: number; party: Party }>();
   readonly #partyByAddress = new Map<AddressKey, number>();
   readonly #partyByEndpoint: (number | undefined)[] = [];
-  readonly #services = new Registry<ServiceAddress>();
-  readonly #serviceByKey = new Map<string, KnownService>();
+  readonly #services = new Registry<ServiceName>();
+  readonly #serviceByKey = new Map<string, { readonly service: ServiceAddress; readonly index: number }>();
   readonly #serviceByFrontend = new Map<number, number>();
   readonly #serviceByAddress = new Map<AddressKey, Map<number, number>>();
   readonly #labels = new Map<number, readonly string[]>();
@@ -51,6 +59,7 @@ export class Directory {
   apply(update: DirectoryUpdate, next: number, nowMs: number): void {
     if (update.parties) this.#applyParties(update.parties, nowMs);
     if (update.services) this.#applyServices(update.services, next);
+    if (update.frontends) this.#applyFrontends(update.frontends, next);
     for (const { id, labels } of update.identities?.put ?? []) this.#labels.set(id, labels);
     for (const { id, origins } of update.rules?.put ?? []) this.#rules.set(id, origins);
     for (const key of update.identities?.delete ?? []) this.#forgetLater(this.#labels, Number(key), next);
@@ -104,7 +113,7 @@ export class Directory {
     return ports?.get(port * 256 + proto) ?? 0;
   }
 
-  service(index: number): ServiceAddress | undefined {
+  service(index: number): ServiceName | undefined {
     return this.#services.get(index);
   }
 
@@ -188,7 +197,6 @@ export class Directory {
       this.#dropService(service.key, next);
       const index = this.#services.add(service);
       this.#serviceByKey.set(service.key, { service, index });
-      if (service.frontend !== 0) this.#serviceByFrontend.set(service.frontend, index);
       const address = addressKey(service.address);
       let ports = this.#serviceByAddress.get(address);
       if (!ports) {
@@ -204,14 +212,26 @@ export class Directory {
     if (!known) return;
     const { service, index } = known;
     this.#serviceByKey.delete(key);
-    if (this.#serviceByFrontend.get(service.frontend) === index)
-      this.#serviceByFrontend.delete(service.frontend);
     const address = addressKey(service.address);
     const ports = this.#serviceByAddress.get(address);
     if (ports?.get(service.port * 256 + service.proto) === index)
       ports.delete(service.port * 256 + service.proto);
     if (ports?.size === 0) this.#serviceByAddress.delete(address);
     this.#services.retire(index, next);
+  }
+
+  #applyFrontends(update: Update<FrontendName>, next: number): void {
+    const drop = (id: number) => {
+      const index = this.#serviceByFrontend.get(id);
+      if (index === undefined) return;
+      this.#serviceByFrontend.delete(id);
+      this.#services.retire(index, next);
+    };
+    for (const key of update.delete) drop(Number(key));
+    for (const frontend of update.put) {
+      drop(frontend.id);
+      this.#serviceByFrontend.set(frontend.id, this.#services.add(frontend));
+    }
   }
 
   #applyInterfaces(update: DirectoryUpdate): void {

@@ -12,6 +12,8 @@ export interface FlowTables {
   readonly clusterEndpoints: Table<ClusterEndpointRow>;
   readonly identities: Table<{ readonly id: number; readonly labels: Labels }>;
   readonly frontends: Table<FrontendRow>;
+  /** Numbers of frontends in the datapath. */
+  readonly frontendIds: Table<FrontendIdRow>;
   readonly rules: Table<{ readonly id: number; readonly origins: readonly OriginRow[] }>;
   readonly nodes: Table<NodeRow>;
 }
@@ -39,8 +41,12 @@ interface FrontendRow {
   readonly address: Address;
   readonly port: number;
   readonly proto: number;
-  /** Number of the frontend in the datapath. */
-  readonly id?: number;
+}
+
+interface FrontendIdRow {
+  readonly id: number;
+  readonly namespace: string;
+  readonly name: string;
 }
 
 interface OriginRow {
@@ -48,6 +54,8 @@ interface OriginRow {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
+  /** Place of the rule in the object. */
+  readonly field?: string;
 }
 
 interface NodeRow {
@@ -102,6 +110,11 @@ export async function feedDirectory(
       });
     }),
     follow(tables.frontends, (changes) => post({ services: updateOf(changes, serviceOf) })),
+    follow(tables.frontendIds, (changes) => {
+      post({
+        frontends: updateOf(changes, (key, { id, namespace, name }) => ({ key, id, namespace, name })),
+      });
+    }),
     follow(tables.rules, (changes) => {
       post({
         rules: updateOf(changes, (_key, { id, origins }) => ({
@@ -164,15 +177,18 @@ function interfacesOf(changes: Changes<EndpointRow>) {
   }));
 }
 
-function serviceOf(key: string, { namespace, name, address, port, proto, id }: FrontendRow): ServiceAddress {
-  return { key, namespace, name, address, port, proto, frontend: id ?? 0 };
+function serviceOf(key: string, { namespace, name, address, port, proto }: FrontendRow): ServiceAddress {
+  return { key, namespace, name, address, port, proto };
 }
 
 /** Several rules of one policy are one origin to a flow. */
 function policiesOf(origins: readonly OriginRow[]): PolicyOrigin[] {
-  const policies = new Map<string, PolicyOrigin>();
-  for (const { kind, namespace, name, uid } of origins) {
-    policies.set(`${kind} ${namespace}/${name}`, { kind, namespace, name, uid });
+  const policies = new Map<string, PolicyOrigin & { readonly fields: string[] }>();
+  for (const { kind, namespace, name, uid, field } of origins) {
+    const key = `${kind} ${namespace}/${name}`;
+    const policy = policies.get(key) ?? { kind, namespace, name, uid, fields: [] };
+    policies.set(key, policy);
+    if (field !== undefined) policy.fields.push(field);
   }
   return [...policies.values()];
 }

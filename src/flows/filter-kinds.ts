@@ -5,12 +5,13 @@ import {
   type NetworkInterface,
   type TCPFlags,
 } from "#api/gen/flow/flow_pb.ts";
+import { EventFlag } from "#datapath/layouts/enums.ts";
+import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
 import { WeftError } from "#lib/errors.ts";
 import { directionOf, subTypeOf, tcpFlagBits } from "./decode.ts";
 import type { Directory } from "./directory.ts";
 import type { Match } from "./filter.ts";
 import { IpProtocol } from "./names.ts";
-import { EventField, EventFlag } from "./record.ts";
 import { flowUuid } from "./uuid.ts";
 
 export function uuidMatch(values: readonly string[], run: bigint): Match {
@@ -62,7 +63,7 @@ export function tcpFlagsMatch(values: readonly TCPFlags[]): Match {
   });
   return (record) => {
     if (record.proto !== IpProtocol.tcp) return false;
-    const bits = record.u8(EventField.tcpFlags);
+    const bits = record.u8(FlowEventOffset.tcpFlags);
     return masks.some((mask) => (bits & mask) === mask);
   };
 }
@@ -75,7 +76,7 @@ export function ipVersionMatch(values: readonly number[]): Match {
 /** By index, by name, or both when both are given. */
 export function interfaceMatch(values: readonly NetworkInterface[], directory: Directory): Match {
   return (record) => {
-    const index = record.u32(EventField.ifindex);
+    const index = record.u32(FlowEventOffset.ifindex);
     return values.some(
       (value) =>
         (value.index === 0 || value.index === index) &&

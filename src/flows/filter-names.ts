@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Workload } from "#api/gen/flow/flow_pb.ts";
+import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Directory } from "./directory.ts";
 import type { Match } from "./filter.ts";
 import { parseLabelSelector } from "./label-selector.ts";
 import { namePattern, nodePattern } from "./name-pattern.ts";
-import { EventField, SlotField } from "./record.ts";
+import { SlotField } from "./record.ts";
 
 interface NamePrefix {
   readonly namespace: string;
@@ -84,7 +85,7 @@ export function labelMatch(
   directory: Directory,
 ): Match {
   const selectors = values.map((text) => parseLabelSelector(text, field));
-  const offset = EventField[at];
+  const offset = FlowEventOffset[at];
   const answers = new Map<readonly string[], boolean>();
   return (record) => {
     const labels = directory.labels(record.u32(offset));

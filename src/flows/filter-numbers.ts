@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
 import { WeftError } from "#lib/errors.ts";
 import {
   type Address,
@@ -10,7 +12,6 @@ import {
 } from "#model/ip.ts";
 import type { Match } from "./filter.ts";
 import { IpProtocol } from "./names.ts";
-import { EventField } from "./record.ts";
 
 /** Addresses and CIDR prefixes, either family. */
 export function cidrMatch(values: readonly string[], field: string, at: "saddr" | "daddr"): Match {
@@ -25,7 +26,7 @@ export function cidrMatch(values: readonly string[], field: string, at: "saddr" 
       });
     }
   });
-  const offset = EventField[at];
+  const offset = FlowEventOffset[at];
   return (record) =>
     prefixes.some(({ bytes, bits }) => hasPrefix(record.view, record.offset + offset, bytes, bits));
 }
@@ -39,7 +40,7 @@ function hasPrefix(view: DataView, offset: number, bytes: Uint8Array, bits: numb
 
 export function identityMatch(values: readonly number[], at: "srcIdentity" | "dstIdentity"): Match {
   const wanted = new Set(values);
-  const field = EventField[at];
+  const field = FlowEventOffset[at];
   return (record) => wanted.has(record.u32(field));
 }
 
@@ -53,7 +54,7 @@ export function portMatch(values: readonly string[], field: string, at: "sport" 
       return port;
     }),
   );
-  const offset = EventField[at];
+  const offset = FlowEventOffset[at];
   return (record) => {
     const { proto } = record;
     const hasPorts = proto === IpProtocol.tcp || proto === IpProtocol.udp || proto === IpProtocol.sctp;

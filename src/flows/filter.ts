@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isFieldSet } from "@bufbuild/protobuf";
 import { type FlowFilter, FlowFilterSchema } from "#api/gen/flow/flow_pb.ts";
+import { EventFlag, EventType } from "#datapath/layouts/enums.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { NodeContext } from "./decode.ts";
 import { subTypeOf, verdictOf } from "./decode.ts";
@@ -25,8 +26,7 @@ import {
   workloadMatch,
 } from "./filter-names.ts";
 import { cidrMatch, identityMatch, portMatch } from "./filter-numbers.ts";
-import { EventType } from "./names.ts";
-import { EventFlag, type RecordCursor } from "./record.ts";
+import type { RecordCursor } from "./record.ts";
 
 /** Whether a record is wanted. Looks at the raw record: nothing is decoded for what is not shown. */
 export type Match = (record: RecordCursor) => boolean;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { EventFlag } from "#datapath/layouts/enums.ts";
+import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
 import type { FlowCounters } from "./counters.ts";
 import type { Directory } from "./directory.ts";
-import { EventField, EventFlag, eventSize } from "./record.ts";
+import { eventSize } from "./record.ts";
 import type { FlowRing, References } from "./ring.ts";
 
 export interface IngestOptions {
@@ -39,18 +41,18 @@ export class Ingest {
     const references = this.#references;
     references.srcParty = directory.partyAt(
       view,
-      offset + EventField.saddr,
-      view.getUint16(offset + EventField.srcEndpoint, true),
+      offset + FlowEventOffset.saddr,
+      view.getUint16(offset + FlowEventOffset.srcEndpoint, true),
     );
     references.dstParty = directory.partyAt(
       view,
-      offset + EventField.daddr,
-      view.getUint16(offset + EventField.dstEndpoint, true),
+      offset + FlowEventOffset.daddr,
+      view.getUint16(offset + FlowEventOffset.dstEndpoint, true),
     );
     this.#services(view, offset);
     if (references.srcParty !== 0) directory.mark(references.srcParty, this.#nowMs);
     if (references.dstParty !== 0) directory.mark(references.dstParty, this.#nowMs);
-    const timeNs = view.getBigUint64(offset + EventField.time, true) + this.#offsetNs;
+    const timeNs = view.getBigUint64(offset + FlowEventOffset.timeNs, true) + this.#offsetNs;
     ring.push(this.#words, (view.byteOffset + offset) >> 2, timeNs, references);
     counters.count(view, offset);
   }
@@ -80,28 +82,28 @@ export class Ingest {
     const references = this.#references;
     references.srcService = 0;
     references.dstService = 0;
-    const frontend = view.getUint32(offset + EventField.frontend, true);
+    const frontend = view.getUint32(offset + FlowEventOffset.frontend, true);
     if (frontend !== 0) {
       const service = directory.serviceOf(frontend);
-      if ((view.getUint16(offset + EventField.flags, true) & EventFlag.reply) !== 0)
+      if ((view.getUint16(offset + FlowEventOffset.flags, true) & EventFlag.reply) !== 0)
         references.srcService = service;
       else references.dstService = service;
       return;
     }
-    const proto = view.getUint8(offset + EventField.proto);
+    const proto = view.getUint8(offset + FlowEventOffset.proto);
     if (references.dstParty === 0) {
       references.dstService = directory.serviceAt(
         view,
-        offset + EventField.daddr,
-        view.getUint16(offset + EventField.dport),
+        offset + FlowEventOffset.daddr,
+        view.getUint16(offset + FlowEventOffset.dport),
         proto,
       );
     }
     if (references.srcParty === 0) {
       references.srcService = directory.serviceAt(
         view,
-        offset + EventField.saddr,
-        view.getUint16(offset + EventField.sport),
+        offset + FlowEventOffset.saddr,
+        view.getUint16(offset + FlowEventOffset.sport),
         proto,
       );
     }

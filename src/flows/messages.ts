@@ -28,8 +28,14 @@ export interface ServiceAddress {
   readonly port: number;
   /** IANA number. */
   readonly proto: number;
-  /** Number of the frontend in the datapath; 0 while it has none. */
-  readonly frontend: number;
+}
+
+/** The Service a frontend's number in the datapath stands for; the key is that number as text. */
+export interface FrontendName {
+  readonly key: string;
+  readonly id: number;
+  readonly namespace: string;
+  readonly name: string;
 }
 
 /** Where a rule comes from. */
@@ -38,9 +44,8 @@ export interface PolicyOrigin {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
-  /** The policy's own labels with source, when it has any. */
-  readonly labels?: readonly string[];
-  readonly revision?: number;
+  /** Places of the rules in the object: `spec.ingress[0]`. */
+  readonly fields: readonly string[];
 }
 
 /** A node whose flows can be asked for. */
@@ -64,6 +69,7 @@ export interface DirectoryUpdate {
     readonly labels: readonly string[];
   }>;
   readonly services?: Update<ServiceAddress>;
+  readonly frontends?: Update<FrontendName>;
   readonly rules?: Update<{
     readonly key: string;
     readonly id: number;

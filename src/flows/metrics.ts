@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import { Counter, Gauge, Registry } from "prom-client";
 import { DropReasonSchema, LostEventSourceSchema } from "#api/gen/flow/flow_pb.ts";
+import { EventType } from "#datapath/layouts/enums.ts";
 import type { FlowCounters, Packed } from "./counters.ts";
 import { enumName } from "./enum-names.ts";
 import { icmp4Text, icmp6Text } from "./icmp.ts";
-import { EventType, protocolText, tracePointNames } from "./names.ts";
+import { protocolText, tracePointNames } from "./names.ts";
 import type { FlowRing } from "./ring.ts";
 
 const families = ["IPv4", "IPv6"];
@@ -13,7 +15,7 @@ const flowVerdicts = ["FORWARDED", "DROPPED", "AUDIT"];
 const flowTypes: ReadonlyMap<number, string> = new Map([
   [EventType.drop, "Drop"],
   [EventType.trace, "Trace"],
-  [EventType.policyVerdict, "PolicyVerdict"],
+  [EventType.verdict, "PolicyVerdict"],
 ]);
 
 /**

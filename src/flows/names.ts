@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Texts of the flow API's numbers, as `observe` prints them and metrics label them. */
+import { EventType, TracePoint } from "#datapath/layouts/enums.ts";
 
-/** `event_type.type` of a flow. */
-export const EventType = { drop: 1, trace: 4, policyVerdict: 5 } as const;
+/** `event_type.type` of a flow: the datapath uses the numbers of the API. */
+export { EventType };
+
+/** Texts of the flow API's numbers, as `observe` prints them and metrics label them. */
 
 /** Marks a slot of the ring that says how many events were lost; never on the wire as a flow. */
 export const lostRecordType = 2;
@@ -12,27 +14,11 @@ export const eventTypeNames: ReadonlyMap<number, string> = new Map([
   [2, "debug"],
   [3, "capture"],
   [EventType.trace, "trace"],
-  [EventType.policyVerdict, "policy-verdict"],
+  [EventType.verdict, "policy-verdict"],
   [129, "l7"],
   [130, "agent"],
   [131, "trace-sock"],
 ]);
-
-/** Values of `trace_observation_point` (enum flow.TraceObservationPoint). */
-export const TracePoint = {
-  toProxy: 1,
-  toHost: 2,
-  toStack: 3,
-  toOverlay: 4,
-  fromEndpoint: 5,
-  fromProxy: 6,
-  fromHost: 7,
-  fromStack: 8,
-  fromOverlay: 9,
-  fromNetwork: 10,
-  toNetwork: 11,
-  toEndpoint: 101,
-} as const;
 
 /**
  * Texts by observation point. On the wire `event_type.sub_type` counts differently from `trace_observation_point`:

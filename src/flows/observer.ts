@@ -9,6 +9,7 @@ import {
   type Observer,
   ServerStatusResponseSchema,
 } from "#api/gen/observer/observer_pb.ts";
+import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { FlowCounters } from "./counters.ts";
 import { decodeFlow, decodeLost, type NodeContext, timestamp, timestampNs } from "./decode.ts";
@@ -16,7 +17,7 @@ import type { Directory } from "./directory.ts";
 import { flowMask } from "./field-mask.ts";
 import { buildFilter } from "./filter.ts";
 import { overrunSource, type Range, readRecords } from "./read.ts";
-import { EventField, type RecordCursor, SlotField } from "./record.ts";
+import { type RecordCursor, SlotField } from "./record.ts";
 import type { FlowRing } from "./ring.ts";
 
 /** Namespaces without a flow for so long are no longer named. */
@@ -124,7 +125,7 @@ function addLateNames({ ring, directory }: FlowStore, cursor: RecordCursor): voi
     ["dstParty", "daddr"],
   ] as const) {
     if (cursor.u32(SlotField[party]) !== 0) continue;
-    const index = directory.latePartyAt(cursor.view, cursor.offset + EventField[address], eventMs);
+    const index = directory.latePartyAt(cursor.view, cursor.offset + FlowEventOffset[address], eventMs);
     if (index !== 0) ring.setParty(cursor, party, index);
   }
 }

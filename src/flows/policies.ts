@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { create } from "@bufbuild/protobuf";
 import { type Flow, type Policy, PolicySchema } from "#api/gen/flow/flow_pb.ts";
+import { EventFlag, EventType } from "#datapath/layouts/enums.ts";
+import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
 import type { Directory } from "./directory.ts";
 import type { PolicyOrigin } from "./messages.ts";
-import { EventType } from "./names.ts";
-import { EventField, EventFlag, type RecordCursor } from "./record.ts";
+import type { RecordCursor } from "./record.ts";
 
 /**
  * Fills which policies let the flow through or stopped it. A drop by policy carries the rule of the direction that denied
@@ -15,12 +16,12 @@ export function addPolicies(flow: Flow, record: RecordCursor, directory: Directo
   const egress = record.has(EventFlag.egressJudged) || denied === "egress";
   const ingress = record.has(EventFlag.ingressJudged) || denied === "ingress";
   if (egress) {
-    const policies = policiesOf(directory.origins(record.u32(EventField.egressRule)));
+    const policies = policiesOf(directory.origins(record.u32(FlowEventOffset.egressRule)));
     if (denied === "egress") flow.egressDeniedBy = policies;
     else flow.egressAllowedBy = policies;
   }
   if (ingress) {
-    const policies = policiesOf(directory.origins(record.u32(EventField.ingressRule)));
+    const policies = policiesOf(directory.origins(record.u32(FlowEventOffset.ingressRule)));
     if (denied === "ingress") flow.ingressDeniedBy = policies;
     else flow.ingressAllowedBy = policies;
   }
@@ -33,28 +34,27 @@ export const deniedReasons: ReadonlySet<number> = new Set([133, 181]);
 export function deniedDirection(record: RecordCursor): "egress" | "ingress" | undefined {
   const audited = record.has(EventFlag.audit);
   if (record.type !== EventType.drop && !audited) return undefined;
-  const reason = record.u8(EventField.reason);
+  const reason = record.u8(FlowEventOffset.reason);
   if (!audited && !deniedReasons.has(reason)) return undefined;
   return record.has(EventFlag.ingress) ? "ingress" : "egress";
 }
 
 const prefix = "k8s:io.cilium.k8s.policy.";
 
+/** The labels Cilium gives a rule made of a Kubernetes object, and where in it the rules stand. */
 function policiesOf(origins: readonly PolicyOrigin[]): Policy[] {
-  return origins.map(({ kind, namespace, name, uid, labels, revision }) =>
+  return origins.map(({ kind, namespace, name, uid, fields }) =>
     create(PolicySchema, {
       name,
       namespace,
       kind,
-      revision: BigInt(revision ?? 0),
-      labels: labels
-        ? [...labels]
-        : [
-            `${prefix}derived-from=${kind}`,
-            `${prefix}name=${name}`,
-            ...(namespace === "" ? [] : [`${prefix}namespace=${namespace}`]),
-            ...(uid === "" ? [] : [`${prefix}uid=${uid}`]),
-          ],
+      labels: [
+        `${prefix}derived-from=${kind}`,
+        `${prefix}name=${name}`,
+        ...(namespace === "" ? [] : [`${prefix}namespace=${namespace}`]),
+        ...(uid === "" ? [] : [`${prefix}uid=${uid}`]),
+        ...fields.map((field) => `weft:rule=${field}`),
+      ],
     }),
   );
 }

@@ -1,39 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { FlowEventOffset, flowEventLayout } from "#datapath/layouts/flow-event.ts";
 import { type Address, addressFromBytes } from "#model/ip.ts";
 
-/**
- * Where the fields of `struct flow_event` (bpf/lib/event.h) stand, for reading single ones without decoding a record.
- * `record.test.ts` holds them against the generated layout.
- */
-export const EventField = {
-  time: 0,
-  bytes: 8,
-  saddr: 16,
-  daddr: 32,
-  packets: 48,
-  length: 52,
-  srcIdentity: 56,
-  dstIdentity: 60,
-  ifindex: 64,
-  frontend: 68,
-  egressRule: 72,
-  ingressRule: 76,
-  sport: 80,
-  dport: 82,
-  srcEndpoint: 84,
-  dstEndpoint: 86,
-  line: 88,
-  file: 90,
-  type: 91,
-  reason: 92,
-  point: 93,
-  proto: 94,
-  tcpFlags: 95,
-  flags: 96,
-  tunnel: 98,
-} as const;
-
-export const eventSize = 104;
+export const eventSize = flowEventLayout.size;
 
 /** A slot of the ring: the record as the kernel wrote it (time made wall time), then what it referred to when it was seen. */
 export const SlotField = {
@@ -44,21 +13,6 @@ export const SlotField = {
 } as const;
 
 export const slotSize = 120;
-
-/** `enum event_flag`. */
-export const EventFlag = {
-  reply: 1,
-  ipv6: 2,
-  ingress: 4,
-  egressJudged: 8,
-  ingressJudged: 16,
-  first: 32,
-  last: 64,
-  audit: 128,
-  explicitDeny: 256,
-  dnat: 512,
-  snat: 1024,
-} as const;
 
 /** Key of an address in a map: the number of an IPv4 address, a text of eight code units for IPv6. */
 export type AddressKey = number | string;
@@ -122,19 +76,19 @@ export class RecordCursor {
   }
 
   has(flag: number): boolean {
-    return (this.u16(EventField.flags) & flag) !== 0;
+    return (this.u16(FlowEventOffset.flags) & flag) !== 0;
   }
 
   /** Nanoseconds since the epoch. */
   get timeNs(): bigint {
-    return this.u64(EventField.time);
+    return this.u64(FlowEventOffset.timeNs);
   }
 
   get type(): number {
-    return this.u8(EventField.type);
+    return this.u8(FlowEventOffset.type);
   }
 
   get proto(): number {
-    return this.u8(EventField.proto);
+    return this.u8(FlowEventOffset.proto);
   }
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
 import { WeftError } from "#lib/errors.ts";
 import { lostRecordType } from "./names.ts";
-import { EventField, eventSize, RecordCursor, SlotField, slotSize } from "./record.ts";
+import { eventSize, RecordCursor, SlotField, slotSize } from "./record.ts";
 
 /** What a record referred to when it was seen: indexes into the directory, 0 for nothing. */
 export interface References {
@@ -61,7 +63,7 @@ export class FlowRing {
     words[to++] = references.dstParty;
     words[to++] = references.srcService;
     words[to] = references.dstService;
-    this.#view.setBigUint64(offset + EventField.time, timeNs, true);
+    this.#view.setBigUint64(offset + FlowEventOffset.timeNs, timeNs, true);
     this.next++;
   }
 
@@ -70,9 +72,9 @@ export class FlowRing {
     const offset = (this.next & this.#mask) * slotSize;
     const empty = new Uint32Array(eventSize / 4);
     this.push(empty, 0, timeNs, noReferences);
-    this.#view.setBigUint64(offset + EventField.bytes, BigInt(count), true);
-    this.#view.setUint8(offset + EventField.type, lostRecordType);
-    this.#view.setUint8(offset + EventField.reason, source);
+    this.#view.setBigUint64(offset + FlowEventOffset.bytes, BigInt(count), true);
+    this.#view.setUint8(offset + FlowEventOffset.type, lostRecordType);
+    this.#view.setUint8(offset + FlowEventOffset.reason, source);
   }
 
   cursor(): RecordCursor {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { EventField, EventFlag, eventSize } from "#flows/record.ts";
+import { EventFlag } from "#datapath/layouts/enums.ts";
+import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
+import { eventSize } from "#flows/record.ts";
 import { type Address, addressBytes } from "#model/ip.ts";
 
 /** A flow event in plain values; what is left out is zero. */
@@ -45,16 +47,16 @@ export function flowEvent(fields: EventFields): DataView {
     daddr: "10.0.0.2",
     ...fields,
   };
-  view.setBigUint64(EventField.time, values.timeNs ?? 0n, true);
+  view.setBigUint64(FlowEventOffset.timeNs, values.timeNs ?? 0n, true);
   const raw = new Uint8Array(view.buffer);
-  raw.set(addressBytes(values.saddr as Address), EventField.saddr);
-  raw.set(addressBytes(values.daddr as Address), EventField.daddr);
-  view.setUint16(EventField.sport, values.sport ?? 0);
-  view.setUint16(EventField.dport, values.dport ?? 0);
-  for (const name of numbers) view.setUint32(EventField[name], values[name] ?? 0, true);
-  for (const name of shorts) view.setUint16(EventField[name], values[name] ?? 0, true);
-  for (const name of bytes) view.setUint8(EventField[name], values[name] ?? 0);
+  raw.set(addressBytes(values.saddr as Address), FlowEventOffset.saddr);
+  raw.set(addressBytes(values.daddr as Address), FlowEventOffset.daddr);
+  view.setUint16(FlowEventOffset.sport, values.sport ?? 0);
+  view.setUint16(FlowEventOffset.dport, values.dport ?? 0);
+  for (const name of numbers) view.setUint32(FlowEventOffset[name], values[name] ?? 0, true);
+  for (const name of shorts) view.setUint16(FlowEventOffset[name], values[name] ?? 0, true);
+  for (const name of bytes) view.setUint8(FlowEventOffset[name], values[name] ?? 0);
   const family = values.saddr.includes(":") ? EventFlag.ipv6 : 0;
-  view.setUint16(EventField.flags, (values.flags ?? 0) | family, true);
+  view.setUint16(FlowEventOffset.flags, (values.flags ?? 0) | family, true);
   return view;
 }

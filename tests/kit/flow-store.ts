@@ -76,22 +76,30 @@ export const shop: DirectoryUpdate = {
         address: "10.96.0.7",
         port: 80,
         proto: 6,
-        frontend: 7,
       },
     ],
     delete: [],
   },
+  frontends: { put: [{ key: "7", id: 7, namespace: "shop", name: "front" }], delete: [] },
   rules: {
     put: [
       {
         key: "77",
         id: 77,
-        origins: [{ kind: "NetworkPolicy", namespace: "shop", name: "front-from-client", uid: "u1" }],
+        origins: [
+          {
+            kind: "NetworkPolicy",
+            namespace: "shop",
+            name: "front-from-client",
+            uid: "u1",
+            fields: ["spec.ingress[0]"],
+          },
+        ],
       },
       {
         key: "78",
         id: 78,
-        origins: [{ kind: "CiliumNetworkPolicy", namespace: "shop", name: "no-db", uid: "u2" }],
+        origins: [{ kind: "CiliumNetworkPolicy", namespace: "shop", name: "no-db", uid: "u2", fields: [] }],
       },
     ],
     delete: [],

@@ -62,7 +62,7 @@ export function typeText(flow: Flow): string {
   const subType = flow.eventType?.subType ?? 0;
   if (type === EventType.trace) return tracePointNames.get(subType) ?? String(subType);
   if (type === EventType.drop) return dropText(subType);
-  if (type !== EventType.policyVerdict) return "UNKNOWN";
+  if (type !== EventType.verdict) return "UNKNOWN";
   const match = policyMatchNames.get(flow.policyMatchType) ?? "unknown";
   return `policy-verdict:${match} ${enumName(TrafficDirectionSchema, flow.trafficDirection)}`;
 }
@@ -81,7 +81,7 @@ const verdictWords: Readonly<
 
 /** The verdict, in a policy verdict's own words; with `policyNames` followed by ` BY name (kind), ...`. */
 export function verdictText(flow: Flow, { paint }: TextOptions, policyNames: boolean): string {
-  const isVerdict = flow.eventType?.type === EventType.policyVerdict;
+  const isVerdict = flow.eventType?.type === EventType.verdict;
   const words = verdictWords[flow.verdict];
   let text = isVerdict && words ? words.judged : enumName(VerdictSchema, flow.verdict);
   const policies = policyNames ? verdictPolicies(flow) : [];
