@@ -8,6 +8,7 @@ enum identity {
 	IDENTITY_HOST = 1,
 	IDENTITY_WORLD = 2,
 	IDENTITY_REMOTE_NODE = 6,
+	IDENTITY_KUBE_APISERVER = 7,
 	IDENTITY_FIRST_POD = 256,
 	IDENTITY_FIRST_CIDR = 1 << 24, /* from here on known to one node only */
 };

@@ -295,6 +295,8 @@ static __always_inline bool leaves_cluster(const struct pkt *p)
 	identity = identity_of(p, entry);
 	if (identity == world_identity(p) || identity == IDENTITY_WORLD || identity >= IDENTITY_FIRST_CIDR)
 		return true;
+	if (identity == IDENTITY_KUBE_APISERVER) /* may stand outside the cluster */
+		return true;
 	/* other nodes reach pods by the tunnel only, not by these addresses' routes */
 	return identity == IDENTITY_REMOTE_NODE && config.tunnel_ifindex != 0;
 }
