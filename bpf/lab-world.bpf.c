@@ -131,4 +131,4 @@ int echo_udp(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
-char license[] SEC("license") = "Dual BSD/GPL";
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -13,12 +13,15 @@ export interface PodCommand {
   /** Directory whose resolv.conf and hosts appear in /etc. */
   readonly etc?: string | undefined;
   readonly argv: readonly string[];
+  /** With a terminal; its size comes as lines `ROWSxCOLS` on fd 3. */
+  readonly tty?: boolean;
 }
 
 /** The command line that runs `argv` inside a pod: namespace, cgroup and files by the pod-exec program, which then becomes it. */
 export function podCommand(command: PodCommand): { file: string; args: string[] } {
   const args = ["--netns", command.netns, "--cgroup", command.cgroup, "--die-with-parent"];
   if (command.hostname) args.push("--hostname", command.hostname);
+  if (command.tty) args.push("--tty", "24x80", "--resize-fd", "3");
   if (command.root) args.push("--root", command.root);
   if (command.cwd) args.push("--cwd", command.cwd);
   if (command.etc) {

@@ -63,7 +63,7 @@ export function randomSuffix(length = 5): string {
 /** Text of a number in the same alphabet: template hashes. */
 export function hashSuffix(hash: number): string {
   let out = "";
-  for (let rest = hash; out.length < 8; rest = Math.floor(rest / ALPHABET.length)) out += ALPHABET[rest % ALPHABET.length];
+  for (let rest = hash; out.length < 7; rest = Math.floor(rest / ALPHABET.length)) out += ALPHABET[rest % ALPHABET.length];
   return out;
 }
 
