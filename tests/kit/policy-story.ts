@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import { parseAllDocuments } from "yaml";
+import { localIdentity } from "#identities/allocate.ts";
+import { cidrLabels } from "#identities/cidr.ts";
+import { errorText } from "#lib/errors.ts";
+import { labelText, parseLabels } from "#model/labels.ts";
+import { compileCiliumPolicy } from "#policy/from-cilium.ts";
+import { compileNetworkPolicy } from "#policy/from-network-policy.ts";
+import { peerText, requiredCidrs } from "#policy/peer.ts";
+import { IdentityIndex } from "#policy/peer-index.ts";
+import { resolve } from "#policy/resolve.ts";
+import type { NamedPort, PolicyEntry, PortRange, Rule } from "#policy/rule.ts";
+import { originText, RuleIds } from "#policy/rule-ids.ts";
+import { matches, selectorText } from "#policy/selector.ts";
+
+/** Policies as text in; rules and entries as text out. */
+
+export interface StoryIdentity {
+  readonly id: number;
+  readonly name: string;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly ports: readonly NamedPort[];
+}
+
+const protoNumbers: Readonly<Record<string, number>> = { ICMP: 1, TCP: 6, UDP: 17, ICMPv6: 58, SCTP: 132 };
+const protoNames = new Map(Object.entries(protoNumbers).map(([name, number]) => [number, name]));
+
+/** Lines `1000 shop/web k8s:app=web,... [http=8080/TCP ...]`. */
+export function parseIdentities(text: string): StoryIdentity[] {
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  return lines.map((line) => {
+    const [id, name, labels, ...ports] = line.trim().split(/\s+/);
+    return {
+      id: Number(id),
+      name: name!,
+      labels: parseLabels(labels!.split(",")),
+      ports: ports.map(parsePort),
+    };
+  });
+}
+
+function parsePort(text: string): NamedPort {
+  const [, name, port, proto] = /^(.+)=(\d+)\/(\w+)$/.exec(text)!;
+  return { name: name!, port: Number(port), proto: protoNumbers[proto!]! };
+}
+
+/** Compiles every document; a refused one is a line instead of rules. */
+export function compileAll(yaml: string): { rules: Rule[]; refused: string[] } {
+  const rules: Rule[] = [];
+  const refused: string[] = [];
+  for (const document of parseAllDocuments(yaml)) {
+    const object = document.toJS() as { kind?: string } | null;
+    if (object === null) continue;
+    try {
+      rules.push(
+        ...(object.kind === "NetworkPolicy" ? compileNetworkPolicy(object) : compileCiliumPolicy(object)),
+      );
+    } catch (error) {
+      refused.push(errorText(error));
+    }
+  }
+  return { rules, refused };
+}
+
+export function rulesText(rules: readonly Rule[]): string {
+  return rules
+    .map((rule) => {
+      const { direction, action, defaultDeny, subject, peers, ports, origin } = rule;
+      const who = peers ? peers.map(peerText).join(" or ") || "nobody" : "anybody";
+      const where = ports ? ports.map(rangeText).join(" ") || "nothing" : "anything";
+      const head = `${originText(origin)}\n  ${direction} of {${selectorText(subject)}}${defaultDeny ? ", isolated" : ""}`;
+      return `${head}\n  ${action} ${who} on ${where}\n`;
+    })
+    .join("");
+}
+
+function rangeText({ proto, first, last, name }: PortRange): string {
+  const protocol = proto === 0 ? "any" : (protoNames.get(proto) ?? String(proto));
+  if (name !== undefined) return `${protocol}/${name}`;
+  if (first === 0 && last === 65535) return protocol;
+  return first === last ? `${protocol}/${first}` : `${protocol}/${first}-${last}`;
+}
+
+/** The entries of every pod that a rule selects, one block a pod. */
+export function entriesText(rules: readonly Rule[], identities: readonly StoryIdentity[]): string {
+  const index = new IdentityIndex();
+  const names = new Map<number, string>([[0, "anybody"]]);
+  for (const { id, name, labels, ports } of identities) {
+    index.put({ id, labels });
+    index.setPorts(id, ports);
+    names.set(id, name);
+  }
+  const prefixes = requiredCidrs(rules);
+  for (const prefix of prefixes) {
+    const id = localIdentity(prefix, (taken) => names.has(taken));
+    names.set(id, prefix);
+    index.put({ id, labels: cidrLabels(prefix, prefixes, true) });
+  }
+  let out = "";
+  for (const { name, labels, ports } of identities) {
+    const selected = rules.filter((rule) => matches(rule.subject, labels));
+    if (selected.length === 0 || !labelText(labels).includes("k8s:")) continue;
+    const ruleIds = new RuleIds();
+    const ruleId = ruleIds.idOf.bind(ruleIds);
+    const policy = resolve({ id: 1, rules: selected, peers: index, ports, ruleId, enforcement: "default" });
+    out += `${name}: ingress ${policy.enforceIngress ? "enforced" : "open"}, egress ${policy.enforceEgress ? "enforced" : "open"}\n`;
+    for (const entry of policy.entries) out += `  ${entryText(entry, names, ruleIds)}\n`;
+  }
+  return out;
+}
+
+function entryText(entry: PolicyEntry, names: ReadonlyMap<number, string>, ruleIds: RuleIds): string {
+  const { direction, identity, proto, port, portBits, verdict, precedence, rule } = entry;
+  const range = { proto, first: port, last: port + 2 ** (16 - portBits) - 1 };
+  const origins = (ruleIds.origins(rule) ?? []).map(originText).join(" + ");
+  const what = precedence % 2 === 1 ? verdict : `${verdict} by default`;
+  return `${direction} ${names.get(identity) ?? identity} ${rangeText(range)} ${what}${origins === "" ? "" : `: ${origins}`}`;
+}
