@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync } from "node:fs";
+import koffi from "koffi";
+
+/** close(2). Not closeSync of node:fs: in a worker that warns of every fd node:fs did not open. */
+export const closeFd = koffi.load("libc.so.6").func("close", "int", ["int"]) as (fd: number) => number;
 
 const open = new Map<number, string>();
 
@@ -30,7 +33,7 @@ export class Fd implements Disposable {
   close(): void {
     if (this.#number < 0) return;
     open.delete(this.#number);
-    closeSync(this.#number);
+    closeFd(this.#number);
     this.#number = -1;
   }
 

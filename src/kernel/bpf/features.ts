@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync } from "node:fs";
 import { AttachType, MapFlag, MapType, ProgramType } from "#kernel/bpf/kinds.ts";
 import { BpfAttr, BpfCommand, ENOTSUPP } from "#kernel/bpf/sys.ts";
+import { closeFd } from "#kernel/fd.ts";
 import { blockOf, cString, PAGE_SIZE } from "#kernel/memory.ts";
 import { WeftError } from "#lib/errors.ts";
 
@@ -95,7 +95,7 @@ function linkToNowhere(type: number, attachType: number): Verdict {
   if (program < 0) return conclude(program);
   const attr = new BpfAttr(32).u32(0, program).u32(4, 0x7fffffff).u32(8, attachType);
   const result = attr.try(BpfCommand.linkCreate);
-  closeSync(program);
+  closeFd(program);
   if (result === -ENODEV || result === -EBADF) return true;
   return result === -EINVAL ? false : undefined;
 }
@@ -127,14 +127,14 @@ function probeMapInMap(): Verdict {
   const inner = createMap(MapType.hash, flat);
   if (inner < 0) return undefined;
   const verdict = mapCreates(MapType.hashOfMaps, { ...flat, inner });
-  closeSync(inner);
+  closeFd(inner);
   return verdict;
 }
 
 /** Closes what was made for the question. */
 function conclude(result: number): Verdict {
   if (result >= 0) {
-    closeSync(result);
+    closeFd(result);
     return true;
   }
   return result === -EINVAL || result === -ENOTSUPP ? false : undefined;

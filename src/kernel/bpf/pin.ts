@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, existsSync, mkdirSync, readlinkSync, rmSync, statfsSync } from "node:fs";
+import { existsSync, mkdirSync, readlinkSync, rmSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BpfAttr, BpfCommand } from "#kernel/bpf/sys.ts";
 import { hasErrno } from "#kernel/errno.ts";
+import { closeFd } from "#kernel/fd.ts";
 import { checked, libc } from "#kernel/libc.ts";
 import { cString } from "#kernel/memory.ts";
 import { WeftError } from "#lib/errors.ts";
@@ -43,7 +44,7 @@ export function openPinned(path: string, kind: "map" | "prog" | "link"): number 
   const is = readlinkSync(`/proc/self/fd/${fd}`);
   // "anon_inode:bpf-map", "anon_inode:bpf_link"
   if (new RegExp(`bpf[-_]${kind}$`).test(is)) return fd;
-  closeSync(fd);
+  closeFd(fd);
   throw new WeftError("E_BPF_PIN", `${path} is a ${is.replace("anon_inode:", "")}, not a ${kind}`);
 }
 
