@@ -73,7 +73,7 @@ class FakeEndpoints implements CniEndpoints {
   }
 }
 
-describe("CNI through the shim", () => {
+describe("CNI through the shim", { timeout: 60_000 }, () => {
   let dir: string;
   let socketPath: string;
   let nodePath: string;

@@ -18,7 +18,7 @@ interface Outcome {
   readonly stderr: string;
 }
 
-describe("pod-exec", () => {
+describe("pod-exec", { timeout: 60_000 }, () => {
   let dir: string;
   let netns: string;
   let cgroup: string;
@@ -107,7 +107,7 @@ describe("pod-exec", () => {
   });
 
   test("--resize-fd changes the size while it runs", async () => {
-    const script = "trap 'stty size; exit' WINCH; echo ready; while :; do read x; done";
+    const script = "trap 'stty size; exit 0' WINCH; echo ready; while :; do read x; done";
     const child = spawn(PROGRAM, ["--tty", "24x80", "--resize-fd", "3", "--", "sh", "-c", script], {
       stdio: ["pipe", "pipe", "inherit", "pipe"],
     });

@@ -33,7 +33,7 @@ const prefix = (text: string) => text as Prefix;
 const NODE = `wnl-${process.pid}-node`;
 const POD = `wnl-${process.pid}-pod`;
 
-describe("rtnetlink", () => {
+describe("rtnetlink", { timeout: 60_000 }, () => {
   let nodePath: string;
   let podPath: string;
   let node: Netlink;
