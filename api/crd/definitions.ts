@@ -105,7 +105,7 @@ const kinds: readonly Kind[] = [
       { "security-labels": { type: "object", additionalProperties: { type: "string" } } },
       ["security-labels"],
     ),
-    status: false,
+    status: true,
     columns: [
       {
         name: "Namespace",
@@ -123,7 +123,8 @@ const kinds: readonly Kind[] = [
     shortNames: ["cep", "ciliumep"],
     categories: ["cilium"],
     schema: objectSchema({ status: anything }),
-    status: true,
+    // As Cilium has it: agents write the status with the object.
+    status: false,
     columns: [
       { name: "Security Identity", type: "integer", jsonPath: ".status.identity.id" },
       {
