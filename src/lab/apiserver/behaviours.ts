@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { validateCiliumPolicy } from "#api/crd/cilium-network-policy.ts";
+import { validateNetworkPolicy } from "#api/crd/network-policy.ts";
+import { definitionBehaviour } from "./crd/definition.ts";
 import {
   defaultEndpointSlice,
   defaultEndpoints,
@@ -23,6 +26,7 @@ import {
 import { type KubeObject, stringAt } from "./object.ts";
 import type { Behaviour } from "./resource.ts";
 import type { SelectableFields } from "./selectors.ts";
+import { manifestErrors } from "./validate/manifest.ts";
 
 const at =
   (...path: string[]) =>
@@ -88,10 +92,22 @@ export const behaviours: Readonly<Record<string, Behaviour>> = {
   "apps/statefulsets": { defaults: defaultStatefulSet },
   "batch/jobs": { defaults: defaultJob, start: startJob },
   "batch/cronjobs": { defaults: defaultCronJob },
-  "networking.k8s.io/networkpolicies": { defaults: defaultNetworkPolicy },
+  "networking.k8s.io/networkpolicies": {
+    defaults: defaultNetworkPolicy,
+    validate: (object) => manifestErrors(validateNetworkPolicy, object),
+  },
+  "apiextensions.k8s.io/customresourcedefinitions": definitionBehaviour,
   "discovery.k8s.io/endpointslices": { defaults: defaultEndpointSlice },
   "rbac.authorization.k8s.io/roles": { nameRule: "path" },
   "rbac.authorization.k8s.io/clusterroles": { nameRule: "path" },
   "rbac.authorization.k8s.io/rolebindings": { nameRule: "path" },
   "rbac.authorization.k8s.io/clusterrolebindings": { nameRule: "path" },
+};
+
+const ciliumPolicy: Behaviour["validate"] = (object) => manifestErrors(validateCiliumPolicy, object);
+
+/** Validations of custom kinds beyond their schema, by `group/plural`. */
+export const customChecks: Readonly<Record<string, Behaviour["validate"]>> = {
+  "cilium.io/ciliumnetworkpolicies": ciliumPolicy,
+  "cilium.io/ciliumclusterwidenetworkpolicies": ciliumPolicy,
 };

@@ -4,6 +4,7 @@ import { parse as parseYaml } from "yaml";
 import { errorText } from "#lib/errors.ts";
 import { ApiError, badRequest } from "./errors.ts";
 import { isObject, type Json, type KubeObject } from "./object.ts";
+import { decodeProtobuf } from "./protobuf/decode.ts";
 import { apiVersionOf, type Resource } from "./resource.ts";
 import { decode } from "./schema/decode.ts";
 import { duplicateFields } from "./schema/duplicates.ts";
@@ -14,6 +15,7 @@ const bodyLimitBytes = 3 * 1024 * 1024;
 export interface Body {
   /** Media type without parameters. */
   readonly type: string;
+  readonly bytes: Uint8Array;
   readonly text: string;
 }
 
@@ -33,11 +35,15 @@ export async function readBody(request: IncomingMessage): Promise<Body> {
     chunks.push(chunk);
   }
   const type = (request.headers["content-type"] ?? "application/json").split(";")[0]!.trim();
-  return { type, text: Buffer.concat(chunks).toString() };
+  const bytes = Buffer.concat(chunks);
+  return { type, bytes, text: type === protobuf ? "" : bytes.toString() };
 }
+
+const protobuf = "application/vnd.kubernetes.protobuf";
 
 /** @throws ApiError 400, 415. */
 export function parseBody(body: Body): Json {
+  if (body.type === protobuf) return decodeProtobuf(body.bytes);
   try {
     if (body.type.endsWith("yaml")) return parseYaml(body.text, { schema: "core", merge: true }) as Json;
     if (body.type.endsWith("json") || body.type === "text/plain") return JSON.parse(body.text) as Json;

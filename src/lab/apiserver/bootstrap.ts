@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { customResourceDefinitions } from "#api/crd/definitions.ts";
 import type { KubeObject } from "./object.ts";
 import type { Catalog } from "./resource.ts";
 import { objectKey, type Store } from "./store.ts";
@@ -8,7 +9,7 @@ const namespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /**
  * What a new cluster holds: the usual namespaces, in each namespace (later ones too) its service account and the
- * authority's certificate, and the Service `kubernetes`.
+ * authority's certificate, the Service `kubernetes`, and the definitions of the kinds Weft reads.
  */
 export function createFirstObjects(store: Store, catalog: Catalog, ca: string): void {
   const create = (plural: string, namespace: string | undefined, body: KubeObject) =>
@@ -31,6 +32,10 @@ export function createFirstObjects(store: Store, catalog: Catalog, ca: string): 
       data,
     });
   });
+  const definitions = catalog.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")!;
+  for (const definition of customResourceDefinitions) {
+    createObject(store, { resource: definitions, namespace: undefined }, toJson(definition));
+  }
   for (const name of namespaces)
     create("namespaces", undefined, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
   const labels = { component: "apiserver", provider: "kubernetes" };
@@ -61,4 +66,9 @@ export function advertise(store: Store, catalog: Catalog, addresses: readonly st
     if (!store.get(resource.storage, objectKey("default", name)))
       createObject(store, { resource, namespace: "default" }, slice);
   }
+}
+
+/** Plain JSON of an object that is typed more narrowly: undefined fields go. */
+function toJson(object: unknown): KubeObject {
+  return JSON.parse(JSON.stringify(object)) as KubeObject;
 }

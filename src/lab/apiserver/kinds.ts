@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Behaviour, Resource, ScalePaths } from "./resource.ts";
 import { builtinSchema } from "./schema/builtin.ts";
+import { tableLayouts } from "./tables/layouts.ts";
 
 interface Kind {
   readonly group: string;
@@ -264,11 +265,17 @@ const workloadScale: ScalePaths = {
   selector: "spec.selector",
 };
 
+function tableOf(storage: string): Pick<Resource, "table"> {
+  const table = tableLayouts[storage];
+  return table ? { table } : {};
+}
+
 /** The built-in kinds with their behaviours, which are named by `group/plural`. */
 export function builtinResources(
   behaviours: Readonly<Record<string, Behaviour & Pick<Resource, "review">>>,
 ): Resource[] {
   return kinds.map(({ group, version, plural, kind, type, cluster, status, short, all, scale }) => ({
+    ...tableOf(`${group}/${plural}`),
     ...behaviours[`${group}/${plural}`],
     group,
     version,

@@ -52,7 +52,7 @@ export function removeObject(store: Store, target: Target, options: DeleteOption
   metadata.deletionTimestamp =
     already && graceSeconds > 0 ? object.metadata.deletionTimestamp! : after(graceSeconds);
   metadata.deletionGracePeriodSeconds = graceSeconds;
-  if (!already) metadata.generation = (metadata.generation ?? 0) + 1;
+  if (!already && metadata.generation !== undefined) metadata.generation++;
   const draft: KubeObject = { ...object, metadata };
   if (resource.storage === "/namespaces")
     draft["status"] = { ...objectAt(object, "status"), phase: "Terminating" };

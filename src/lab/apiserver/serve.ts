@@ -260,7 +260,7 @@ function deleteOptions({ query }: Exchange, body: JsonObject): DeleteOptions {
 
 async function readDeleteOptions(exchange: Exchange): Promise<DeleteOptions> {
   const body = await readBody(exchange.request);
-  const parsed = body.text.trim() === "" ? {} : parseBody(body);
+  const parsed = body.bytes.length === 0 ? {} : parseBody(body);
   return deleteOptions(exchange, isObject(parsed) ? parsed : {});
 }
 

@@ -4,9 +4,10 @@ import type { AddressInfo } from "node:net";
 import { stringify } from "yaml";
 import { WeftError } from "#lib/errors.ts";
 import type { User } from "./auth.ts";
-import { behaviours } from "./behaviours.ts";
+import { behaviours, customChecks } from "./behaviours.ts";
 import { createFirstObjects } from "./bootstrap.ts";
 import { createAuthority, type Identity } from "./certificates.ts";
+import { serveDefinitions } from "./crd/serve.ts";
 import { startGarbageCollector } from "./gc.ts";
 import { builtinResources } from "./kinds.ts";
 import type { KubeletClient } from "./kubelet.ts";
@@ -63,6 +64,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     catalog.add(resource);
   const stopCollector = startGarbageCollector(store, catalog);
   const authority = createAuthority();
+  serveDefinitions(store, catalog, customChecks);
   createFirstObjects(store, catalog, authority.certificate);
   const handler = createHandler({
     store,

@@ -42,6 +42,9 @@ export class Store {
   readonly #collections = new Map<string, Collection>();
   readonly #everyListener = new Set<(kind: string, event: StoreEvent) => void>();
 
+  readonly #undelivered: { readonly kind: string; readonly event: StoreEvent }[] = [];
+  #delivering = false;
+
   /** Revision of the last write. */
   get revision(): number {
     return this.#revision;
@@ -155,8 +158,22 @@ export class Store {
       collection.forgotten = collection.history[historyLimit - 1]!.revision;
       collection.history = collection.history.slice(historyLimit);
     }
-    for (const listener of collection.listeners) listener(event);
-    for (const listener of this.#everyListener) listener(kind, event);
+    this.#undelivered.push({ kind, event });
+    if (!this.#delivering) this.#deliver();
+  }
+
+  /** A listener may write: what it causes is delivered after the event it hears, to everybody in the same order. */
+  #deliver(): void {
+    this.#delivering = true;
+    try {
+      for (let next = this.#undelivered.shift(); next; next = this.#undelivered.shift()) {
+        const { kind, event } = next;
+        for (const listener of this.#collections.get(kind)?.listeners ?? []) listener(event);
+        for (const listener of this.#everyListener) listener(kind, event);
+      }
+    } finally {
+      this.#delivering = false;
+    }
   }
 }
 

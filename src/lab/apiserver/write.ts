@@ -41,15 +41,16 @@ export function getObject(store: Store, target: Target): KubeObject {
 }
 
 /**
- * Stores a new object; `body` is decoded and becomes the caller's no longer.
+ * Stores a new object, already decoded; the caller's stays as it is.
  * @throws ApiError 400, 404 (no such namespace), 409 (already there), 422 (invalid).
  */
 export function createObject(
   store: Store,
   target: Omit<Target, "name">,
-  body: KubeObject,
+  wanted: KubeObject,
   options: WriteOptions = {},
 ): KubeObject {
+  const body = clone(wanted);
   const { resource, namespace } = target;
   const meta = checkIdentity(target, body);
   if (!meta.name && stringAt(meta, "generateName"))
@@ -58,7 +59,8 @@ export function createObject(
   checkNamespace(store, resource, namespace, meta.name);
   if (store.get(resource.storage, objectKey(namespace, meta.name))) throw alreadyExists(resource, meta.name);
   for (const name of ["selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"]) delete meta[name];
-  Object.assign(meta, { uid: randomUUID(), creationTimestamp: now(), generation: 1 });
+  Object.assign(meta, { uid: randomUUID(), creationTimestamp: now() });
+  if (hasGeneration(resource)) meta.generation = 1;
   if (resource.status) delete body["status"];
   resource.defaults?.(body);
   resource.start?.(body);
@@ -75,9 +77,10 @@ export function createObject(
 export function updateObject(
   store: Store,
   target: Target,
-  body: KubeObject,
+  wanted: KubeObject,
   options: WriteOptions = {},
 ): KubeObject {
+  const body = clone(wanted);
   const { resource, namespace, name } = target;
   const old = getObject(store, target);
   const meta = checkIdentity(target, body);
@@ -96,7 +99,8 @@ export function updateObject(
   const draft = merge(resource, old, body, options);
   resource.defaults?.(draft);
   if (same(withoutManagers(draft), withoutManagers(old)) && !options.applied) return old;
-  if (isSpecChange(resource, old, draft)) draft.metadata.generation = (old.metadata.generation ?? 0) + 1;
+  if (hasGeneration(resource) && isSpecChange(resource, old, draft))
+    draft.metadata.generation = (old.metadata.generation ?? 0) + 1;
   check(resource, draft, old);
   if (!options.applied) trackWrite(resource, old, draft, options);
   if (options.dryRun) return draft;
@@ -152,6 +156,21 @@ function withoutManagers(object: KubeObject): KubeObject {
   return { ...object, metadata: { ...object.metadata, managedFields: undefined } };
 }
 
+/** Most core kinds, and those that say nothing of a wanted state, have no generation. */
+export function hasGeneration(resource: Resource): boolean {
+  return resource.group === ""
+    ? resource.plural === "replicationcontrollers"
+    : !withoutGeneration.has(resource.group);
+}
+
+const withoutGeneration: ReadonlySet<string> = new Set([
+  "rbac.authorization.k8s.io",
+  "coordination.k8s.io",
+  "events.k8s.io",
+  "scheduling.k8s.io",
+  "storage.k8s.io",
+]);
+
 /** Generation counts changes of what the user wants: all but metadata, and status where it is a subresource. */
 function isSpecChange(resource: Resource, old: KubeObject, draft: KubeObject): boolean {
   const ignored = resource.status ? { metadata: undefined, status: undefined } : { metadata: undefined };
@@ -199,7 +218,7 @@ function checkNamespace(store: Store, resource: Resource, namespace: string | un
 function check(resource: Resource, draft: KubeObject, old: KubeObject | undefined): void {
   const errors = validateMeta(draft.metadata, resource.nameRule ?? "subdomain");
   if (resource.custom) errors.push(...checkCustom(resource.schema, draft));
-  errors.push(...(resource.validate?.(draft, old) ?? []));
+  if (!resource.custom || errors.length === 0) errors.push(...(resource.validate?.(draft, old) ?? []));
   if (errors.length === 0) errors.push(...(resource.allocate?.(draft, old) ?? []));
   if (errors.length > 0) throw invalid(resource, draft.metadata.name, errors);
 }
