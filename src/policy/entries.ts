@@ -38,12 +38,3 @@ export function entryOf({ key, value }: PolicyElement): PolicyEntry {
     rule: value.rule,
   };
 }
-
-/** Names an element within its map. */
-export function elementKey({ prefixlen, identity, direction, proto, port }: PolicyKey): string {
-  return `${direction} ${identity} ${proto}/${port} ${prefixlen}`;
-}
-
-export function elementText({ key, value }: PolicyElement): string {
-  return `${elementKey(key)} ${value.verdict} ${value.precedence} ${value.rule} ${value.proxyPort} ${value.auth}`;
-}

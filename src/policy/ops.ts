@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createHash } from "node:crypto";
 import { policyEntryLayout } from "#datapath/layouts/policy-entry.ts";
 import { policyKeyLayout } from "#datapath/layouts/policy-key.ts";
 import { eachEntry } from "#datapath/map-ops.ts";
@@ -12,7 +11,8 @@ import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
 import { type Reconciler, type ReconcilerOps, startReconciler } from "#store/reconciler.ts";
 import type { Database, Table } from "#store/table.ts";
-import { elementKey, elementOf, elementText, entryOf, type PolicyElement } from "./entries.ts";
+import { elementOf, entryOf } from "./entries.ts";
+import { compareEntries, differences, revisionOf } from "./revision.ts";
 import type { PolicyEntry, ResolvedPolicy } from "./rule.ts";
 
 /** Entries a policy may have; one of more is refused before it is in force. A trie only takes what it holds. */
@@ -26,8 +26,9 @@ const lingerMs = 5000;
 
 /** The content of one policy map. */
 export interface PolicyImage {
-  readonly elements: ReadonlyMap<string, PolicyElement>;
-  readonly digest: string;
+  /** Sorted: see `compareEntries`. */
+  readonly entries: readonly PolicyEntry[];
+  readonly digest: number;
 }
 
 export interface PolicyOpsDeps {
@@ -92,15 +93,11 @@ function imageOfPolicy({ id, entries }: ResolvedPolicy): PolicyImage {
       hint: "let its rules select fewer distinct identities, or write port ranges that are whole blocks of ports",
     });
   }
-  return imageOf(entries.map(elementOf));
+  return imageOf(entries);
 }
 
-function imageOf(elements: Iterable<PolicyElement>): PolicyImage {
-  const byKey = new Map<string, PolicyElement>();
-  for (const element of elements) byKey.set(elementKey(element.key), element);
-  const hash = createHash("sha256");
-  for (const text of [...byKey.values()].map(elementText).sort()) hash.update(`${text}\n`);
-  return { elements: byKey, digest: hash.digest("base64") };
+function imageOf(entries: readonly PolicyEntry[]): PolicyImage {
+  return { entries, digest: revisionOf(entries, false, false) };
 }
 
 /** The kernel's side: one outer map, an inner one per policy. */
@@ -115,7 +112,7 @@ export class KernelPolicies implements ReconcilerOps<PolicyImage> {
     this.#clock = clock;
   }
 
-  digestOf(key: string): string | undefined {
+  digestOf(key: string): number | undefined {
     return this.#images.get(key)?.digest;
   }
 
@@ -123,7 +120,7 @@ export class KernelPolicies implements ReconcilerOps<PolicyImage> {
     this.#images.clear();
     for (const [id, innerId] of this.#outer.entries()) {
       using inner = BpfMap.openId(innerId);
-      this.#images.set(String(id), imageOf(elementsOf(inner)));
+      this.#images.set(String(id), imageOf(entriesOf(inner).sort(compareEntries)));
     }
     return [...this.#images];
   }
@@ -162,17 +159,14 @@ export class KernelPolicies implements ReconcilerOps<PolicyImage> {
 
   /** A difference of one element is written in place: that is one step for a packet. False when there are more. */
   #change(id: number, before: PolicyImage, after: PolicyImage): boolean {
-    const put = [...after.elements].filter(
-      ([key, element]) => textOf(before.elements.get(key)) !== elementText(element),
-    );
-    const gone = [...before.elements].filter(([key]) => !after.elements.has(key));
+    const { put, gone } = differences(before.entries, after.entries);
     if (put.length + gone.length > 1) return false;
     const innerId = this.#outer.get(id);
     if (innerId === undefined) return false;
     using inner = BpfMap.openId(innerId);
     const map = typedMap(inner, policyKeyLayout, policyEntryLayout);
-    for (const [, { key, value }] of put) map.set(key, value);
-    for (const [, { key }] of gone) map.delete(key);
+    for (const entry of put) map.set(elementOf(entry).key, elementOf(entry).value);
+    for (const entry of gone) map.delete(elementOf(entry).key);
     return true;
   }
 
@@ -180,13 +174,9 @@ export class KernelPolicies implements ReconcilerOps<PolicyImage> {
   #replace(id: number, image: PolicyImage): void {
     using inner = createPolicyMap();
     const map = typedMap(inner, policyKeyLayout, policyEntryLayout);
-    map.setMany([...image.elements.values()].map(({ key, value }) => [key, value] as const));
+    map.setMany(image.entries.map(elementOf).map(({ key, value }) => [key, value] as const));
     this.#outer.set(id, inner.fd.number);
   }
-}
-
-function textOf(element: PolicyElement | undefined): string {
-  return element ? elementText(element) : "";
 }
 
 function createPolicyMap(): BpfMap {
@@ -200,9 +190,9 @@ function createPolicyMap(): BpfMap {
   });
 }
 
-function* elementsOf(inner: BpfMap): Iterable<PolicyElement> {
+function entriesOf(inner: BpfMap): PolicyEntry[] {
   const map = typedMap(inner, policyKeyLayout, policyEntryLayout);
-  for (const [key, value] of map.entries()) yield { key, value };
+  return Array.from(map.entries(), ([key, value]) => entryOf({ key, value }));
 }
 
 /** What the kernel holds, policy by policy: for `weft bpf policy list`. */
@@ -210,7 +200,7 @@ export function readPolicies(outer: BpfMap): Map<number, PolicyEntry[]> {
   const found = new Map<number, PolicyEntry[]>();
   for (const [id, innerId] of typedMap(outer, u32Layout, u32Layout).entries()) {
     using inner = BpfMap.openId(innerId);
-    found.set(id, [...elementsOf(inner)].map(entryOf));
+    found.set(id, entriesOf(inner).sort(compareEntries));
   }
   return found;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { hash32 } from "#lib/hash.ts";
 import { cellsOf, protosOf, type Reach } from "./cells.ts";
 import { entriesOf, type GroupEntry } from "./group-entries.ts";
 import { type Decision, isExplicit } from "./judge.ts";
+import { compareEntries, revisionOf } from "./revision.ts";
 import type { NamedPort, Peer, PolicyEntry, PortRange, ResolvedPolicy, Rule, RuleOrigin } from "./rule.ts";
 
 /** What a node knows of the identities that peers may have. */
@@ -57,13 +57,8 @@ export function resolve(input: ResolveInput): ResolvedPolicy {
     ...(enforceIngress ? resolveDirection(input, "ingress") : []),
     ...(enforceEgress ? resolveDirection(input, "egress") : []),
   ].sort(compareEntries);
-  const text = JSON.stringify([enforceIngress, enforceEgress, entries.map((entry) => Object.values(entry))]);
-  return { id: input.id, revision: hash32(text) || 1, enforceIngress, enforceEgress, entries };
-}
-
-function compareEntries(a: PolicyEntry, b: PolicyEntry): number {
-  if (a.direction !== b.direction) return a.direction < b.direction ? 1 : -1;
-  return a.identity - b.identity || a.proto - b.proto || a.port - b.port || a.portBits - b.portBits;
+  const revision = revisionOf(entries, enforceIngress, enforceEgress);
+  return { id: input.id, revision, enforceIngress, enforceEgress, entries };
 }
 
 function resolveDirection(input: ResolveInput, direction: Rule["direction"]): PolicyEntry[] {
@@ -134,11 +129,11 @@ function indexesOfAny(rules: readonly Rule[]): number[] {
 /** Identities that the same rules reach in the same way are resolved once. Those that only rules for anybody reach are left out. */
 function groups(context: Context): Iterable<Group> {
   const { rules, input, direction } = context;
-  const byIdentity = new Map<number, Set<number>>();
+  const byIdentity = new Map<number, number[]>();
   const add = (identity: number, index: number) => {
     const found = byIdentity.get(identity);
-    if (found) found.add(index);
-    else byIdentity.set(identity, new Set([index]));
+    if (!found) byIdentity.set(identity, [index]);
+    else if (found.at(-1) !== index) found.push(index);
   };
   for (const [index, rule] of rules.entries()) {
     for (const peer of rule.peers ?? [])
@@ -154,11 +149,14 @@ function groups(context: Context): Iterable<Group> {
   );
   const found = new Map<string, { reaches: readonly Reach[]; identities: number[] }>();
   for (const [identity, special] of byIdentity) {
-    const indexes = [...new Set([...special, ...anybody])].sort((a, b) => a - b);
-    const key = `${indexes.join()} ${direction === "egress" && named.size > 0 ? namesText(input, identity, named) : ""}`;
+    const key = `${special.join()} ${direction === "egress" && named.size > 0 ? namesText(input, identity, named) : ""}`;
     const group = found.get(key);
-    if (group) group.identities.push(identity);
-    else found.set(key, { reaches: reachesOf(context, identity, indexes), identities: [identity] });
+    if (group) {
+      group.identities.push(identity);
+      continue;
+    }
+    const indexes = [...new Set([...special, ...anybody])].sort((a, b) => a - b);
+    found.set(key, { reaches: reachesOf(context, identity, indexes), identities: [identity] });
   }
   return found.values();
 }
