@@ -10,6 +10,10 @@ export interface LabRecord {
   readonly shape: LabShape;
   /** Address of the API server on the machine. */
   readonly api: string;
+  /** Over all nodes: `127.0.0.1:4245`. */
+  readonly observer?: string;
+  /** Over all nodes: a URL. */
+  readonly metrics?: string;
 }
 
 export function writeRecord(record: LabRecord): void {

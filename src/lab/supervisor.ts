@@ -16,10 +16,10 @@ import type { Cluster } from "./cluster.ts";
 import { cleanup } from "./cleanup.ts";
 import { startControllers } from "./controllers/start.ts";
 import { createFabric, gatewayOf } from "./fabric.ts";
-import { type Forward, startForward } from "./forward.ts";
 import { createKubeletClient } from "./kubelet-client.ts";
 import type { LabNodeConfig } from "./kubelet/run.ts";
 import { API_PORT, HOST_API_PORT, type LabPlan, type LabShape, type NodePlan, planLab, STATE_DIR, statePaths, WORLD } from "./layout.ts";
+import { startMetrics } from "./metrics.ts";
 import { type Supervised, superviseProcess } from "./processes.ts";
 import { processStartTicks, writeRecord } from "./record.ts";
 import { seedCluster } from "./seed.ts";
@@ -58,8 +58,8 @@ export interface Lab extends AsyncDisposable {
   /** `https://127.0.0.1:16443` */
   readonly apiUrl: string;
   readonly nodes: readonly NodeProcesses[];
-  /** Metrics of each node's agent on the machine's loopback. */
-  readonly metrics: readonly { readonly node: string; readonly address: string }[];
+  /** Metrics of all agents, each sample with its node, on the machine's loopback. */
+  readonly metricsUrl: string;
 }
 
 /**
@@ -97,7 +97,7 @@ export async function startLab(options: LabOptions, deps: LabDeps): Promise<Lab>
     for (const node of plan.nodes) nodes.push(startNode(plan, node, { options, log }));
     stack.use(await startWorld(plan));
   });
-  const metrics = await forwardMetrics(plan, stack);
+  const metrics = stack.use(await startMetrics(plan));
   const kept = stack.move();
   return {
     plan,
@@ -105,7 +105,7 @@ export async function startLab(options: LabOptions, deps: LabDeps): Promise<Lab>
     api: api.server,
     apiUrl: api.url,
     nodes,
-    metrics,
+    metricsUrl: metrics.url,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
 }
@@ -191,14 +191,4 @@ function startNode(plan: LabPlan, node: NodePlan, { options, log }: { options: L
     kubelet: run("kubelet", "lab-node", { file: node.nodeConfig, log: node.nodeLog }),
     agent: options.agents === false ? undefined : run("agent", "agent", { file: node.agentConfig, log: node.agentLog }),
   };
-}
-
-async function forwardMetrics(plan: LabPlan, stack: AsyncDisposableStack): Promise<{ node: string; address: string }[]> {
-  return await Promise.all(
-    plan.nodes.map(async (node) => {
-      const to = { netns: netnsPath(WORLD), address: node.addresses[0]!, port: node.metricsPort };
-      const forward: Forward = stack.use(await startForward(0, to));
-      return { node: node.name, address: forward.address };
-    }),
-  );
 }

@@ -4,6 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { errorText, WeftError } from "#lib/errors.ts";
 import { runProbes } from "#kernel/probe.ts";
 import { parseAddress } from "#model/ip.ts";
+import { CLUSTER_DOMAIN } from "../dns/records.ts";
+import { encodeMessage, RecordType } from "../dns/wire.ts";
 import { DEFAULT_PATH } from "./container.ts";
 import type { ContainerSlot } from "./container-slot.ts";
 import type { LogLine } from "./log-buffer.ts";
@@ -41,6 +43,18 @@ export interface ExecSpec {
 }
 
 const MAX_BODY = 16 << 20;
+const DNS_PORT = 53;
+/** A name server is silent to what is no question. */
+const dnsQuestion = encodeMessage({
+  id: 1,
+  response: false,
+  authoritative: false,
+  truncated: false,
+  recursionDesired: true,
+  code: 0,
+  question: { name: `kubernetes.default.svc.${CLUSTER_DOMAIN}`, type: RecordType.A },
+  answers: [],
+});
 /** Attempts of one node at a time. */
 const CONCURRENCY = 512;
 
@@ -118,7 +132,8 @@ async function probe({ probes, timeoutMs }: NodeProbeRequest, workers: ReadonlyM
   const wanted = probes.map(({ from, to, port, protocol }) => {
     const worker = workers.get(from);
     if (!worker || (!worker.sandbox && !worker.pod.spec.hostNetwork)) throw new WeftError("E_LAB", `pod ${from} is not running on this node`);
-    return { protocol, to: parseAddress(to), port, netns: worker.netns };
+    const payload = protocol === "UDP" && port === DNS_PORT ? { payload: dnsQuestion } : {};
+    return { protocol, to: parseAddress(to), port, netns: worker.netns, ...payload };
   });
   return await runProbes(wanted, { timeoutMs, concurrency: CONCURRENCY });
 }
