@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Btf } from "#kernel/bpf/btf.ts";
+import { readKernelBtf } from "#kernel/bpf/btf-load.ts";
+import { btfShape } from "#kernel/bpf/btf-shape.ts";
 import type { MapInfo } from "#kernel/bpf/info.ts";
 import { MapFlag, MapType, mapTypeName } from "#kernel/bpf/kinds.ts";
 import type { MapSpec } from "#kernel/bpf/map-spec.ts";
@@ -6,11 +9,12 @@ import { PAGE_SIZE } from "#kernel/memory.ts";
 import { WeftError } from "#lib/errors.ts";
 
 export interface MapDifference {
-  readonly field: "type" | "keySize" | "valueSize" | "maxEntries" | "flags";
+  readonly field: "type" | "keySize" | "valueSize" | "maxEntries" | "flags" | "keyLayout" | "valueLayout";
   /** The difference is of a map-in-map's inner maps. */
   readonly inner?: true;
-  readonly expected: number;
-  readonly found: number;
+  /** Layouts: the first field that differs (`port at 16: __be16`). */
+  readonly expected: number | string;
+  readonly found: number | string;
 }
 
 /** A map that cannot stand in for the one an object defines; lists every difference. */
@@ -29,13 +33,22 @@ export class MapIncompatibleError extends WeftError {
 /** `value size 8 instead of 16` */
 export function describeDifference({ field, expected, found, inner }: MapDifference): string {
   const words = `${inner ? "inner " : ""}${field.replace(/[A-Z]/, (capital) => ` ${capital.toLowerCase()}`)}`;
-  const show = (value: number) =>
-    field === "type" ? mapTypeName(value) : field === "flags" ? `0x${value.toString(16)}` : String(value);
+  const show = (value: number | string) => {
+    if (typeof value === "string") return value;
+    return field === "type"
+      ? mapTypeName(value)
+      : field === "flags"
+        ? `0x${value.toString(16)}`
+        : String(value);
+  };
   return `${words} ${show(found)} instead of ${show(expected)}`;
 }
 
-/** Every way in which an existing map differs from the wanted one; empty: it can be used in its place. */
-export function mapDifferences(spec: MapSpec, info: MapInfo): MapDifference[] {
+/**
+ * Every way in which an existing map differs from the wanted one; empty: it can be used in its place. Where both are
+ * described by BTF (`btf` holds the wanted types) the fields of keys and values are compared too.
+ */
+export function mapDifferences(spec: MapSpec, info: MapInfo, btf?: Btf): MapDifference[] {
   const differences: MapDifference[] = [];
   const compare = (field: MapDifference["field"], expected: number, found: number) => {
     if (expected !== found) differences.push({ field, expected, found });
@@ -47,6 +60,19 @@ export function mapDifferences(spec: MapSpec, info: MapInfo): MapDifference[] {
   // The kernel sets the flag by itself on what programs may only read.
   const ignored = spec.type === MapType.devmap || spec.type === MapType.devmapHash ? MapFlag.rdonlyProg : 0;
   compare("flags", spec.flags & ~ignored, info.flags & ~ignored);
+  if (btf === undefined || info.btfId === 0) return differences;
+  const found = readKernelBtf(info.btfId);
+  const layout = (field: "keyLayout" | "valueLayout", wanted: number, there: number) => {
+    if (wanted === 0 || there === 0) return;
+    const [a, b] = [btfShape(btf, wanted), btfShape(found, there)];
+    const at = a.findIndex((line, i) => line !== b[i]);
+    if (at >= 0 || b.length > a.length) {
+      const i = at < 0 ? a.length : at;
+      differences.push({ field, expected: a[i] ?? "nothing", found: b[i] ?? "nothing" });
+    }
+  };
+  if (info.keySize === spec.keySize) layout("keyLayout", spec.keyType, info.keyType);
+  if (info.valueSize === spec.valueSize) layout("valueLayout", spec.valueType, info.valueType);
   return differences;
 }
 
@@ -59,8 +85,8 @@ export function effectiveMaxEntries(spec: MapSpec): number {
 }
 
 /** The kernel takes inner maps of any size (arrays apart), else they must be alike. */
-export function innerDifferences(spec: MapSpec, info: MapInfo): MapDifference[] {
-  return mapDifferences(spec, info)
+export function innerDifferences(spec: MapSpec, info: MapInfo, btf?: Btf): MapDifference[] {
+  return mapDifferences(spec, info, btf)
     .filter(({ field }) => field !== "maxEntries" || spec.type === MapType.array)
     .map((difference) => ({ ...difference, inner: true }));
 }

@@ -13,6 +13,10 @@ export interface MapInfo {
   readonly maxEntries: number;
   readonly flags: number;
   readonly mapExtra: number;
+  /** The BTF that describes keys and values, and their types in it; 0: not described. */
+  readonly btfId: number;
+  readonly keyType: number;
+  readonly valueType: number;
 }
 
 export interface ProgramInfo {
@@ -47,7 +51,8 @@ export interface LinkInfo {
 /** `enum bpf_link_type`. */
 export const LinkType = { cgroup: 3, netns: 5, xdp: 6, tcx: 11 } as const;
 
-function objectInfo(fd: number, info: Block, what: string): DataView {
+/** BPF_OBJ_GET_INFO_BY_FD: fills the block with what the kernel says of a map, program, link or BTF. @throws KernelError */
+export function objectInfo(fd: number, info: Block, what: string): DataView {
   new BpfAttr(16)
     .u32(0, fd)
     .u32(4, info.size)
@@ -68,6 +73,9 @@ export function mapInfo(fd: number): MapInfo {
     flags: view.getUint32(20, true),
     name: stringAt(info.bytes.subarray(24, 40), 0),
     mapExtra: Number(view.getBigUint64(80, true)),
+    btfId: view.getUint32(64, true),
+    keyType: view.getUint32(68, true),
+    valueType: view.getUint32(72, true),
   };
 }
 

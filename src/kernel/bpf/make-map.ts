@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync } from "node:fs";
+import type { Btf } from "#kernel/bpf/btf.ts";
 import {
   effectiveMaxEntries,
   innerDifferences,
@@ -15,13 +16,20 @@ import type { MapSpec } from "#kernel/bpf/map-spec.ts";
 import { pinPath, unpin } from "#kernel/bpf/pin.ts";
 import { hasErrno } from "#kernel/errno.ts";
 import type { Fd } from "#kernel/fd.ts";
+import { WeftError } from "#lib/errors.ts";
+
+/** An object's types: to read, and as the kernel has them. */
+export interface LoadedBtf {
+  readonly types: Btf;
+  readonly fd: Fd;
+}
 
 export interface MapSettings {
   readonly spec: MapSpec;
   /** Data sections: what the one element starts with. */
   readonly contents?: Uint8Array | undefined;
   /** Types of the object, for maps whose keys and values have any. */
-  readonly btf?: Fd | undefined;
+  readonly btf?: LoadedBtf | undefined;
   /** Pin there under the map's name, or adopt what is pinned. */
   readonly pinDir?: string | undefined;
   /** Replace a pinned map that does not fit instead of failing. */
@@ -31,7 +39,7 @@ export interface MapSettings {
 export interface MadeMap {
   readonly map: BpfMap;
   readonly adopted: boolean;
-  /** How the pinned map differed that this one replaces. */
+  /** How the pinned map differed that this one replaces; empty: what was pinned there was no map. */
   readonly differences: readonly MapDifference[] | undefined;
 }
 
@@ -41,10 +49,14 @@ export function makeMap(settings: MapSettings): MadeMap {
   if (pinDir === undefined) return { map: createFromSpec(settings), adopted: false, differences: undefined };
   mkdirSync(pinDir, { recursive: true, mode: 0o700 });
   const path = pinPath(pinDir, spec.name);
-  const pinned = openIfPinned(path);
+  const pinned = openIfPinned(path, rebuild);
+  if (pinned === "something else") {
+    unpin(path);
+    return { map: createPinned(settings, path), adopted: false, differences: [] };
+  }
   if (pinned === undefined)
     return { map: createPinned(settings, path), adopted: false, differences: undefined };
-  const differences = allDifferences(spec, pinned);
+  const differences = allDifferences(spec, pinned, settings.btf?.types);
   if (differences?.length === 0) return { map: pinned, adopted: true, differences: undefined };
   pinned.close();
   if (differences !== undefined && !rebuild) throw new MapIncompatibleError(path, differences);
@@ -56,23 +68,24 @@ export function makeMap(settings: MapSettings): MadeMap {
  * Also of the inner maps, which the kernel shows of those only that are in the map. Undefined: there are none, so
  * nothing is known and nothing lost by making the map anew.
  */
-function allDifferences(spec: MapSpec, pinned: BpfMap): MapDifference[] | undefined {
-  const differences = mapDifferences(spec, pinned.info);
+function allDifferences(spec: MapSpec, pinned: BpfMap, btf?: Btf): MapDifference[] | undefined {
+  const differences = mapDifferences(spec, pinned.info, btf);
   if (spec.inner === undefined || differences.length > 0) return differences;
   for (const [, value] of pinned.entries()) {
     const id = viewOf(value).getUint32(0, true);
     if (id === 0) continue;
     using inner = BpfMap.openId(id);
-    return innerDifferences(spec.inner, inner.info);
+    return innerDifferences(spec.inner, inner.info, btf);
   }
   return undefined;
 }
 
-function openIfPinned(path: string): BpfMap | undefined {
+function openIfPinned(path: string, rebuild: boolean): BpfMap | "something else" | undefined {
   try {
     return BpfMap.openPinned(path);
   } catch (error) {
     if (hasErrno(error, "ENOENT")) return undefined;
+    if (rebuild && error instanceof WeftError && error.code === "E_BPF_PIN") return "something else";
     throw error;
   }
 }
@@ -112,12 +125,14 @@ function createFromSpec({ spec, contents, btf }: MapSettings): BpfMap {
   using template = spec.inner === undefined ? undefined : createFromSpec({ spec: spec.inner, btf });
   // Only the map of a data section may go without a type for its key.
   const typed = spec.valueType !== 0 && (spec.keyType !== 0 || contents !== undefined);
-  const describe = btf !== undefined && DESCRIBED.has(spec.type) && typed;
+  const types = typed && DESCRIBED.has(spec.type) ? btf : undefined;
   const options = { ...spec, maxEntries: effectiveMaxEntries(spec), innerMap: template };
   let map: BpfMap;
   try {
-    const types = { fd: btf!, key: spec.keyType, value: spec.valueType };
-    map = describe ? createDescribed({ ...options, btf: types }) : BpfMap.create(options);
+    map =
+      types === undefined
+        ? BpfMap.create(options)
+        : createDescribed({ ...options, btf: { fd: types.fd, key: spec.keyType, value: spec.valueType } });
   } catch (error) {
     const needs = (spec.flags & MapFlag.mmapable) !== 0 ? features.mmapable : NEEDS[spec.type];
     throw explainFailure(needs, error);

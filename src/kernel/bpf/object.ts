@@ -20,13 +20,12 @@
 import { loadBtf } from "#kernel/bpf/btf-load.ts";
 import { type MapDifference, MapIncompatibleError, mapDifferences } from "#kernel/bpf/compatible.ts";
 import { MapType } from "#kernel/bpf/kinds.ts";
-import { type MapSettings, makeMap } from "#kernel/bpf/make-map.ts";
+import { type LoadedBtf, type MapSettings, makeMap } from "#kernel/bpf/make-map.ts";
 import type { BpfMap } from "#kernel/bpf/map.ts";
 import type { MapSpec } from "#kernel/bpf/map-spec.ts";
 import { type BpfProgram, loadProgram } from "#kernel/bpf/program.ts";
 import type { ObjectSpec } from "#kernel/bpf/spec.ts";
 import { openVariable, type Variable } from "#kernel/bpf/variable.ts";
-import type { Fd } from "#kernel/fd.ts";
 import { WeftError } from "#lib/errors.ts";
 
 export interface LoadOptions {
@@ -60,7 +59,7 @@ export interface Collection extends Disposable {
   readonly programs: ReadonlyMap<string, BpfProgram>;
   /** Maps taken over from pins. */
   readonly adopted: readonly string[];
-  /** Pinned maps that did not fit and were made anew: name and what differed. */
+  /** Pinned maps that did not fit and were made anew: name and what differed (empty: it was no map). */
   readonly rebuilt: readonly { readonly name: string; readonly differences: readonly MapDifference[] }[];
   close(): void;
 }
@@ -74,7 +73,7 @@ export function loadCollection(spec: ObjectSpec, options: LoadOptions = {}): Col
   using undo = new DisposableStack();
   const state: LoadState = { maps: new Map(), own: undo, adopted: [], rebuilt: [] };
   const btf = undo.use(loadBtf(spec.loadableBtf));
-  makeMaps(spec, { options, btf }, state);
+  makeMaps(spec, { options, btf: { types: spec.btf, fd: btf } }, state);
   const programs = new Map<string, BpfProgram>();
   for (const [name, program] of spec.programs) {
     if (options.programs !== undefined && !options.programs.includes(name)) continue;
@@ -97,14 +96,14 @@ interface LoadState {
 
 function makeMaps(
   spec: ObjectSpec,
-  { options, btf }: { options: LoadOptions; btf: Fd },
+  { options, btf }: { options: LoadOptions; btf: LoadedBtf },
   state: LoadState,
 ): void {
   checkNames(spec, options);
   for (const wanted of spec.maps.values()) {
     const given = options.maps?.[wanted.name];
     if (given !== undefined) {
-      checkGiven(wanted, given);
+      checkGiven(spec, wanted, given);
       state.maps.set(wanted.name, given);
       continue;
     }
@@ -126,8 +125,10 @@ function makeMaps(
 }
 
 /** Its size is the caller's affair. */
-function checkGiven(wanted: MapSpec, given: BpfMap): void {
-  const differences = mapDifferences(wanted, given.info).filter(({ field }) => field !== "maxEntries");
+function checkGiven(spec: ObjectSpec, wanted: MapSpec, given: BpfMap): void {
+  const differences = mapDifferences(wanted, given.info, spec.btf).filter(
+    ({ field }) => field !== "maxEntries",
+  );
   if (differences.length > 0) throw new MapIncompatibleError(given.name, differences);
 }
 

@@ -108,6 +108,32 @@ describe("pins", () => {
     assert.deepEqual(rebuilt, [[{ field: "valueSize", expected: 4, found: 12, inner: true }]]);
   });
 
+  test("equal sizes are not enough: the fields of keys and values are compared", () => {
+    const options = { pinDir: directory, pin: ({ name }: { name: string }) => name === "pairs" };
+    const today = compiledSpec("src/kernel/bpf/testdata/first.bpf.c");
+    loadCollection(compiledSpec("src/kernel/bpf/testdata/older.bpf.c"), options).close();
+    assertNoFdLeak(() => {
+      assert.throws(() => loadCollection(today, { ...options, programs: ["pass"] }), {
+        code: "E_MAP_INCOMPATIBLE",
+        message: `map ${directory}/pairs differs from the object's: value layout b at 4: __be32 instead of b at 4: unsigned 4 bytes`,
+      });
+      const load = () => loadCollection(today, { ...options, programs: ["pass"], onIncompatible: "rebuild" });
+      using fresh = load();
+      assert.deepEqual([fresh.adopted, fresh.rebuilt.length], [[], 1]);
+      using again = load();
+      assert.deepEqual([again.adopted, again.rebuilt.length], [["pairs"], 0]);
+    });
+  });
+
+  test("what is pinned in a map's place but is no map is replaced when asked to", () => {
+    mkdirSync(directory);
+    using loaded = loadCollection(spec, { programs });
+    loaded.program("first").pin(`${directory}/hits`);
+    assert.throws(() => loadCollection(spec, { programs, pinDir: directory }), { code: "E_BPF_PIN" });
+    using fresh = loadCollection(spec, { programs, pinDir: directory, onIncompatible: "rebuild" });
+    assert.deepEqual(fresh.rebuilt, [{ name: "hits", differences: [] }]);
+  });
+
   test("maps given by the caller are shared and stay open", () => {
     using first = loadCollection(spec, { programs });
     const second = loadCollection(spec, { programs, maps: { hits: first.map("hits") } });

@@ -40,6 +40,7 @@ export const BpfCommand = {
   objGetInfoByFd: 15,
   progQuery: 16,
   btfLoad: 18,
+  btfGetFdById: 19,
   mapFreeze: 22,
   mapLookupBatch: 24,
   mapUpdateBatch: 26,

@@ -33,7 +33,8 @@ test("a worker reads the ring of a map it knows by id, without a warning for the
   };
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(reader)}`), { workerData });
   const signal = AbortSignal.timeout(20_000);
+  const exit = once(worker, "exit", { signal });
   const [message] = await once(worker, "message", { signal });
   assert.deepEqual(message, { seen: [2, 4, 6], warnings: [] });
-  await once(worker, "exit", { signal });
+  await exit;
 });
