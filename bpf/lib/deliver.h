@@ -68,7 +68,7 @@ static __always_inline int set_tunnel(struct __sk_buff *skb, const struct addr *
 		return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_ZERO_CSUM_TX);
 	}
 	addr_set_v6((struct addr *)key.remote_ipv6, node->words);
-	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6);
+	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6 | BPF_F_ZERO_CSUM_TX);
 }
 
 /* Through VXLAN to another node, with the sender's identity as the VNI. */

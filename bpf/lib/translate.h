@@ -112,6 +112,8 @@ __noinline int set_destination(struct __sk_buff *skb, struct pkt *p, const struc
 		reason = write_port(skb, p, SIDE_DESTINATION, p->dport, port);
 	p->daddr = *addr;
 	p->dport = port;
+	if (p->flags & PKT_ICMP_ECHO) /* one id, which stands for both */
+		p->sport = port;
 	return reason;
 }
 

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+/** One node's programs and maps in the kernel, attached to nothing: packets are put through them by test runs. */
+import assert from "node:assert/strict";
+import { type CtEntry, ctEntryLayout } from "#datapath/layouts/ct-entry.ts";
+import { type CtKey, ctKeyLayout } from "#datapath/layouts/ct-key.ts";
+import { endpointLayout } from "#datapath/layouts/endpoint.ts";
+import { ConfigFlag, EndpointFlag, LbFlag, LbScope } from "#datapath/layouts/enums.ts";
+import { type FlowEvent, flowEventLayout } from "#datapath/layouts/flow-event.ts";
+import { ipcacheEntryLayout } from "#datapath/layouts/ipcache-entry.ts";
+import { ipcacheKeyLayout } from "#datapath/layouts/ipcache-key.ts";
+import { lbBackendLayout } from "#datapath/layouts/lb-backend.ts";
+import { lbBackendKeyLayout } from "#datapath/layouts/lb-backend-key.ts";
+import { lbFrontendLayout } from "#datapath/layouts/lb-frontend.ts";
+import { lbFrontendKeyLayout } from "#datapath/layouts/lb-frontend-key.ts";
+import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
+import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
+import { lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
+import { lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
+import { type NodeConfig, nodeConfigLayout } from "#datapath/layouts/node-config.ts";
+import { policyEntryLayout } from "#datapath/layouts/policy-entry.ts";
+import { policyKeyLayout } from "#datapath/layouts/policy-key.ts";
+import { readAddress, writeAddress } from "#kernel/bpf/field-codec.ts";
+import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
+import type { Layout } from "#kernel/bpf/layout.ts";
+import { BpfMap } from "#kernel/bpf/map.ts";
+import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
+import { openRingBuffer } from "#kernel/bpf/ringbuf.ts";
+import { skBuffContext } from "#kernel/bpf/test-run.ts";
+import { encode, typedMap, u32Layout } from "#kernel/bpf/typed-map.ts";
+import { addAddress } from "#kernel/netlink/address.ts";
+import { openNetlink } from "#kernel/netlink/handle.ts";
+import { addVeth, linkIndex, setLink } from "#kernel/netlink/link.ts";
+import { replaceNeighbour } from "#kernel/netlink/neighbour.ts";
+import { addRoute } from "#kernel/netlink/route.ts";
+import { createNetns, deleteNetns, inNetns } from "#kernel/netns.ts";
+import { writeSysctl } from "#kernel/sysctl.ts";
+import { type Address, family, type Prefix, parseAddress, parsePrefix, prefixBits128 } from "#model/ip.ts";
+import { elementOf } from "#policy/entries.ts";
+import type { PolicyEntry } from "#policy/rule.ts";
+import { compiledSpec } from "./bpf-object.ts";
+import { type Packet, readPacket } from "./packet.ts";
+
+/** What a program answered: enum TC_ACT_* of linux/pkt_cls.h. */
+export const Action = { pass: 0, drop: 2, redirect: 7 } as const;
+
+export interface Outcome {
+  readonly action: number;
+  readonly bytes: Uint8Array;
+  /** The packet as it came out; its checksums held. */
+  readonly packet: Packet;
+  /** What it enters the tunnel with, when it does. */
+  readonly tunnel: { readonly vni: number; readonly remote: number } | undefined;
+  readonly events: readonly FlowEvent[];
+}
+
+export interface PodFields {
+  readonly id: number;
+  readonly v4?: string;
+  readonly v6?: string;
+  readonly identity: number;
+  readonly policy?: number;
+  readonly revision?: number;
+  readonly enforce?: readonly ("ingress" | "egress")[];
+  readonly audit?: boolean;
+}
+
+export interface ServiceFields {
+  readonly id: number;
+  readonly address: string;
+  readonly port: number;
+  readonly proto: number;
+  readonly type?: "ClusterIP" | "NodePort";
+  readonly backends: readonly { readonly id: number; readonly address: string; readonly port: number }[];
+}
+
+/** The node every packet test runs on. The device's network and the gateway are there for FIB look-ups. */
+export const at = {
+  v4: {
+    node: "192.168.1.10",
+    router: "10.0.1.1",
+    gateway: "192.168.1.1",
+    otherNode: "192.168.1.20",
+    otherRouter: "10.0.2.1",
+    world: "203.0.113.7",
+  },
+  v6: {
+    node: "fd00:1::10",
+    router: "fd00:10:0:1::1",
+    gateway: "fd00:1::1",
+    otherNode: "fd00:1::20",
+    otherRouter: "fd00:10:0:2::1",
+    world: "2001:db8::7",
+  },
+} as const;
+
+const POD_LINKS = 3;
+
+export interface NodeOptions {
+  readonly routing: "tunnel" | "native";
+  readonly config?: Partial<NodeConfig>;
+}
+
+/** @see TestNode.create */
+export class TestNode implements Disposable {
+  readonly #stack: DisposableStack;
+  readonly #collections: readonly Collection[];
+  readonly #maps: ReadonlyMap<string, BpfMap>;
+  readonly #around: Collection;
+  readonly #netns: string;
+  readonly #ring;
+  readonly deviceIfindex: number;
+  readonly #podIfindexes: readonly number[];
+  readonly #podsById = new Map<number, PodFields>();
+
+  /** Makes a network namespace with a device and a few pod links, loads all objects. Close it when done. */
+  static create(name: string, options: NodeOptions): TestNode {
+    using undo = new DisposableStack();
+    const netnsName = `c-pkt-${process.pid}-${name}`;
+    const netns = createNetns(netnsName);
+    undo.defer(() => deleteNetns(netnsName));
+    const links = makeLinks(netns);
+    const node = new TestNode(netns, links, options, undo);
+    return node;
+  }
+
+  private constructor(
+    netns: string,
+    links: { readonly device: number; readonly pods: readonly number[] },
+    options: NodeOptions,
+    undo: DisposableStack,
+  ) {
+    this.#netns = netns;
+    this.deviceIfindex = links.device;
+    this.#podIfindexes = links.pods;
+    const config = encode(nodeConfigLayout, {
+      ...defaultConfig(options.routing, links.device),
+      ...options.config,
+    });
+    const maps = new Map<string, BpfMap>();
+    this.#collections = ["pod", "host", "overlay"].map((object) => {
+      const collection = undo.use(
+        loadCollection(compiledSpec(`bpf/${object}.bpf.c`), {
+          maps: Object.fromEntries(maps),
+          rodata: { config },
+          maxEntries: { conntrack: 8192, nat: 8192, lb_socks: 256, events: 1 << 20 },
+        }),
+      );
+      for (const [name, map] of collection.maps) if (!name.startsWith(".")) maps.set(name, map);
+      return collection;
+    });
+    this.#maps = maps;
+    this.#around = undo.use(loadCollection(compiledSpec("tests/packet/around.bpf.c")));
+    this.#ring = undo.use(openRingBuffer(this.map("events")));
+    this.#stack = undo.move();
+    this.identify(`${at.v4.node}/32`, 1);
+    this.identify(`${at.v6.node}/128`, 1);
+    this.identify(`${at.v4.router}/32`, 1);
+    this.identify(`${at.v6.router}/128`, 1);
+    this.identify(`${at.v4.otherNode}/32`, 6);
+    this.identify(`${at.v6.otherNode}/128`, 6);
+    const tunnelled = options.routing === "tunnel";
+    this.identify(`${at.v4.otherRouter}/32`, 6, tunnelled ? at.v4.otherNode : undefined);
+    this.identify(`${at.v6.otherRouter}/128`, 6, tunnelled ? at.v4.otherNode : undefined);
+  }
+
+  [Symbol.dispose](): void {
+    this.#stack.dispose();
+  }
+
+  map(name: string): BpfMap {
+    const map = this.#maps.get(name);
+    assert.ok(map, `map ${name}`);
+    return map;
+  }
+
+  typed<K, V>(name: string, key: Layout<K>, value: Layout<V>) {
+    return typedMap(this.map(name), key, value);
+  }
+
+  get conntrack() {
+    return this.typed<CtKey, CtEntry>("conntrack", ctKeyLayout, ctEntryLayout);
+  }
+
+  /** Writes (again) a pod's rows. */
+  pod(fields: PodFields): PodFields {
+    this.#podsById.set(fields.id, fields);
+    const { id, identity, policy = 0, revision = 1, enforce = [], audit = false } = fields;
+    const ifindex = this.podIfindex(fields);
+    const row = {
+      v4: fields.v4 === undefined ? undefined : parseAddress(fields.v4),
+      v6: fields.v6 === undefined ? undefined : parseAddress(fields.v6),
+      identity,
+      policyId: policy,
+      policyRev: revision,
+      ifindex,
+      id,
+      flags:
+        (enforce.includes("ingress") ? EndpointFlag.enforceIngress : 0) |
+        (enforce.includes("egress") ? EndpointFlag.enforceEgress : 0) |
+        (audit ? EndpointFlag.audit : 0),
+      mac: `02:00:00:00:01:0${id}`,
+      hostMac: `02:00:00:00:02:0${id}`,
+    };
+    this.typed("endpoints_by_ifindex", u32Layout, endpointLayout).set(ifindex, row);
+    const byAddress = this.typed("endpoints_by_addr", addressLayout, endpointLayout);
+    for (const address of [row.v4, row.v6]) if (address) byAddress.set(address, row);
+    return fields;
+  }
+
+  podIfindex(pod: PodFields): number {
+    const ifindex = this.#podIfindexes[pod.id - 1];
+    assert.ok(ifindex, `pod ids are 1 to ${POD_LINKS}`);
+    return ifindex;
+  }
+
+  /** An ipcache entry. */
+  identify(prefix: string, identity: number, tunnel?: string): void {
+    const parsed: Prefix = parsePrefix(prefix);
+    this.typed("ipcache", ipcacheKeyLayout, ipcacheEntryLayout).set(
+      { prefixlen: prefixBits128(parsed), addr: parseAddress(prefix.slice(0, prefix.indexOf("/"))) },
+      { identity, flags: 0, tunnel: tunnel === undefined ? undefined : parseAddress(tunnel) },
+    );
+  }
+
+  policy(id: number, entries: readonly PolicyEntry[]): void {
+    using inner = BpfMap.create({
+      name: "policy",
+      type: MapType.lpmTrie,
+      keySize: policyKeyLayout.size,
+      valueSize: policyEntryLayout.size,
+      maxEntries: 1024,
+      flags: MapFlag.noPrealloc,
+    });
+    const map = typedMap(inner, policyKeyLayout, policyEntryLayout);
+    for (const { key, value } of entries.map(elementOf)) map.set(key, value);
+    this.typed("policies", u32Layout, u32Layout).set(id, inner.fd.number);
+  }
+
+  service(fields: ServiceFields): void {
+    const { id, proto, type = "ClusterIP", backends } = fields;
+    const address = parseAddress(fields.address);
+    const slots = this.typed("lb_slots", lbSlotKeyLayout, lbSlotLayout);
+    backends.forEach((backend, i) => {
+      this.typed("lb_backends", lbBackendKeyLayout, lbBackendLayout).set(
+        { id: backend.id },
+        { addr: parseAddress(backend.address), port: backend.port, proto, flags: 0 },
+      );
+      slots.set({ frontend: id, slot: i + 1 }, { backend: backend.id });
+    });
+    this.typed("lb_reverse", lbReverseKeyLayout, lbReverseLayout).set(
+      { frontend: id },
+      { addr: address, port: fields.port },
+    );
+    this.typed("lb_frontends", lbFrontendKeyLayout, lbFrontendLayout).set(
+      { addr: address, port: fields.port, proto, scope: LbScope.any },
+      {
+        id,
+        count: backends.length,
+        flags: type === "NodePort" ? LbFlag.nodeport : LbFlag.clusterIp,
+        affinitySec: 0,
+      },
+    );
+  }
+
+  /** Puts a frame through a program; the events it caused come along. */
+  run(program: string, bytes: Uint8Array, where: { ifindex: number; vni?: number }): Outcome {
+    const egress = program.startsWith("to_");
+    const outer = this.#around.program(egress ? "around_egress" : "around_ingress");
+    const inner = this.#around.map(egress ? "inner_egress" : "inner_ingress");
+    typedMap(inner, u32Layout, u32Layout).set(0, this.program(program).fd.number);
+    const context = skBuffContext({ ifindex: where.ifindex, cb: [where.vni ?? 0] });
+    const result = inNetns(this.#netns, () => outer.testRun({ data: bytes, context }));
+    const cb = new DataView(result.context.buffer, result.context.byteOffset + 48);
+    const vni = cb.getUint32(4, true);
+    const events = this.events();
+    assert.notEqual(result.returned, 99, "the program was not run");
+    return {
+      action: result.returned,
+      bytes: result.data,
+      get packet() {
+        return readPacket(result.data);
+      },
+      tunnel: vni ? { vni, remote: cb.getUint32(8, true) || cb.getUint32(12, true) } : undefined,
+      events,
+    };
+  }
+
+  fromPod(pod: PodFields, bytes: Uint8Array): Outcome {
+    return this.run("from_pod", bytes, { ifindex: this.podIfindex(pod) });
+  }
+
+  toPod(pod: PodFields, bytes: Uint8Array): Outcome {
+    return this.run("to_pod", bytes, { ifindex: this.podIfindex(pod) });
+  }
+
+  fromDevice(bytes: Uint8Array): Outcome {
+    return this.run("from_device", bytes, { ifindex: this.deviceIfindex });
+  }
+
+  toDevice(bytes: Uint8Array): Outcome {
+    return this.run("to_device", bytes, { ifindex: this.deviceIfindex });
+  }
+
+  fromOverlay(bytes: Uint8Array, vni: number): Outcome {
+    return this.run("from_overlay", bytes, { ifindex: this.deviceIfindex, vni });
+  }
+
+  program(name: string) {
+    const owner = this.#collections.find((collection) => collection.programs.has(name));
+    assert.ok(owner, `program ${name}`);
+    return owner.program(name);
+  }
+
+  events(): FlowEvent[] {
+    const found: FlowEvent[] = [];
+    this.#ring.drain((view, offset) => found.push(flowEventLayout.read(view, offset)));
+    return found;
+  }
+}
+
+const addressLayout: Layout<Address> = { name: "addr", size: 16, read: readAddress, write: writeAddress };
+
+function defaultConfig(routing: "tunnel" | "native", device: number): NodeConfig {
+  return {
+    nodeV4: parseAddress(at.v4.node),
+    nodeV6: parseAddress(at.v6.node),
+    routerV4: parseAddress(at.v4.router),
+    routerV6: parseAddress(at.v6.router),
+    nativeV4: parseAddress("10.0.0.0"),
+    nativeV6: parseAddress("fd00:10::"),
+    nativeV4Bits: routing === "native" ? 16 : 0,
+    nativeV6Bits: routing === "native" ? 48 : 0,
+    tunnelIfindex: routing === "tunnel" ? device : 0,
+    deviceIfindex: device,
+    flags:
+      ConfigFlag.ipv4 |
+      ConfigFlag.ipv6 |
+      ConfigFlag.masqueradeV4 |
+      ConfigFlag.masqueradeV6 |
+      ConfigFlag.flows,
+    eventIntervalSec: 5,
+    worldV4: 9,
+    worldV6: 10,
+    natPortMin: 61_000,
+    natPortMax: 65_535,
+    mtu: 1500,
+  };
+}
+
+function makeLinks(netns: string): { device: number; pods: number[] } {
+  using netlink = openNetlink({ netns });
+  const make = (name: string) => {
+    addVeth(netlink, { name, peer: { name: `${name}p` } });
+    setLink(netlink, name, { up: true });
+    setLink(netlink, `${name}p`, { up: true });
+    return linkIndex(netlink, name);
+  };
+  const device = make("dev0");
+  const pods = Array.from({ length: POD_LINKS }, (_, i) => make(`pod${i + 1}`));
+  inNetns(netns, () => {
+    writeSysctl("net.ipv4.ip_forward", "1");
+    writeSysctl("net.ipv6.conf.all.forwarding", "1");
+  });
+  for (const { node, gateway, otherNode } of [at.v4, at.v6]) {
+    const v6 = family(parseAddress(node)) === 6;
+    addAddress(netlink, { link: device, address: parseAddress(node), bits: v6 ? 64 : 24, noDad: true });
+    addRoute(netlink, {
+      dst: parsePrefix(v6 ? "::/0" : "0.0.0.0/0"),
+      link: device,
+      gateway: parseAddress(gateway),
+    });
+    addRoute(netlink, {
+      dst: parsePrefix(v6 ? "fd00:10:0:2::/64" : "10.0.2.0/24"),
+      link: device,
+      gateway: parseAddress(otherNode),
+    });
+    replaceNeighbour(netlink, { link: device, address: parseAddress(gateway), mac: "02:00:00:00:00:01" });
+    replaceNeighbour(netlink, { link: device, address: parseAddress(otherNode), mac: "02:00:00:00:00:02" });
+  }
+  return { device, pods };
+}
