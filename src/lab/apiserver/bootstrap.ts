@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { customResourceDefinitions } from "#api/crd/definitions.ts";
+import { nthAddress, parsePrefix } from "#model/ip.ts";
 import type { KubeObject } from "./object.ts";
 import type { Catalog } from "./resource.ts";
 import { objectKey, type Store } from "./store.ts";
@@ -7,11 +8,17 @@ import { createObject } from "./write.ts";
 
 const namespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
+export interface FirstObjects {
+  /** The authority's certificate, PEM. */
+  readonly ca: string;
+  readonly serviceCidrs: readonly string[];
+}
+
 /**
  * What a new cluster holds: the usual namespaces, in each namespace (later ones too) its service account and the
  * authority's certificate, the Service `kubernetes`, and the definitions of the kinds Weft reads.
  */
-export function createFirstObjects(store: Store, catalog: Catalog, ca: string): void {
+export function createFirstObjects(store: Store, catalog: Catalog, { ca, serviceCidrs }: FirstObjects): void {
   const create = (plural: string, namespace: string | undefined, body: KubeObject) =>
     createObject(store, { resource: catalog.find("", "v1", plural)!, namespace }, body, {
       manager: "weft-lab",
@@ -39,12 +46,13 @@ export function createFirstObjects(store: Store, catalog: Catalog, ca: string): 
   for (const name of namespaces)
     create("namespaces", undefined, { apiVersion: "v1", kind: "Namespace", metadata: { name } });
   const labels = { component: "apiserver", provider: "kubernetes" };
+  const clusterIP = serviceCidrs[0] && nthAddress(parsePrefix(serviceCidrs[0]), 1);
   const ports = [{ name: "https", port: 443, protocol: "TCP", targetPort: 6443 }];
   create("services", "default", {
     apiVersion: "v1",
     kind: "Service",
     metadata: { name: "kubernetes", labels },
-    spec: { ports },
+    spec: { ports, ...(clusterIP ? { clusterIP } : {}) },
   });
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
 import { errorText } from "#lib/errors.ts";
 import { authenticate, isOpen, type User } from "./auth.ts";
 import { aggregated, groupList, groupOf, resourceList, versionInfo } from "./discovery.ts";
@@ -13,6 +12,7 @@ import { parsePath } from "./path.ts";
 import type { Catalog } from "./resource.ts";
 import { sendJson, serveResource } from "./serve.ts";
 import type { Store } from "./store.ts";
+import { createUpgradeHandler, type UpgradeHandler } from "./upgrade.ts";
 
 /** What the handlers of requests share. */
 export interface ServerParts {
@@ -25,7 +25,7 @@ export interface ServerParts {
 
 export interface Handler {
   readonly request: (request: IncomingMessage, response: ServerResponse) => void;
-  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  readonly upgrade: UpgradeHandler;
 }
 
 export function createHandler(parts: ServerParts): Handler {
@@ -33,9 +33,7 @@ export function createHandler(parts: ServerParts): Handler {
     request: (request, response) => {
       handle(parts, request, response).catch((thrown: unknown) => sendError(response, thrown));
     },
-    upgrade: (_request, socket) => {
-      socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
-    },
+    upgrade: createUpgradeHandler(parts),
   };
 }
 

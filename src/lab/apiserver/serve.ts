@@ -3,7 +3,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Caller } from "./auth.ts";
 import { type Body, decodeObject, type FieldValidation, parseBody, readBody } from "./body.ts";
 import { badRequest, conflict, methodNotAllowed, unknownPath } from "./errors.ts";
+import type { KubeletClient } from "./kubelet.ts";
 import { type Lister, selectionOf } from "./list.ts";
+import { serveLogs } from "./logs.ts";
 import { formObject, negotiate } from "./negotiate.ts";
 import {
   isObject,
@@ -19,6 +21,7 @@ import { patchObject } from "./patch.ts";
 import { jsonPatch } from "./patch-json.ts";
 import { mergePatch } from "./patch-merge.ts";
 import type { ResourcePath } from "./path.ts";
+import { podTarget } from "./pod-target.ts";
 import { type DeleteOptions, type Removal, removeObject } from "./remove.ts";
 import { scaleOf, withScale } from "./scale.ts";
 import type { Store } from "./store.ts";
@@ -29,6 +32,7 @@ import { createObject, getObject, type Target, updateObject, type WriteOptions }
 export interface Exchange {
   readonly store: Store;
   readonly lister: Lister;
+  readonly kubelet: KubeletClient | undefined;
   readonly path: ResourcePath;
   readonly query: URLSearchParams;
   readonly caller: Caller;
@@ -162,6 +166,14 @@ async function serveSubresource(exchange: Exchange): Promise<void> {
     return refuse();
   }
   if (subresource === "scale" && resource.scale) return scale(exchange);
+  if (subresource === "log" && resource.storage === "/pods" && method === "GET") {
+    return serveLogs(
+      podTarget(exchange, target(exchange), exchange.query.get("container")),
+      exchange.query,
+      exchange.response,
+    );
+  }
+  if (subresource === "exec" && resource.storage === "/pods") throw badRequest("Upgrade request required");
   if (subresource === "binding" && resource.storage === "/pods" && method === "POST") return bind(exchange);
   if (subresource === "eviction" && resource.storage === "/pods" && method === "POST") return evict(exchange);
   if (subresource === "finalize" && resource.storage === "/namespaces" && method === "PUT")

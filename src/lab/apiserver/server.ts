@@ -56,16 +56,17 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   if (!user) throw new WeftError("E_CONFIG", "an API server needs at least one user");
   const store = new Store();
   const catalog = new Catalog();
+  const serviceCidrs = options.serviceCidrs ?? ["10.96.0.0/16"];
   const services = {
     ...behaviours["/services"],
-    allocate: serviceAllocator(store, options.serviceCidrs ?? ["10.96.0.0/16"]),
+    allocate: serviceAllocator(store, serviceCidrs),
   };
   for (const resource of builtinResources({ ...behaviours, "/services": services, ...reviews }))
     catalog.add(resource);
   const stopCollector = startGarbageCollector(store, catalog);
   const authority = createAuthority();
   serveDefinitions(store, catalog, customChecks);
-  createFirstObjects(store, catalog, authority.certificate);
+  createFirstObjects(store, catalog, { ca: authority.certificate, serviceCidrs });
   const handler = createHandler({
     store,
     catalog,
