@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import {
-  assemble,
-  type BpfFunction,
-  codeSource,
-  isDataSection,
-  type MapReference,
-} from "#kernel/bpf/assemble.ts";
-import { type Btf, BtfKind, btfType, parseBtf } from "#kernel/bpf/btf.ts";
+import { assemble, type BpfFunction, codeSource, type MapReference } from "#kernel/bpf/assemble.ts";
+import { type Btf, parseBtf } from "#kernel/bpf/btf.ts";
 import { type BtfExt, type PickedRecords, parseBtfExt, pickRecords } from "#kernel/bpf/btf-ext.ts";
-import { bad, ELF_EXECUTABLE, ElfBinding, type ElfFile, parseElf, viewOf } from "#kernel/bpf/elf.ts";
-import { MapFlag, MapType, type ProgramKind, programKind } from "#kernel/bpf/kinds.ts";
+import {
+  dataSections,
+  fixDataSections,
+  readVariables,
+  type VariableSpec,
+} from "#kernel/bpf/data-sections.ts";
+import { bad, ElfBinding, type ElfFile, parseElf, viewOf } from "#kernel/bpf/elf.ts";
+import { type ProgramKind, programKind } from "#kernel/bpf/kinds.ts";
 import { type MapSpec, readMapSpecs } from "#kernel/bpf/map-spec.ts";
 
 /**
@@ -38,15 +38,6 @@ export interface ProgramSpec {
   readonly coreRelocations: PickedRecords;
 }
 
-/** A global variable: `size` bytes at `offset` of the map `section`. */
-export interface VariableSpec {
-  readonly name: string;
-  readonly section: string;
-  readonly offset: number;
-  readonly size: number;
-  readonly type: number;
-}
-
 /** Reads a compiled object. @throws WeftError E_BPF_OBJECT saying what is wrong with it */
 export function parseObject(bytes: Uint8Array): ObjectSpec {
   const elf = parseElf(bytes);
@@ -69,32 +60,6 @@ export function parseObject(bytes: Uint8Array): ObjectSpec {
     btf,
     loadableBtf: fixDataSections(elf, btf),
   };
-}
-
-function dataSections(elf: ElfFile, btf: Btf): MapSpec[] {
-  return elf.sections
-    .filter(({ name, size }) => isDataSection(name) && size > 0)
-    .map((section) => {
-      const readOnly = section.name.startsWith(".rodata");
-      const contents = new Uint8Array(section.size);
-      contents.set(section.data.subarray(0, section.size));
-      const datasec = btf.types.find(({ kind, name }) => kind === BtfKind.datasec && name === section.name);
-      return {
-        name: section.name,
-        type: MapType.array,
-        keySize: 4,
-        valueSize: section.size,
-        maxEntries: 1,
-        flags: MapFlag.mmapable | (readOnly ? MapFlag.rdonlyProg : 0),
-        mapExtra: 0,
-        pinByName: false,
-        keyType: 0,
-        valueType: datasec?.id ?? 0,
-        inner: undefined,
-        references: [],
-        contents,
-      };
-    });
 }
 
 function readPrograms(elf: ElfFile, btf: Btf): Map<string, ProgramSpec> {
@@ -165,62 +130,7 @@ function isGlobal(elf: ElfFile, fn: BpfFunction): boolean {
   );
 }
 
-function readVariables(elf: ElfFile, btf: Btf): Map<string, VariableSpec> {
-  const variables = new Map<string, VariableSpec>();
-  for (const datasec of btf.types) {
-    if (datasec.kind !== BtfKind.datasec || !isDataSection(datasec.name)) continue;
-    for (const { type, size } of datasec.variables) {
-      const variable = btfType(btf, type);
-      const offset = symbolOffset(elf, datasec.name, variable.name);
-      if (offset === undefined) throw bad(`variable "${variable.name}" has no symbol`);
-      variables.set(variable.name, {
-        name: variable.name,
-        section: datasec.name,
-        offset,
-        size,
-        type: variable.word,
-      });
-    }
-  }
-  return variables;
-}
-
-function symbolOffset(elf: ElfFile, section: string, name: string): number | undefined {
-  return elf.symbols.find((symbol) => symbol.name === name && elf.sections[symbol.section]?.name === section)
-    ?.value;
-}
-
 function readLicense(elf: ElfFile): string {
   const section = elf.sections.find(({ name }) => name === "license");
   return section === undefined ? "" : new TextDecoder("latin1").decode(section.data).replace(/\0.*$/s, "");
-}
-
-/** clang leaves sizes and offsets of data sections to the linker (relocations against `.BTF`), and a loader is that linker. */
-function fixDataSections(elf: ElfFile, btf: Btf): Uint8Array {
-  const fixed = btf.raw.slice();
-  const view = viewOf(fixed);
-  for (const datasec of btf.types) {
-    if (datasec.kind !== BtfKind.datasec) continue;
-    const at = btf.typesAt + datasec.offset;
-    const section = elf.sections.find(
-      ({ name, flags }) => name === datasec.name && (flags & ELF_EXECUTABLE) === 0,
-    );
-    if (section === undefined)
-      throw bad(`BTF describes the section ${datasec.name}, which is not in the object`);
-    view.setUint32(at + 8, section.size, true);
-    const placed = datasec.variables.map(({ type, size }) => {
-      const { name } = btfType(btf, type);
-      const offset = symbolOffset(elf, datasec.name, name);
-      if (offset === undefined) throw bad(`variable "${name}" has no symbol`);
-      return { type, offset, size };
-    });
-    placed
-      .sort((a, b) => a.offset - b.offset)
-      .forEach(({ type, offset, size }, i) => {
-        view.setUint32(at + 12 + i * 12, type, true);
-        view.setUint32(at + 16 + i * 12, offset, true);
-        view.setUint32(at + 20 + i * 12, size, true);
-      });
-  }
-  return fixed;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { VariableSpec } from "#kernel/bpf/data-sections.ts";
 import { MapFlag } from "#kernel/bpf/kinds.ts";
 import type { BpfMap } from "#kernel/bpf/map.ts";
-import type { VariableSpec } from "#kernel/bpf/spec.ts";
 import { mapMemory } from "#kernel/memory.ts";
 
 /** A global variable of the programs, in shared memory: what either side writes the other sees at once. The collection's own. */
