@@ -64,9 +64,12 @@ export function attachNode(
   const { ifindex, tunnelIfindex } = devices;
   attachDevice(target, "device", { ifindex, direction: "ingress", program: "from_device" });
   attachDevice(target, "device", { ifindex, direction: "egress", program: "to_device" });
-  if (tunnelIfindex > 0)
+  if (tunnelIfindex > 0) {
     attachDevice(target, "tunnel", { ifindex: tunnelIfindex, direction: "ingress", program: "from_overlay" });
-  else dropLink(join(target.linksDir, "tunnel_ingress"));
+    attachDevice(target, "tunnel", { ifindex: tunnelIfindex, direction: "egress", program: "to_overlay" });
+  } else {
+    for (const direction of ["ingress", "egress"]) dropLink(join(target.linksDir, `tunnel_${direction}`));
+  }
 }
 
 /** Service translation at connect for every process below the cgroup. */
