@@ -7,7 +7,7 @@ import { CniError } from "./errors.ts";
 import { hostIfname, randomMac } from "./names.ts";
 import type { CniRequest } from "./request.ts";
 import { addResult } from "./result.ts";
-import { makePair, openPod, openPodNetns, type Wire, wireNode, wirePod } from "./wiring.ts";
+import { makePair, openPod, openPodNetns, type Wire, waitOperational, wireNode, wirePod } from "./wiring.ts";
 
 /**
  * CNI ADD: address, veth, endpoint, routes, in this order; whatever fails or is interrupted, all of it is undone.
@@ -75,6 +75,7 @@ export async function add(
   undo.defer(() => endpoints.remove(containerId, ifname));
   signal.throwIfAborted();
   wireNode(netlink, hostIfindex, wire, { addresses, node });
+  await waitOperational(pod, ifname, addresses, signal);
 
   undo.move();
   return addResult(request.cniVersion, { ...wire, ...addresses, netns: path });

@@ -9,9 +9,9 @@ import { afterEach, before, beforeEach, describe, test } from "node:test";
 import type { Endpoint } from "#endpoints/endpoint.ts";
 import type { EndpointRequest } from "#endpoints/manager.ts";
 import { Ipam } from "#ipam/ipam.ts";
-import { listAddresses } from "#kernel/netlink/address.ts";
+import { addAddress, listAddresses } from "#kernel/netlink/address.ts";
 import { type Netlink, openNetlink } from "#kernel/netlink/handle.ts";
-import { addVeth, deleteLink, getLink, listLinks, setLink } from "#kernel/netlink/link.ts";
+import { addVeth, getLink, linkIndex, listLinks, setLink } from "#kernel/netlink/link.ts";
 import { listRoutes } from "#kernel/netlink/route.ts";
 import { createNetns, deleteNetns, inNetns } from "#kernel/netns.ts";
 import { runProbe } from "#kernel/probe.ts";
@@ -197,18 +197,17 @@ describe("CNI through the shim", { timeout: 60_000 }, () => {
     assert.deepEqual(await call("CHECK"), { exitCode: 0, output: "", json: {} });
     const ping = async (to: string, netns: string) =>
       (await runProbe({ protocol: "ICMP", to: to as Address, port: 0, netns })).outcome;
-    // The node needs an address of its own as the source of what it sends.
-    addVeth(node, { name: "up0", peer: { name: "up1" } });
-    setLink(node, "up0", { up: true });
-    inNetns(nodePath, () => {
-      execFileSync("ip", ["addr", "add", "172.31.0.1/32", "dev", "up0"]);
-      execFileSync("ip", ["addr", "add", "fd31::1/128", "dev", "up0", "nodad"]);
-    });
+    // The node needs addresses of its own as the source of what it sends; IPv6 ones are in use a moment later.
+    const lo = linkIndex(node, "lo");
+    addAddress(node, { link: lo, address: "172.31.0.1" as Address, bits: 32 });
+    addAddress(node, { link: lo, address: "fd31::1" as Address, bits: 128, noDad: true });
+    const inUse = () =>
+      listRoutes(node, { family: 6, table: 255 }).some((route) => route.dst === "fd31::1/128");
+    while (!inUse()) await new Promise((resolve) => setImmediate(resolve));
     for (const to of ["10.77.0.2", "fd77::2"])
       assert.equal(await ping(to, nodePath), "connected", `node to ${to}`);
     for (const to of ["172.31.0.1", "fd31::1"])
       assert.equal(await ping(to, podPath), "connected", `pod to ${to}`);
-    deleteLink(node, "up0");
 
     assert.deepEqual(await call("DEL"), { exitCode: 0, output: "", json: {} });
     assertNothingLeft();

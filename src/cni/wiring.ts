@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { closeSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
 import type { PodAddresses } from "#ipam/ipam.ts";
 import { addAddress } from "#kernel/netlink/address.ts";
 import { type Netlink, openNetlink } from "#kernel/netlink/handle.ts";
 import { addVeth, getLink, setLink } from "#kernel/netlink/link.ts";
 import { replaceNeighbour } from "#kernel/netlink/neighbour.ts";
-import { addRoute, replaceRoute } from "#kernel/netlink/route.ts";
+import { addRoute, listRoutes, replaceRoute } from "#kernel/netlink/route.ts";
 import { inNetns, netnsInode, openNetns } from "#kernel/netns.ts";
 import { readSysctl, writeSysctl } from "#kernel/sysctl.ts";
 import { type Address, family, hostPrefix, type Prefix } from "#model/ip.ts";
@@ -16,6 +17,11 @@ import { GATEWAY_V4, GATEWAY_V6 } from "./result.ts";
 
 /** Marks routes as Weft's own (RTPROT_*): what lists and prunes routes leaves all others alone. */
 export const ROUTE_PROTOCOL = 87;
+
+/** The kernel takes a second at worst. */
+const OPERATIONAL_TIMEOUT_MS = 3000;
+/** Routing table of the namespace's own addresses. */
+const LOCAL_TABLE = 255;
 
 /** The two ends of a pod's veth. */
 export interface Wire {
@@ -107,6 +113,34 @@ export function wireNode(
     });
     replaceNeighbour(netlink, { link, address, mac: wire.mac });
   }
+}
+
+/**
+ * Resolves when the pod's end passes packets. Two things the kernel does in work items of its own, 0.3 ms to a few
+ * after the host's end came up: it starts the device's queue, and it puts the IPv6 address into use (without duplicate
+ * detection too). What comes before is dropped, and a lost first SYN costs the pod a second.
+ * @throws CniError kernelRefused after 3 s; the signal's reason
+ */
+export async function waitOperational(
+  pod: Netlink,
+  ifname: string,
+  addresses: PodAddresses,
+  signal: AbortSignal,
+): Promise<void> {
+  const deadline = performance.now() + OPERATIONAL_TIMEOUT_MS;
+  const { v6 } = addresses;
+  while (getLink(pod, ifname)?.operational !== true || (v6 !== undefined && !isLocal(pod, v6))) {
+    if (performance.now() > deadline)
+      throw new CniError("kernelRefused", `interface ${ifname} does not come up`);
+    await delay(1, undefined, { signal });
+  }
+}
+
+function isLocal(pod: Netlink, address: Address): boolean {
+  const dst = hostPrefix(address);
+  return listRoutes(pod, { family: 6, table: LOCAL_TABLE }).some(
+    (route) => route.dst === dst && route.type === "local",
+  );
 }
 
 /** The pod is routed to, not bridged; BPF checks source addresses, and the kernel's check would drop redirected replies. */

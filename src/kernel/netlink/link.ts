@@ -35,6 +35,11 @@ export interface Link {
   readonly up: boolean;
   /** Has a carrier and can pass packets (IFF_LOWER_UP). */
   readonly carrier: boolean;
+  /**
+   * Operational state (RFC 2863) is up. Follows the carrier with a delay; till then what is sent is dropped. Drivers
+   * that keep no such state (loopback) never say so.
+   */
+  readonly operational: boolean;
   readonly noArp: boolean;
   readonly loopback: boolean;
   /** Index of the bridge or other device it belongs to. */
@@ -86,6 +91,7 @@ const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
+const IFLA_OPERSTATE = 16;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_AF_SPEC = 26;
@@ -95,6 +101,7 @@ const IFLA_INFO_DATA = 2;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IN6_ADDR_GEN_MODE_EUI64 = 0;
 const IN6_ADDR_GEN_MODE_NONE = 1;
+const IF_OPER_UP = 6;
 const VETH_INFO_PEER = 1;
 const IFLA_VXLAN_LEARNING = 7;
 const IFLA_VXLAN_PORT = 15;
@@ -290,6 +297,7 @@ function decodeLink({ payload }: Message): Link {
     name: textOf(attributes, IFLA_IFNAME) ?? "",
     mtu: numberOf(attributes, IFLA_MTU) ?? 0,
     up: (flags & IFF_UP) !== 0,
+    operational: numberOf(attributes, IFLA_OPERSTATE) === IF_OPER_UP,
     carrier: (flags & IFF_LOWER_UP) !== 0,
     noArp: (flags & IFF_NOARP) !== 0,
     loopback: (flags & IFF_LOOPBACK) !== 0,
