@@ -9,6 +9,7 @@ import type { Database, WritableTable } from "#store/table.ts";
 import { compileCiliumPolicy } from "./from-cilium.ts";
 import { compileNetworkPolicy } from "./from-network-policy.ts";
 import type { Rule } from "./rule.ts";
+import { conditionText, startPolicyStatus, type ValidCondition } from "./status.ts";
 import { type PolicyRow, policyKey } from "./table.ts";
 
 export interface PolicySourceDeps {
@@ -24,6 +25,8 @@ interface Language {
   readonly apiVersion: string;
   readonly kind: string;
   readonly compile: (object: unknown) => Rule[];
+  /** Objects have a status with conditions. */
+  readonly conditions: boolean;
 }
 
 export const policyLanguages: readonly Language[] = [
@@ -32,18 +35,21 @@ export const policyLanguages: readonly Language[] = [
     apiVersion: "networking.k8s.io/v1",
     kind: "NetworkPolicy",
     compile: compileNetworkPolicy,
+    conditions: false,
   },
   {
     resource: resources.ciliumNetworkPolicies,
     apiVersion: "cilium.io/v2",
     kind: "CiliumNetworkPolicy",
     compile: compileCiliumPolicy,
+    conditions: true,
   },
   {
     resource: resources.ciliumClusterwideNetworkPolicies,
     apiVersion: "cilium.io/v2",
     kind: "CiliumClusterwideNetworkPolicy",
     compile: compileCiliumPolicy,
+    conditions: true,
   },
 ];
 
@@ -58,6 +64,9 @@ export function startPolicySource(deps: PolicySourceDeps, signal: AbortSignal): 
       reflect<KubeObject, PolicyRow>({ client, db, health, log, signal, resource, table: policies, toRow }),
     );
   }
+  const resourceOf = (kind: string) =>
+    policyLanguages.find((language) => language.kind === kind && language.conditions)?.resource;
+  stack.use(startPolicyStatus({ client, policies, resourceOf, health, log }, signal));
   return stack;
 }
 
@@ -68,11 +77,17 @@ interface Metadata {
   readonly generation?: number;
 }
 
+interface Status {
+  readonly conditions?: readonly Partial<ValidCondition>[];
+}
+
 /** Items of a list carry neither kind nor apiVersion. */
 export function policyRow(language: Language, object: KubeObject, log: Logger): PolicyRow {
   const { kind, apiVersion } = language;
   const { name = "", namespace = "", uid = "", generation = 0 } = (object.metadata ?? {}) as Metadata;
-  const row = { kind, namespace, name, uid, generation };
+  const { conditions = [] } = (object as { readonly status?: Status }).status ?? {};
+  const valid = conditions.find(({ type }) => type === "Valid");
+  const row = { kind, namespace, name, uid, generation, ...(valid && { reported: conditionText(valid) }) };
   try {
     return { ...row, rules: language.compile({ ...object, apiVersion, kind }) };
   } catch (thrown) {

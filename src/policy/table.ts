@@ -15,6 +15,8 @@ export interface PolicyRow {
   readonly rules: readonly Rule[];
   /** Why the policy is not in force. */
   readonly refused?: { readonly code: string; readonly message: string };
+  /** What the object's status says of it by now: see `status.ts`. */
+  readonly reported?: string;
 }
 
 export function policyKey(row: Pick<PolicyRow, "kind" | "namespace" | "name">): string {

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KubeClient } from "#k8s/client.ts";
+import { isNotFound } from "#k8s/errors.ts";
+import type { Resource } from "#k8s/resource.ts";
+import type { Health } from "#lib/health.ts";
+import { startJob } from "#lib/jobs.ts";
+import type { Logger } from "#lib/log.ts";
+import type { Table } from "#store/table.ts";
+import type { PolicyRow } from "./table.ts";
+
+export interface PolicyStatusDeps {
+  readonly client: KubeClient;
+  readonly policies: Table<PolicyRow>;
+  /** Where objects of a kind have a status; undefined: they have none. */
+  resourceOf(kind: string): Resource | undefined;
+  readonly health: Health;
+  readonly log: Logger;
+  /** Milliseconds since the epoch. */
+  now?(): number;
+}
+
+/**
+ * Tells in each object's status whether the policy is in force: condition `Valid`, with the reason when it is refused. Every agent says the
+ * same, so one that finds it said does nothing.
+ */
+export function startPolicyStatus(deps: PolicyStatusDeps, signal: AbortSignal): AsyncDisposable {
+  const { policies, health, log } = deps;
+  return startJob({
+    name: "policy/status",
+    signal,
+    health,
+    log,
+    async run(abort, ok) {
+      for await (const changes of policies.changes(abort)) {
+        for (const { kind, row } of changes.values()) if (kind === "put") await report(deps, row, abort);
+        ok(`${policies.size} policies`);
+      }
+    },
+  });
+}
+
+async function report(deps: PolicyStatusDeps, row: PolicyRow, signal: AbortSignal): Promise<void> {
+  const { client, resourceOf, now = Date.now } = deps;
+  const resource = resourceOf(row.kind);
+  const wanted = conditionOf(row);
+  if (!resource || row.reported === conditionText(wanted)) return;
+  const condition = { ...wanted, lastTransitionTime: new Date(now()).toISOString().replace(/\.\d+Z$/, "Z") };
+  const ref = { name: row.name, ...(row.namespace !== "" && { namespace: row.namespace }) };
+  const patch = { type: "merge", body: { status: { conditions: [condition] } } } as const;
+  try {
+    await client.patch(resource, ref, patch, { subresource: "status", signal });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}
+
+export interface ValidCondition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+function conditionOf({ refused }: PolicyRow): ValidCondition {
+  if (!refused) return { type: "Valid", status: "True", reason: "InForce", message: "Policy is in force" };
+  const reason = refused.code === "E_POLICY_UNSUPPORTED" ? "Unsupported" : "Malformed";
+  return { type: "Valid", status: "False", reason, message: refused.message };
+}
+
+/** What a condition says, to compare. */
+export function conditionText({ type, status, reason, message }: Partial<ValidCondition>): string {
+  return JSON.stringify([type, status, reason, message]);
+}
