@@ -27,6 +27,21 @@ import { type KubeObject, stringAt } from "./object.ts";
 import type { Behaviour } from "./resource.ts";
 import type { SelectableFields } from "./selectors.ts";
 import { manifestErrors } from "./validate/manifest.ts";
+import {
+  validateData,
+  validateEndpointSlice,
+  validateEvent,
+  validateIngress,
+  validateRoleBinding,
+} from "./validate/misc.ts";
+import { validatePod } from "./validate/pod.ts";
+import { validateService } from "./validate/service.ts";
+import {
+  validateCronJob,
+  validateJob,
+  validateReplicationController,
+  validateWorkload,
+} from "./validate/workloads.ts";
 
 const at =
   (...path: string[]) =>
@@ -59,6 +74,7 @@ export const behaviours: Readonly<Record<string, Behaviour>> = {
   "/pods": {
     defaults: defaultPod,
     start: startPod,
+    validate: validatePod,
     fields: {
       "spec.nodeName": at("spec", "nodeName"),
       "spec.restartPolicy": at("spec", "restartPolicy"),
@@ -72,36 +88,42 @@ export const behaviours: Readonly<Record<string, Behaviour>> = {
   "/services": {
     defaults: defaultService,
     start: startService,
+    validate: validateService,
     nameRule: "service",
     fields: { "spec.clusterIP": at("spec", "clusterIP"), "spec.type": at("spec", "type") },
   },
   "/endpoints": { defaults: defaultEndpoints },
-  "/events": { fields: eventFields("involvedObject") },
+  "/events": { fields: eventFields("involvedObject"), validate: validateEvent },
+  "/configmaps": { validate: validateData },
   "events.k8s.io/events": { fields: eventFields("regarding") },
-  "/secrets": { defaults: defaultSecret, fields: { type: at("type") } },
+  "/secrets": { defaults: defaultSecret, validate: validateData, fields: { type: at("type") } },
   "/nodes": {
     fields: {
       "spec.unschedulable": (node) =>
         String((node["spec"] as { unschedulable?: boolean })?.unschedulable ?? false),
     },
   },
-  "/replicationcontrollers": { defaults: defaultReplicationController },
-  "apps/deployments": { defaults: defaultDeployment },
-  "apps/replicasets": { defaults: defaultReplicaSet },
-  "apps/daemonsets": { defaults: defaultDaemonSet },
-  "apps/statefulsets": { defaults: defaultStatefulSet },
-  "batch/jobs": { defaults: defaultJob, start: startJob },
-  "batch/cronjobs": { defaults: defaultCronJob },
+  "/replicationcontrollers": {
+    defaults: defaultReplicationController,
+    validate: validateReplicationController,
+  },
+  "apps/deployments": { defaults: defaultDeployment, validate: validateWorkload },
+  "apps/replicasets": { defaults: defaultReplicaSet, validate: validateWorkload },
+  "apps/daemonsets": { defaults: defaultDaemonSet, validate: validateWorkload },
+  "apps/statefulsets": { defaults: defaultStatefulSet, validate: validateWorkload },
+  "batch/jobs": { defaults: defaultJob, start: startJob, validate: validateJob },
+  "batch/cronjobs": { defaults: defaultCronJob, validate: validateCronJob },
+  "networking.k8s.io/ingresses": { validate: validateIngress },
   "networking.k8s.io/networkpolicies": {
     defaults: defaultNetworkPolicy,
     validate: (object) => manifestErrors(validateNetworkPolicy, object),
   },
   "apiextensions.k8s.io/customresourcedefinitions": definitionBehaviour,
-  "discovery.k8s.io/endpointslices": { defaults: defaultEndpointSlice },
+  "discovery.k8s.io/endpointslices": { defaults: defaultEndpointSlice, validate: validateEndpointSlice },
   "rbac.authorization.k8s.io/roles": { nameRule: "path" },
   "rbac.authorization.k8s.io/clusterroles": { nameRule: "path" },
-  "rbac.authorization.k8s.io/rolebindings": { nameRule: "path" },
-  "rbac.authorization.k8s.io/clusterrolebindings": { nameRule: "path" },
+  "rbac.authorization.k8s.io/rolebindings": { nameRule: "path", validate: validateRoleBinding },
+  "rbac.authorization.k8s.io/clusterrolebindings": { nameRule: "path", validate: validateRoleBinding },
 };
 
 const ciliumPolicy: Behaviour["validate"] = (object) => manifestErrors(validateCiliumPolicy, object);
