@@ -21,7 +21,9 @@ await build({
   target: "node24",
   format: "esm",
   external: ["koffi"],
-  splitting: false,
+  // What is imported only when needed (credential plug-ins) stays out of the programs, in chunks of its own.
+  splitting: true,
+  chunkNames: "chunks/[name]-[hash]",
   sourcemap: "linked",
   legalComments: "none",
   logLevel: "warning",

@@ -6,9 +6,18 @@ import { type Address, nthAddress, type Prefix, parsePrefix } from "#model/ip.ts
 export type Routing = "tunnel" | "native";
 export type Families = "v4" | "v6" | "dual";
 
+/** A second lab beside the usual one has a name (`WEFT_LAB=test weft lab up`); a command means the lab its environment names. */
+function labName(): string {
+  const name = process.env.WEFT_LAB ?? "";
+  if (!/^[a-z0-9]{0,12}$/.test(name)) {
+    throw new WeftError("E_LAB", `WEFT_LAB="${name}" is no name for a lab`, { hint: "up to 12 lower-case letters and digits" });
+  }
+  return name;
+}
+
 /** Everything the lab makes carries this in its name, so that it can be found and removed without a record. */
-export const PREFIX = "weft-lab";
-export const STATE_DIR = "/run/weft-lab";
+export const PREFIX = labName() === "" ? "weft-lab" : `weft-${labName()}-lab`;
+export const STATE_DIR = `/run/${PREFIX}`;
 export const BPF_ROOT = "/sys/fs/bpf";
 export const BPF_DIR = `${BPF_ROOT}/${PREFIX}`;
 export const WORLD = `${PREFIX}-world`;

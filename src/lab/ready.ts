@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { WeftError } from "#lib/errors.ts";
+import { statePaths } from "./layout.ts";
 import { type Cluster, kinds } from "./cluster.ts";
 import { objectKey, type Pod, podIsFinished, podIsReady } from "./objects.ts";
 
@@ -76,7 +77,7 @@ export function waitReady(cluster: Cluster, options: WaitOptions): Promise<Readi
       finish(() =>
         reject(
           new WeftError("E_LAB_TIMEOUT", `not ready after ${options.timeoutMs / 1000} s: ${[...what, ...waitingFor].join("; ")}`, {
-            hint: "the logs are in /run/weft-lab/nodes/*/",
+            hint: `the logs are in ${statePaths.nodes}/*/`,
           }),
         ),
       );

@@ -148,4 +148,4 @@ export async function labUpDetached(options: UpOptions, deps: Omit<UpDeps, "star
 }
 
 /** Outside the state directory, which goes when the supervisor cleans up. */
-const DETACHED_LOG = "/run/weft-lab-supervisor.log";
+const DETACHED_LOG = `${STATE_DIR}-supervisor.log`;

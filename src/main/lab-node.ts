@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { cgroupOf, killCgroup } from "#kernel/cgroup.ts";
 import { type LabNodeConfig, runLabNode } from "#lab/kubelet/run.ts";
 import { errorText } from "#lib/errors.ts";
 import { createLogger } from "#lib/log.ts";
-import { dirname } from "node:path";
 
 /** One node of the lab: kubelet and stand-in, in the node's network namespace and cgroup. */
 async function main(): Promise<void> {
@@ -19,7 +19,10 @@ async function main(): Promise<void> {
     if (!stop.signal.aborted) killCgroup(dirname(cgroupOf("self")));
   });
   try {
-    await runLabNode(JSON.parse(readFileSync(values.config ?? "", "utf8")) as LabNodeConfig, { log, signal: stop.signal });
+    await runLabNode(JSON.parse(readFileSync(values.config ?? "", "utf8")) as LabNodeConfig, {
+      log,
+      signal: stop.signal,
+    });
   } catch (error) {
     log.fatal({ err: errorText(error) }, "node failed");
     process.exit(1);

@@ -8,7 +8,8 @@ import { startLabServices } from "./lab-services.ts";
 async function main(): Promise<void> {
   const options = JSON.parse(process.argv[2] ?? "{}") as UpOptions;
   const stop = new AbortController();
-  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => stop.abort(new WeftError("E_STOPPED", `stopped by ${name}`)));
+  for (const name of ["SIGTERM", "SIGINT"] as const)
+    process.once(name, () => stop.abort(new WeftError("E_STOPPED", `stopped by ${name}`)));
   process.on("SIGHUP", () => {});
   process.on("disconnect", () => {});
   const tell = (message: SupervisorMessage) => {
@@ -32,7 +33,12 @@ async function main(): Promise<void> {
     process.exit(0);
   } catch (error) {
     const known = error instanceof WeftError ? error : undefined;
-    tell({ type: "failed", code: known?.code ?? "E_LAB", message: errorText(error), ...(known?.hint && { hint: known.hint }) });
+    tell({
+      type: "failed",
+      code: known?.code ?? "E_LAB",
+      message: errorText(error),
+      ...(known?.hint && { hint: known.hint }),
+    });
     process.exit(1);
   }
 }

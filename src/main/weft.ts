@@ -15,6 +15,7 @@ import { statusCommand } from "#cli/commands/status.ts";
 import { observeCommand } from "#cli/observe.ts";
 import { installRoot } from "#lib/assets.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
+import { startLabServices } from "./lab-services.ts";
 
 function version(): string {
   return (JSON.parse(readFileSync(join(installRoot(), "package.json"), "utf8")) as { version: string })
@@ -26,9 +27,10 @@ function program(): Command {
     .description("weft connects, balances, secures and shows the network of a Kubernetes cluster.")
     .version(version())
     .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+    .enablePositionalOptions()
     .exitOverride()
     .showSuggestionAfterError();
-  weft.commandsGroup("Try it:").addCommand(labCommand());
+  weft.commandsGroup("Try it:").addCommand(labCommand(startLabServices));
   weft.commandsGroup("Look at the network:");
   weft.addCommand(observeCommand()).addCommand(statusCommand());
   weft.commandsGroup("Look inside:");

@@ -1,0 +1,11 @@
+#!/bin/sh
+# npm run gen: generated files. `--check` fails when one is not what its source says.
+set -eu
+cd "$(dirname "$0")/.."
+sh tools/build-bpf.sh
+node_modules/node/bin/node tools/gen-layouts.ts
+(cd api && ../node_modules/.bin/buf generate >/dev/null)
+if [ "${1:-}" = --check ] && ! git diff --exit-code --stat -- src/datapath/layouts api/gen; then
+	echo "generated files are out of date: run \`npm run gen\` and commit what it changes" >&2
+	exit 1
+fi
