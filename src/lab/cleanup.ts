@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { pause } from "#lib/clock.ts";
+import { setTimeout as delay } from "node:timers/promises";
 import { cgroupRoot, removeCgroup } from "#kernel/cgroup.ts";
 import { deleteNetns, listNetns } from "#kernel/netns.ts";
 import { BPF_DIR, PREFIX, STATE_DIR } from "./layout.ts";
@@ -39,7 +39,7 @@ async function stopSupervisor(signal: AbortSignal): Promise<boolean> {
   if (!record || record.pid === process.pid || !isAlive(record)) return false;
   process.kill(record.pid, "SIGTERM");
   const until = Date.now() + STOP_MS;
-  while (isAlive(record) && Date.now() < until && !signal.aborted) await pause(50, signal);
+  while (isAlive(record) && Date.now() < until && !signal.aborted) await delay(50);
   if (isAlive(record)) process.kill(record.pid, "SIGKILL");
   return true;
 }

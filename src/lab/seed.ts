@@ -1,21 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { customResourceDefinitions } from "#api/crd/definitions.ts";
-import { type Cluster, type Kind, kinds } from "./cluster.ts";
+import { type Cluster, kinds } from "./cluster.ts";
 import { byFamily, clusterDns, type LabPlan } from "./layout.ts";
-import type { Deployment, KubeObject, Service } from "./objects.ts";
+import type { Deployment, Service } from "./objects.ts";
 
-const definition: Kind<KubeObject> = {
-  apiVersion: "apiextensions.k8s.io/v1",
-  kind: "CustomResourceDefinition",
-  plural: "customresourcedefinitions",
-  namespaced: false,
-};
-
-/** What the lab's cluster has beside an empty API server: the policy kinds and its DNS. */
+/** What the lab's cluster has beside what every API server starts with: its DNS. */
 export async function seedCluster(cluster: Cluster, plan: LabPlan): Promise<void> {
-  for (const crd of customResourceDefinitions) {
-    await cluster.create(definition, structuredClone(crd) as unknown as KubeObject);
-  }
   await cluster.create(kinds.service, dnsService(plan));
   await cluster.create(kinds.deployment, dnsDeployment(plan));
 }

@@ -86,7 +86,7 @@ export async function startLab(options: LabOptions, deps: LabDeps): Promise<Lab>
   const cluster = storeCluster(api.server);
   await step("controllers", async () => {
     await seedCluster(cluster, plan);
-    startControllers(cluster, { log, signal });
+    startControllers(cluster, { log, signal, nodes: plan.nodes.length });
   });
   const nodes: NodeProcesses[] = [];
   stack.defer(async () => {

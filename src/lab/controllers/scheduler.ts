@@ -5,15 +5,25 @@ import { type QueueOptions, startQueue } from "./queue.ts";
 
 type Deps = Pick<QueueOptions, "log" | "signal">;
 
-/** Gives each pod without a node one that fits: spread by owner first, then by number of pods. */
-export function startScheduler(cluster: Cluster, deps: Deps): void {
+/** How long the first ready node waits for the others: without that it would get all the pods. */
+const GATHER_MS = 5_000;
+
+/** Gives each pod without a node one that fits: spread by owner first, then by number of pods. `nodes`: how many there will be. */
+export function startScheduler(cluster: Cluster, deps: Deps & { readonly nodes: number }): void {
   const pods = cluster.cache(kinds.pod);
   const nodes = cluster.cache(kinds.node);
+  let firstReadyMs: number | undefined;
+  const gathered = () => {
+    const ready = [...nodes.all()].filter(isReady).length;
+    if (ready > 0) firstReadyMs ??= Date.now();
+    return ready >= deps.nodes || (firstReadyMs !== undefined && Date.now() - firstReadyMs >= GATHER_MS);
+  };
   const queue = startQueue({
     ...deps,
     name: "scheduler",
     // One key for all: a decision depends on those before it.
     async reconcile() {
+      if (!gathered()) return firstReadyMs === undefined ? undefined : GATHER_MS;
       for (const pod of [...pods.all()].filter(isWaiting).sort(byAge)) {
         const node = chooseNode(pod, [...nodes.all()], [...pods.all()]);
         if (node) await cluster.bind(pod, node.metadata.name);
@@ -27,6 +37,10 @@ export function startScheduler(cluster: Cluster, deps: Deps): void {
   });
   nodes.onChange(() => queue.add("pods"));
   queue.add("pods");
+}
+
+function isReady(node: NodeObject): boolean {
+  return node.status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") ?? false;
 }
 
 function isWaiting(pod: Pod): boolean {
@@ -54,8 +68,7 @@ export function chooseNode(pod: Pod, nodes: readonly NodeObject[], pods: readonl
 }
 
 export function fits(pod: Pod, node: NodeObject, pods: readonly Pod[] = []): boolean {
-  const ready = node.status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True");
-  if (!ready || node.spec?.unschedulable) return false;
+  if (!isReady(node) || node.spec?.unschedulable) return false;
   return selects(pod, node) && tolerates(pod, node) && hostPortsFree(pod, node, pods) && farFromOthers(pod, node, pods);
 }
 
