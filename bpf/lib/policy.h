@@ -15,7 +15,7 @@ struct policy_key {
 };
 
 struct policy_entry {
-	__u32 precedence; /* higher wins, on a tie the peer identity's own entry; even: a default, not a rule (POLICY_EXPLICIT) */
+	__u32 precedence; /* higher wins, the lowest bit aside; on a tie the peer identity's own entry */
 	__u32 rule;       /* names the rules the entry comes from; travels in flow events */
 	__be16 proxy_port; /* 0: none */
 	__u8 verdict;     /* enum policy_verdict */
@@ -25,5 +25,5 @@ struct policy_entry {
 
 enum policy_direction { POLICY_INGRESS = 0, POLICY_EGRESS = 1 };
 enum policy_verdict { POLICY_ALLOW = 1, POLICY_DENY = 2 };
-enum policy_precedence { POLICY_EXPLICIT = 1 };
+enum policy_precedence { POLICY_EXPLICIT = 1 }; /* a rule says so; clear: a default, whose rule names who isolates */
 enum policy_bits { POLICY_BITS_FIXED = 40, POLICY_BITS_PROTO = 48, POLICY_BITS_PORT = 64 };

@@ -42,7 +42,7 @@ static __always_inline struct policy_entry *policy_ask(const struct end *end, co
 	any = q->peer ? policy_find(policy, q, 0) : NULL;
 	if (!exact)
 		return any;
-	if (any && any->precedence > exact->precedence)
+	if (any && any->precedence >> 1 > exact->precedence >> 1)
 		return any;
 	return exact;
 }

@@ -24,6 +24,11 @@ const volatileLabels = new Set([
   "job-name",
 ]);
 
+/** True for a pod label (without source) that is no part of identities, so that nothing can be selected by it. */
+export function isVolatileLabel(key: string): boolean {
+  return volatileLabels.has(key);
+}
+
 /** The security-relevant labels of a pod, with source. */
 export function securityLabels(pod: PodFacts): Labels {
   const labels = new Map<string, string>();

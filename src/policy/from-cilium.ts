@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type CiliumRule, readCiliumPolicy } from "#api/crd/cilium-network-policy.ts";
 import { objectName } from "#api/crd/manifest.ts";
-import { WeftError } from "#lib/errors.ts";
 import { type CiliumScope, peersOf } from "./cilium-peers.ts";
 import { type AllowOrDeny, portsOf, type Refuse } from "./cilium-ports.ts";
+import { checkSelectable, unsupported } from "./refuse.ts";
 import type { Requirement, Rule, RuleOrigin, Selector } from "./rule.ts";
 import { namespaceLabel, requirementsOf, sourced } from "./selector.ts";
 
@@ -20,16 +20,16 @@ export function compileCiliumPolicy(object: unknown): Rule[] {
     (at: string): Refuse =>
     (path, why = "is not enforced by this version") => {
       const field = path === "" ? at : path.startsWith("[") ? `${at}${path}` : `${at}.${path}`;
-      throw new WeftError("E_POLICY_UNSUPPORTED", `${objectName(object)}: ${field}: ${why}`, {
-        hint: "the policy as a whole is not in force; take the field out to enforce the rest",
-      });
+      throw unsupported(objectName(object), field, why);
     };
   const parts = [
     ...(policy.spec ? [{ rule: policy.spec, at: "spec" }] : []),
     ...(policy.specs ?? []).map((rule, index) => ({ rule, at: `specs[${index}]` })),
   ];
   const origin = { kind, namespace, name: metadata.name, uid: metadata.uid ?? "" };
-  return parts.flatMap(({ rule, at }) => compilePart(rule, { origin, at, namespace, refuseAt }));
+  const rules = parts.flatMap(({ rule, at }) => compilePart(rule, { origin, at, namespace, refuseAt }));
+  checkSelectable(rules, objectName(object));
+  return rules;
 }
 
 interface PartContext {

@@ -137,3 +137,18 @@ test("what is malformed is named with its place", () => {
     /Pod x: apiVersion: is required/,
   );
 });
+
+test("a label that identities do not carry selects nothing, so the policy is refused", () => {
+  const label = { matchLabels: { "statefulset.kubernetes.io/pod-name": "db-0" } };
+  const why = "label statefulset.kubernetes.io/pod-name differs from pod to pod and can't be selected by";
+  const refusal = (spec: object, field: string) =>
+    assert.throws(
+      () => compile(spec),
+      (error) =>
+        error instanceof WeftError &&
+        error.code === "E_POLICY_UNSUPPORTED" &&
+        error.message === `NetworkPolicy shop/p: ${field}: ${why}`,
+    );
+  refusal({ podSelector: label }, "spec");
+  refusal({ podSelector: {}, ingress: [{}, { from: [{ podSelector: label }] }] }, "spec.ingress[1]");
+});

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { readManifest } from "#api/crd/manifest.ts";
+import { objectName, readManifest } from "#api/crd/manifest.ts";
 import { type NetworkPolicyPeer, type NetworkPolicyPort, networkPolicy } from "#api/crd/network-policy.ts";
 import { parsePrefix } from "#model/ip.ts";
+import { checkSelectable } from "./refuse.ts";
 import type { Peer, PortRange, Requirement, Rule, RuleOrigin, Selector } from "./rule.ts";
 import { namespaceLabel, namespaceLabelsPrefix, requirementsOf } from "./selector.ts";
 
@@ -11,7 +12,7 @@ const protocols = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 /**
  * The rules of a networking.k8s.io/v1 NetworkPolicy (KEP-1611 and the API reference for the defaults). A manifest without
  * namespace is one of namespace `default`.
- * @throws WeftError E_MANIFEST
+ * @throws WeftError E_MANIFEST for a malformed object, E_POLICY_UNSUPPORTED for one that selects by labels that identities lack
  */
 export function compileNetworkPolicy(object: unknown): Rule[] {
   const { metadata, spec } = readManifest(networkPolicy, object);
@@ -46,6 +47,7 @@ export function compileNetworkPolicy(object: unknown): Rule[] {
       (spec.egress ?? []).map(({ to, ports }) => ({ peers: to, ports })),
     );
   }
+  checkSelectable(rules, objectName(object));
   return rules;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Cell, Cells } from "./cells.ts";
 import { cover, none, portTree, type Segment } from "./cover.ts";
-import { type Decision, isExplicit } from "./judge.ts";
+import { type Decision, isExplicit, rankOf } from "./judge.ts";
 
 /** A policy entry but for the identities it is for. */
 export interface GroupEntry {
@@ -103,10 +103,10 @@ class Labels {
     if (known) return known;
     const found = new Set<number>();
     for (const [label, decision] of this.#decisions.entries()) {
-      const decides = under && under.precedence > decision.precedence ? under : decision;
+      const decides = under && rankOf(under) > rankOf(decision) ? under : decision;
       const fits = under
         ? speaksFor(decides, target)
-        : speaksFor(decides, target) && decides.precedence === target.precedence;
+        : speaksFor(decides, target) && rankOf(decides) === rankOf(target);
       if (fits) found.add(label);
     }
     if (under && speaksFor(under, target)) found.add(none);

@@ -4,7 +4,7 @@ import type { Rule, Tier } from "./rule.ts";
 /** What the rules that match one (identity, protocol, port) say about it together. */
 export interface Decision {
   readonly verdict: "allow" | "deny";
-  /** Higher wins in the datapath. Even: no rule matched, the default. */
+  /** Higher wins in the datapath, the lowest bit aside: that is clear when no rule matched and this is the default. */
   readonly precedence: number;
   /** Those that say so; of the default, those that isolate. Indexes into the list of rules, ascending. */
   readonly rules: readonly number[];
@@ -12,7 +12,10 @@ export interface Decision {
 
 const tiers: readonly Tier[] = ["admin", "normal", "baseline"];
 const tierRank = { admin: 2, normal: 1, baseline: 0 } as const;
-/** Odd: a rule says so. Even: the default, reached through a pass. */
+/**
+ * Odd: a rule says so. Even: the default, reached through a pass. Both ends of a pass have one place in the order, which leaves the
+ * lowest bit out: whatever a pass leads an identity to, its own entry says it and wins the tie with anybody's.
+ */
 const outcomeRank = { allow: 1, passToDefault: 2, passToRule: 3, deny: 5 } as const;
 
 /**
@@ -21,7 +24,7 @@ const outcomeRank = { allow: 1, passToDefault: 2, passToRule: 3, deny: 5 } as co
  * @param rule with a priority of 0 to 65535
  */
 function precedenceOf(rule: Pick<Rule, "tier" | "priority">, outcome: keyof typeof outcomeRank): number {
-  return (tierRank[rule.tier] * 65536 + 65535 - rule.priority) * 8 + outcomeRank[outcome];
+  return (tierRank[rule.tier] * 65536 + 65536 - rule.priority) * 8 + outcomeRank[outcome];
 }
 
 /**
@@ -54,4 +57,9 @@ export function decide(rules: readonly Rule[], matching: readonly number[], othe
 /** A rule says so; false: it is the default. */
 export function isExplicit(decision: Decision): boolean {
   return decision.precedence % 2 === 1;
+}
+
+/** Where a decision stands among others in the datapath. */
+export function rankOf(decision: Decision): number {
+  return decision.precedence >>> 1;
 }

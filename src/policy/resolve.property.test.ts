@@ -48,8 +48,37 @@ function check(
     assert.equal(port & (0xffff >>> portBits), 0, "no bits past the prefix");
 }
 
+const anywhere = { peers: undefined, ports: undefined, defaultDeny: false } as const;
+const about = { direction: "ingress", subject: { requirements: [] }, priority: 0 } as const;
+
+function named(name: string, what: Omit<Rule, "origin">): Rule {
+  return { origin: { kind: "Test", namespace: "shop", name, uid: "", index: 0 }, ...what };
+}
+
 /** Cases that once failed, shrunk. */
-const kept: readonly (readonly [readonly Rule[], Parameters<typeof check>[1]])[] = [];
+const kept: readonly (readonly [readonly Rule[], Parameters<typeof check>[1]])[] = [
+  // A pass for anybody that leads to a rule, and for some through a second pass to the default.
+  [
+    [
+      named("allow", { ...about, ...anywhere, tier: "baseline", action: "allow" }),
+      named("some", {
+        ...about,
+        ...anywhere,
+        peers: [{ kind: "entity", entity: "cluster" }],
+        tier: "baseline",
+        action: "pass",
+      }),
+      named("pass", {
+        ...about,
+        ...anywhere,
+        ports: [{ proto: 6, first: 0, last: 0 }],
+        tier: "admin",
+        action: "pass",
+      }),
+    ],
+    [{ direction: "ingress", peer: worldIdentities[3]!, proto: 6, port: 0 }],
+  ],
+];
 
 test("the entries answer every question as the rules do", () => {
   for (const [rules, questions] of kept) check(rules, questions);

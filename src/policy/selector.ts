@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isVolatileLabel } from "#identities/security-labels.ts";
 import type { Labels } from "#model/labels.ts";
 import type { Requirement, Selector } from "./rule.ts";
 
@@ -80,4 +81,10 @@ function requirementText({ key, operator, values }: Requirement): string {
   if (operator === "In")
     return sorted.length === 1 ? `${key}=${sorted[0]}` : `${key} in (${sorted.join(" ")})`;
   return `${key} notin (${sorted.join(" ")})`;
+}
+
+/** The first key by which nothing can be selected, since identities do not carry the label; without source. */
+export function unselectableKey(selector: Selector): string | undefined {
+  const names = selector.requirements.map(({ key }) => key.slice(key.indexOf(":") + 1));
+  return names.find((name) => isVolatileLabel(name));
 }

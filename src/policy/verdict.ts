@@ -24,19 +24,23 @@ export interface Verdict {
  * The specification of the datapath's policy step (`bpf/lib/policy.h`, `verdict.h`), which must answer every question the same:
  *
  * 1. Two longest-prefix look-ups over (protocol, port): among the peer identity's entries, and among those of identity 0.
- * 2. Of the two entries the one with the higher precedence decides; on a tie the peer identity's own.
+ * 2. Of the two entries the one with the higher precedence, its lowest bit aside, decides; on a tie the peer identity's own.
  * 3. No entry: denied where the direction is enforced, else allowed.
  *
- * Precedences are odd where a rule says so (explicit) and even for a default: an even denial names, as its rule, the policies that
+ * The lowest bit says whether a rule decided (set: explicit) or a default: the rule of a default denial names the policies that
  * isolate the endpoint.
  */
 export function verdict(policy: ResolvedPolicy, question: Question): Verdict {
   const exact = longestMatch(policy.entries, question, question.identity);
   const any = longestMatch(policy.entries, question, 0);
-  const entry = exact && any ? (any.precedence > exact.precedence ? any : exact) : (exact ?? any);
+  const entry = exact && any ? (rank(any) > rank(exact) ? any : exact) : (exact ?? any);
   if (entry) return { verdict: entry.verdict, explicit: entry.precedence % 2 === 1, entry };
   const enforced = question.direction === "ingress" ? policy.enforceIngress : policy.enforceEgress;
   return { verdict: enforced ? "deny" : "allow", explicit: false };
+}
+
+function rank(entry: PolicyEntry): number {
+  return entry.precedence >>> 1;
 }
 
 function longestMatch(

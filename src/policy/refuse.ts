@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+import { WeftError } from "#lib/errors.ts";
+import type { Rule, Selector } from "./rule.ts";
+import { unselectableKey } from "./selector.ts";
+
+/** A policy that can't be enforced as it is written: it is not in force at all. */
+export function unsupported(object: string, field: string, why: string): WeftError {
+  return new WeftError("E_POLICY_UNSUPPORTED", `${object}: ${field}: ${why}`, {
+    hint: "the policy as a whole is not in force; take the field out to enforce the rest",
+  });
+}
+
+/**
+ * Refuses selectors of labels that identities do not carry: such a policy would silently select nothing.
+ * @param object its name, for the message
+ * @throws WeftError E_POLICY_UNSUPPORTED
+ */
+export function checkSelectable(rules: readonly Rule[], object: string): void {
+  const check = (selector: Selector, field: string) => {
+    const key = unselectableKey(selector);
+    if (key !== undefined)
+      throw unsupported(object, field, `label ${key} differs from pod to pod and can't be selected by`);
+  };
+  for (const { subject, peers, origin } of rules) {
+    const field = origin.field ?? "spec";
+    check(subject, field.replace(/\..*/, ""));
+    for (const peer of peers ?? []) if (peer.kind === "selector") check(peer.selector, field);
+  }
+}
