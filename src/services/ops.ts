@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LbBackend } from "#datapath/layouts/lb-backend.ts";
-import { errorText } from "#lib/errors.ts";
+import { hasErrno } from "#kernel/errno.ts";
+import { errorText, WeftError } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
 import { readMaps } from "#services/adopt.ts";
@@ -109,26 +110,31 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
   }
 
   #tryAll(batch: ReadonlyMap<string, FrontendEntry>): boolean {
-    const plans = [...batch].map(([name, entry]) => this.#plan(name, entry));
-    try {
-      this.#write(plans);
-    } catch {
-      for (const plan of plans) abandon(plan);
-      return false;
-    }
-    this.#commit(plans);
-    return true;
+    return this.#try([...batch].map(([name, entry]) => this.#plan(name, entry))) === undefined;
   }
 
   #tryOne(name: string, entry: FrontendEntry): unknown {
-    const plan = this.#plan(name, entry);
+    const thrown = this.#try([this.#plan(name, entry)]);
+    if (!hasErrno(thrown, "E2BIG")) return thrown;
+    return new WeftError("E_MAP_FULL", "the load balancer has no room left", { cause: thrown });
+  }
+
+  /** @returns what was thrown */
+  #try(plans: readonly Plan[]): unknown {
     try {
-      this.#write([plan]);
+      this.#writeBackends(plans);
     } catch (thrown) {
-      abandon(plan);
+      // Nothing refers to the new ones yet: they make room for others.
+      this.#release(plans.flatMap(({ held }) => held));
       return thrown;
     }
-    this.#commit([plan]);
+    try {
+      this.#write(plans);
+    } catch (thrown) {
+      for (const plan of plans) abandon(plan);
+      return thrown;
+    }
+    this.#commit(plans);
     return undefined;
   }
 
@@ -143,8 +149,7 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     return planFrontend(entry, known, { active: hold(entry.backends), draining: hold(entry.draining) });
   }
 
-  #write(plans: readonly Plan[]): void {
-    const { maps } = this.#deps;
+  #writeBackends(plans: readonly Plan[]): void {
     const backends = new Map<number, LbBackend>();
     for (const { held } of plans) {
       for (const id of held) {
@@ -153,10 +158,14 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
       }
     }
     setMany(
-      maps.backends,
+      this.#deps.maps.backends,
       [...backends].map(([id, backend]) => [{ id }, backend] as const),
     );
     for (const id of backends.keys()) this.#backends.written(id);
+  }
+
+  #write(plans: readonly Plan[]): void {
+    const { maps } = this.#deps;
     setMany(
       maps.reverse,
       plans.flatMap((plan) => plan.reverse),
