@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -431,6 +431,8 @@ describe("CNI through the shim", { timeout: 60_000 }, () => {
     const names = Array.from({ length: 30 }, (_, i) => `wcni-${process.pid}-many${i}`);
     try {
       for (const name of names) createNetns(name);
+      const fds = () => readdirSync("/proc/self/fd").length;
+      const before = fds();
       const env = (name: string) => ({ env: { CNI_CONTAINERID: name, CNI_NETNS: `/run/netns/${name}` } });
       const added = await Promise.all(names.map((name) => call("ADD", env(name))));
       assert.deepEqual(
@@ -445,6 +447,8 @@ describe("CNI through the shim", { timeout: 60_000 }, () => {
         [],
       );
       assertNothingLeft();
+      // The last connections may still be closing.
+      while (fds() > before) await new Promise((resolve) => setImmediate(resolve));
     } finally {
       for (const name of names) deleteNetns(name);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { closeSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as nextTurn } from "node:timers/promises";
 import { LITTLE_ENDIAN } from "#kernel/endian.ts";
 import { errnoName, KernelError } from "#kernel/errno.ts";
 import { decodeEchoReply, encodeEcho } from "#kernel/icmp.ts";
@@ -67,6 +67,8 @@ const EAGAIN = 11;
 const EINPROGRESS = 115;
 const POLL_MIN_MS = 1;
 const POLL_MAX_MS = 8;
+/** A handshake on one machine happens inside connect(2): many of them are spread over turns of the event loop. */
+const TURN_MS = 1;
 
 /**
  * Makes every attempt, many at a time, and returns their results in the order given. The thread is never blocked:
@@ -89,15 +91,17 @@ export async function runProbes(
   try {
     while (next < probes.length || open.length > 0) {
       options.signal?.throwIfAborted();
+      const turnEndMs = performance.now() + TURN_MS;
       for (; next < probes.length && open.length < concurrency; next++) {
+        if (performance.now() > turnEndMs) break;
         const attempt = start(next, probes[next]!, settle);
         if (attempt !== undefined) open.push(attempt);
       }
-      if (open.length === 0) continue;
       const before = open.length;
-      open = look(open, timeoutMs, settle);
+      if (before > 0) open = look(open, timeoutMs, settle);
       pauseMs = open.length < before ? POLL_MIN_MS : Math.min(POLL_MAX_MS, pauseMs + 1);
-      if (open.length > 0) await delay(pauseMs, undefined, options.signal && { signal: options.signal });
+      if (next < probes.length && open.length < concurrency) await nextTurn();
+      else if (open.length > 0) await delay(pauseMs, undefined, options.signal && { signal: options.signal });
     }
   } finally {
     for (const attempt of open) closeSync(attempt.fd);

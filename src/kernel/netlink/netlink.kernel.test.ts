@@ -237,6 +237,10 @@ describe("rtnetlink", { timeout: 60_000 }, () => {
     assert.equal(lookupRoute(node, address("10.2.0.7"))?.link, link);
     assert.equal(lookupRoute(node, address("10.9.0.7")), undefined);
     assert.deepEqual(listRoutes(node, { table: 4242 }), []);
+    addRoute(node, { dst: prefix("10.2.1.0/24"), link, scope: "link", protocol: 87 });
+    addRoute(node, { dst: prefix("fd02::/64"), link, protocol: 87 });
+    const own = listRoutes(node, { protocol: 87 }).map((row) => row.dst);
+    assert.deepEqual(own, ["10.2.1.0/24", "fd02::/64"]);
   });
 
   test("neighbours are permanent, replaced in place, listed and deleted", () => {
