@@ -98,12 +98,14 @@ interface Outcome {
 }
 
 function store(tx: Transaction, deps: PolicyControllerDeps, { engine, changes, result }: Outcome): void {
+  const rules = new Set<number>();
   for (const policy of result.policies) {
-    for (const { rule } of policy.entries) {
-      const origins = engine.ruleIds.origins(rule);
-      if (origins) tx.put(deps.policyRules, { id: rule, origins });
-    }
+    for (const { rule } of policy.entries) rules.add(rule);
     tx.put(deps.policyMaps, policy);
+  }
+  for (const id of rules) {
+    const origins = engine.ruleIds.origins(id);
+    if (origins) tx.put(deps.policyRules, { id, origins });
   }
   for (const id of result.gonePolicies) tx.delete(deps.policyMaps, String(id));
   for (const row of result.endpoints) tx.put(deps.endpointPolicies, row);

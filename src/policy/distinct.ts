@@ -16,6 +16,8 @@ export interface DistinctPolicy {
   /** Peers and port names whose identities the entries were made of. */
   depends: ReadonlySet<string>;
   resolved: ResolvedPolicy | undefined;
+  /** Numbers of rules that its entries carry. */
+  rules: ReadonlySet<number>;
 }
 
 /**
@@ -78,6 +80,7 @@ export class DistinctPolicies {
       endpoints: new Set(),
       depends: new Set(),
       resolved: undefined,
+      rules: new Set(),
     };
     this.#byText.set(text, policy);
     this.#byId.set(id, policy);

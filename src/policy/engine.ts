@@ -158,6 +158,7 @@ export class PolicyEngine {
       ruleId: (origins) => this.ruleIds.idOf(origins),
       enforcement: this.#enforcement,
     });
+    policy.rules = new Set(policy.resolved.entries.map(({ rule }) => rule));
   }
 
   #partsOf(policy: DistinctPolicy): Part[] {
@@ -188,9 +189,9 @@ export class PolicyEngine {
   #retain(): void {
     const peers = new Set<string>();
     const used = new Set<number>();
-    for (const { depends, resolved } of this.#distinct.all()) {
+    for (const { depends, rules } of this.#distinct.all()) {
       for (const text of depends) peers.add(text);
-      for (const { rule } of resolved!.entries) used.add(rule);
+      for (const rule of rules) used.add(rule);
     }
     this.#index.retain(peers);
     this.ruleIds.retain(used);
