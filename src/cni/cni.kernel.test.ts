@@ -11,7 +11,7 @@ import type { EndpointRequest } from "#endpoints/manager.ts";
 import { Ipam } from "#ipam/ipam.ts";
 import { addAddress, listAddresses } from "#kernel/netlink/address.ts";
 import { type Netlink, openNetlink } from "#kernel/netlink/handle.ts";
-import { addVeth, getLink, linkIndex, listLinks, setLink } from "#kernel/netlink/link.ts";
+import { addBridge, addVeth, getLink, linkIndex, listLinks, setLink } from "#kernel/netlink/link.ts";
 import { listRoutes } from "#kernel/netlink/route.ts";
 import { createNetns, deleteNetns, inNetns } from "#kernel/netns.ts";
 import { runProbe } from "#kernel/probe.ts";
@@ -108,6 +108,8 @@ describe("CNI through the shim", { timeout: 60_000 }, () => {
     podPath = createNetns(POD);
     node = openNetlink({ netns: nodePath });
     setLink(node, "lo", { up: true });
+    // As on any node, device 2 is taken: a veth with the same index on both sides takes the kernel up to a second to start.
+    addBridge(node, { name: "uplink" });
     inNetns(nodePath, () => {
       writeSysctl("net/ipv4/conf/all/rp_filter", 0);
       writeSysctl("net/ipv6/conf/all/forwarding", 1);
@@ -152,7 +154,7 @@ describe("CNI through the shim", { timeout: 60_000 }, () => {
     return await promise;
   };
 
-  const hostDevices = () => listLinks(node).filter((link) => link.name !== "lo");
+  const hostDevices = () => listLinks(node).filter((link) => link.kind === "veth");
   const assertNothingLeft = () => {
     assert.deepEqual(hostDevices(), []);
     assert.equal(endpoints.rows.size, 0);
