@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { errorOfAnswer, KubeError } from "#k8s/errors.ts";
+import type { IncomingMessage } from "node:http";
+import { KubeError } from "#k8s/errors.ts";
 import type { Credentials } from "#k8s/kubeconfig.ts";
 import {
   type KubeList,
@@ -11,8 +10,8 @@ import {
   resourceName,
   resourcePath,
 } from "#k8s/resource.ts";
-import { backoffMs } from "#lib/backoff.ts";
-import { type Clock, pause, systemClock } from "#lib/clock.ts";
+import { createTransport, type Request } from "#k8s/transport.ts";
+import { type Clock, systemClock } from "#lib/clock.ts";
 
 export type PatchType = "merge" | "json" | "strategic" | "apply";
 
@@ -45,18 +44,6 @@ export interface DeleteOptions {
   readonly propagationPolicy?: "Background" | "Foreground" | "Orphan";
   /** Only when the object is still this one. */
   readonly uid?: string;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface Request {
-  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-  readonly path: string;
-  readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
-  readonly body?: unknown;
-  /** Default application/json. */
-  readonly contentType?: string;
-  /** May be sent twice without harm: tried again after a lost connection or a 5xx. Default: GET, PUT and DELETE. */
-  readonly idempotent?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -94,103 +81,13 @@ const patchTypes: Readonly<Record<PatchType, string>> = {
   apply: "application/apply-patch+yaml",
 };
 
-const maxTries = 4;
-const answerTimeoutMs = 30_000;
-const maxAnswerBytes = 512 * 2 ** 20;
-
 export function createKubeClient(
   credentials: Credentials,
   options: { readonly clock?: Clock; readonly userAgent?: string } = {},
 ): KubeClient {
-  const { clock = systemClock, userAgent = "weft" } = options;
-  const base = new URL(credentials.server);
-  const secure = base.protocol === "https:";
-  const common = { keepAlive: true, keepAliveMsecs: 15_000, maxFreeSockets: 8 };
-  const agent = secure
-    ? new HttpsAgent({
-        ...common,
-        ca: credentials.ca,
-        cert: credentials.cert,
-        key: credentials.key,
-        servername: credentials.servername ?? "",
-        rejectUnauthorized: !credentials.insecure,
-      })
-    : new HttpAgent(common);
-
-  const send = async (request: Request): Promise<IncomingMessage> => {
-    const { method, path, body, signal } = request;
-    const token = await credentials.token();
-    signal?.throwIfAborted();
-    const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-    const headers: Record<string, string | number> = { accept: "application/json", "user-agent": userAgent };
-    if (token) headers.authorization = `Bearer ${token}`;
-    if (payload) {
-      headers["content-type"] = request.contentType ?? "application/json";
-      headers["content-length"] = payload.length;
-    }
-    const url = new URL(base);
-    url.pathname = base.pathname.replace(/\/$/, "") + path;
-    for (const [key, value] of Object.entries(request.query ?? {})) {
-      if (value !== undefined) url.searchParams.set(key, String(value));
-    }
-    return new Promise((resolve, reject) => {
-      const fail = (cause: unknown) => reject(signal?.aborted ? signal.reason : unreachable(request, cause));
-      const outgoing = (secure ? httpsRequest : httpRequest)(url, {
-        method,
-        headers,
-        agent,
-        ...(signal && { signal }),
-      });
-      outgoing.once("error", fail);
-      outgoing.setTimeout(answerTimeoutMs, () =>
-        outgoing.destroy(new Error(`no answer in ${answerTimeoutMs / 1000} s`)),
-      );
-      outgoing.once("response", (answer) => {
-        outgoing.setTimeout(0);
-        resolve(answer);
-      });
-      outgoing.end(payload);
-    });
-  };
-
-  const stream = async (request: Request): Promise<IncomingMessage> => {
-    const answer = await send(request);
-    const status = answer.statusCode ?? 0;
-    if (status >= 200 && status < 300) return answer;
-    const body = await readText(request, answer);
-    throw errorOfAnswer(describe(request), { status, body, retryAfter: answer.headers["retry-after"] });
-  };
-
-  const once = async <T>(request: Request): Promise<T> => {
-    const text = await readText(request, await stream(request));
-    try {
-      return JSON.parse(text) as T;
-    } catch (cause) {
-      throw unreachable(request, new Error(`the answer is not JSON (${text.length} characters)`, { cause }));
-    }
-  };
-
-  const request = async <T>(wanted: Request): Promise<T> => {
-    const idempotent = wanted.idempotent ?? (wanted.method !== "POST" && wanted.method !== "PATCH");
-    for (let tries = 1; ; tries++) {
-      try {
-        return await once<T>(wanted);
-      } catch (thrown) {
-        wanted.signal?.throwIfAborted();
-        if (!(thrown instanceof KubeError) || tries >= maxTries) throw thrown;
-        // A 429 was not worked on: whatever it was, it may be sent again.
-        const again = thrown.status === 429 || (idempotent && (thrown.status === 0 || thrown.status >= 500));
-        if (!again) throw thrown;
-        const waitMs = Math.max(
-          backoffMs(tries, { minMs: 200, maxMs: 5000 }),
-          Math.min(thrown.retryAfterMs ?? 0, 10_000),
-        );
-        await pause(waitMs, wanted.signal ?? new AbortController().signal, clock);
-        wanted.signal?.throwIfAborted();
-      }
-    }
-  };
-
+  const { userAgent = "weft" } = options;
+  const transport = createTransport(credentials, { clock: options.clock ?? systemClock, userAgent });
+  const { request, stream } = transport;
   return {
     server: credentials.server,
     namespace: credentials.namespace,
@@ -256,7 +153,7 @@ export function createKubeClient(
       };
       await request({ method: "DELETE", path: resourcePath(resource, ref), body, signal });
     },
-    [Symbol.dispose]: () => agent.destroy(),
+    [Symbol.dispose]: () => transport[Symbol.dispose](),
   };
 }
 
@@ -286,34 +183,4 @@ function checkList<T>(resource: Resource, answer: RawList<T>): KubeList<T> {
 function nameFor(object: KubeObject, options: WriteOptions): { name?: string; subresource?: string } {
   if (!options.subresource) return {};
   return { name: object.metadata?.name ?? objectKey(object), subresource: options.subresource };
-}
-
-function describe(request: Request): string {
-  return `${request.method} ${request.path}`;
-}
-
-function unreachable(request: Request, cause: unknown): KubeError {
-  if (cause instanceof KubeError) return cause;
-  return new KubeError(`${describe(request)} got no complete answer`, {
-    status: 0,
-    reason: "Unreachable",
-    cause,
-  });
-}
-
-async function readText(request: Request, answer: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  answer.setTimeout(answerTimeoutMs, () => answer.destroy(new Error("the answer stopped in the middle")));
-  try {
-    for await (const chunk of answer) {
-      size += (chunk as Buffer).length;
-      if (size > maxAnswerBytes) throw new Error(`the answer is longer than ${maxAnswerBytes} bytes`);
-      chunks.push(chunk as Buffer);
-    }
-  } catch (cause) {
-    if (request.signal?.aborted) throw request.signal.reason;
-    throw unreachable(request, cause);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
