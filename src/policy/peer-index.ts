@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Identity } from "#identities/identity.ts";
 import { labelText } from "#model/labels.ts";
+import type { PeerIndex } from "./groups.ts";
 import { peerMatches, peerText } from "./peer.ts";
-import type { PeerIndex } from "./resolve.ts";
 import type { NamedPort, Peer } from "./rule.ts";
 
 interface Watched {
