@@ -80,3 +80,14 @@ export function quote(value: unknown): string {
   const text = typeof value === "string" ? JSON.stringify(value) : String(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
+
+/**
+ * The value without fields that are null, which the Kubernetes API takes for absent in its own kinds. Labels stay: one without a value is no
+ * absent requirement; elements of lists stay: an empty rule would be a wide one.
+ */
+export function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((one) => (one === null ? null : withoutNulls(one)));
+  if (typeof value !== "object" || value === null) return value;
+  const kept = Object.entries(value).filter(([, one]) => one !== null);
+  return Object.fromEntries(kept.map(([key, one]) => [key, key === "matchLabels" ? one : withoutNulls(one)]));
+}

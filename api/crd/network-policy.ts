@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { contains, parsePrefix } from "#model/ip.ts";
 import { cidr, endPort, isPortName, labelSelector, metadata } from "./fields.ts";
-import { quote, readManifest } from "./manifest.ts";
+import { quote, readManifest, withoutNulls } from "./manifest.ts";
 
 /** networking.k8s.io/v1 NetworkPolicy, as strict as the Kubernetes API server with field validation on. */
 
@@ -86,6 +86,11 @@ export type NetworkPolicyPeer = z.output<typeof peer>;
 export type NetworkPolicyPort = z.output<typeof policyPort>;
 
 /** @throws WeftError E_MANIFEST with the path of the field that is wrong */
+export function readNetworkPolicy(object: unknown): NetworkPolicy {
+  return readManifest(networkPolicy, withoutNulls(object));
+}
+
+/** @throws WeftError E_MANIFEST with the path of the field that is wrong */
 export function validateNetworkPolicy(object: unknown): asserts object is NetworkPolicy {
-  readManifest(networkPolicy, object);
+  readNetworkPolicy(object);
 }

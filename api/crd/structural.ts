@@ -4,7 +4,7 @@ import { z } from "zod";
 export type JsonSchema = Readonly<Record<string, unknown>>;
 
 /**
- * The structural OpenAPI v3 schema (KEP-1979) of a zod schema, as a CustomResourceDefinition carries it. What zod's own output
+ * The structural OpenAPI v3 schema (Kubernetes, "Extend the Kubernetes API with CustomResourceDefinitions") of a zod schema, as a CustomResourceDefinition carries it. What zod's own output
  * lacks for that: closed objects are not said to be closed (pruning and strict field validation do that), int-or-string has its one
  * permitted form, and "anything" is `x-kubernetes-preserve-unknown-fields`.
  */

@@ -17,6 +17,7 @@ test("policy types default to ingress, and to egress as well when there are egre
   assert.deepEqual(directions({ ingress: [{}] }), ["ingress 0"]);
   assert.deepEqual(directions({ egress: [{}] }), ["ingress -1", "egress 0"]);
   assert.deepEqual(directions({ egress: [] }), ["ingress -1"]);
+  assert.deepEqual(directions({ policyTypes: [], ingress: null, egress: [{}] }), ["ingress -1", "egress 0"]);
   assert.deepEqual(directions({ policyTypes: ["Egress"], ingress: [{}] }), ["egress -1"]);
   assert.deepEqual(directions({ policyTypes: ["Ingress", "Egress"] }), ["ingress -1", "egress -1"]);
 });
@@ -26,6 +27,19 @@ test("an empty rule is anybody on any port; empty from and ports are the same as
     const [compiled] = compile({ podSelector: {}, ingress: [rule] });
     assert.deepEqual([compiled!.peers, compiled!.ports, compiled!.defaultDeny], [undefined, undefined, true]);
   }
+});
+
+test("fields that are null are absent, but neither labels nor rules", () => {
+  const [rule] = compile({ podSelector: null, ingress: [{ from: null, ports: null }] });
+  assert.deepEqual([rule!.peers, rule!.ports], [undefined, undefined]);
+  assert.throws(
+    () => compile({ podSelector: { matchLabels: { app: null } } }),
+    /matchLabels\.app: must be a string, is null/,
+  );
+  assert.throws(
+    () => compile({ podSelector: {}, ingress: [null] }),
+    /spec\.ingress\[0\]: must be an object, is null/,
+  );
 });
 
 test("peers: pods of the own namespace, of selected namespaces, both at once, and addresses", () => {

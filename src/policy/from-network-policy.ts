@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { objectName, readManifest } from "#api/crd/manifest.ts";
-import { type NetworkPolicyPeer, type NetworkPolicyPort, networkPolicy } from "#api/crd/network-policy.ts";
+import { objectName } from "#api/crd/manifest.ts";
+import {
+  type NetworkPolicyPeer,
+  type NetworkPolicyPort,
+  readNetworkPolicy,
+} from "#api/crd/network-policy.ts";
 import { parsePrefix } from "#model/ip.ts";
 import { checkSelectable } from "./refuse.ts";
 import type { Peer, PortRange, Requirement, Rule, RuleOrigin, Selector } from "./rule.ts";
@@ -10,18 +14,20 @@ import { namespaceLabel, namespaceLabelsPrefix, requirementsOf } from "./selecto
 const protocols = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
 /**
- * The rules of a networking.k8s.io/v1 NetworkPolicy (KEP-1611 and the API reference for the defaults). A manifest without
+ * The rules of a networking.k8s.io/v1 NetworkPolicy; defaults as the Kubernetes API reference has them. A manifest without
  * namespace is one of namespace `default`.
  * @throws WeftError E_MANIFEST for a malformed object, E_POLICY_UNSUPPORTED for one that selects by labels that identities lack
  */
 export function compileNetworkPolicy(object: unknown): Rule[] {
-  const { metadata, spec } = readManifest(networkPolicy, object);
+  const { metadata, spec } = readNetworkPolicy(object);
   const namespace = metadata.namespace ?? "default";
   const named = { kind: "NetworkPolicy", namespace, name: metadata.name, uid: metadata.uid ?? "" };
   const subject: Selector = {
     requirements: [inNamespace(namespace), ...requirementsOf(spec.podSelector ?? {}, (key) => `k8s:${key}`)],
   };
-  const types = spec.policyTypes ?? ["Ingress", ...((spec.egress ?? []).length > 0 ? ["Egress"] : [])];
+  const given = spec.policyTypes ?? [];
+  const byRules = (spec.egress ?? []).length > 0 ? ["Ingress", "Egress"] : ["Ingress"];
+  const types: readonly string[] = given.length > 0 ? given : byRules;
   const rules: Rule[] = [];
   const compile = (direction: Rule["direction"], entries: readonly RuleEntry[]) => {
     if (entries.length === 0) {
