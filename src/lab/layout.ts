@@ -18,6 +18,8 @@ function labName(): string {
 /** Everything the lab makes carries this in its name, so that it can be found and removed without a record. */
 export const PREFIX = labName() === "" ? "weft-lab" : `weft-${labName()}-lab`;
 export const STATE_DIR = `/run/${PREFIX}`;
+/** Of a detached supervisor. Outside the state directory, which goes when the supervisor cleans up at its start. */
+export const DETACHED_LOG = `${STATE_DIR}-supervisor.log`;
 export const BPF_ROOT = "/sys/fs/bpf";
 export const BPF_DIR = `${BPF_ROOT}/${PREFIX}`;
 export const WORLD = `${PREFIX}-world`;

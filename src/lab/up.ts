@@ -8,7 +8,7 @@ import { entryPoint } from "#lib/assets.ts";
 import { WeftError } from "#lib/errors.ts";
 import { applyManifests, type Applied } from "./apply.ts";
 import { loadImageMap } from "./image-map.ts";
-import { type LabPlan, type LabShape, planLab, STATE_DIR, statePaths } from "./layout.ts";
+import { DETACHED_LOG, type LabPlan, type LabShape, planLab, STATE_DIR, statePaths } from "./layout.ts";
 import { loadManifests } from "./manifest.ts";
 import { logTail } from "./processes.ts";
 import { type Readiness, waitReady } from "./ready.ts";
@@ -146,6 +146,3 @@ export async function labUpDetached(options: UpOptions, deps: Omit<UpDeps, "star
     child.unref();
   }
 }
-
-/** Outside the state directory, which goes when the supervisor cleans up. */
-const DETACHED_LOG = `${STATE_DIR}-supervisor.log`;
