@@ -17,7 +17,7 @@ const template = {
   ],
 };
 
-for (const area of ["flow", "observer", "peer", "relay"]) {
+for (const area of ["flow", "health", "observer", "peer", "relay"]) {
   rmSync(join(root, "api", "gen", area), { recursive: true, force: true });
 }
 execFileSync(join(bin, "buf"), ["generate", "api/proto", "--template", JSON.stringify(template)], {

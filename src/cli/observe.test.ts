@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { after, test } from "node:test";
-import { Observer } from "#api/gen/observer/observer_pb.ts";
 import { nodeObserver } from "#flows/observer.ts";
 import { startRpcServer } from "#flows/server.ts";
 import { shop, testStore } from "#kit/flow-store.ts";
@@ -24,7 +23,7 @@ made.add(
   { ...open, timeNs: base, flags: 16, ingressRule: 77 },
   { ...open, timeNs: base + 1_000_000n, type: 1, reason: 133, point: 101, flags: 4, ingressRule: 0 },
 );
-const server = await startRpcServer({ unix }, (router) => router.service(Observer, nodeObserver(made.store)));
+const server = await startRpcServer({ unix }, { observer: nodeObserver(made.store) });
 after(async () => {
   await server[Symbol.asyncDispose]();
   rmSync(directory, { recursive: true });

@@ -60,7 +60,7 @@ async function cluster(seconds: readonly (readonly number[])[]): Promise<Cluster
 }
 
 function serve(node: TestStore, unix: string): Promise<RpcServer> {
-  return startRpcServer({ unix }, (router) => router.service(Observer, nodeObserver(node.store)));
+  return startRpcServer({ unix }, { observer: nodeObserver(node.store) });
 }
 
 function summary({ responseTypes }: GetFlowsResponse): number | string {

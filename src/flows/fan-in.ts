@@ -4,10 +4,9 @@ import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import {
   GetNamespacesResponseSchema,
   GetNodesResponseSchema,
-  Observer,
+  type Observer,
   ServerStatusResponseSchema,
 } from "#api/gen/observer/observer_pb.ts";
-import { Peer } from "#api/gen/peer/peer_pb.ts";
 import { NodeState } from "#api/gen/relay/relay_pb.ts";
 import { type ObserverClient, observerClient } from "./client.ts";
 import { Directory } from "./directory.ts";
@@ -67,9 +66,9 @@ export async function startFanIn(options: FanInOptions): Promise<FanIn> {
   };
   setNodes(options.nodes);
   const name = options.name ?? "relay";
-  const server = await startRpcServer(options.listen, (router) => {
-    router.service(Observer, fanInObserver(members, name, options.version));
-    router.service(Peer, peerService(peers));
+  const server = await startRpcServer(options.listen, {
+    observer: fanInObserver(members, name, options.version),
+    peer: peerService(peers),
   });
   return {
     tcpPort: server.tcpPort,

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Health } from "#api/gen/health/health_pb.ts";
 import {
   type GetFlowsRequestSchema,
   type GetFlowsResponse,
@@ -35,10 +36,10 @@ async function serve(capacity = 1_023, count = 10): Promise<Served> {
   const made = testStore(capacity);
   made.update(shop);
   made.add(...Array.from({ length: count }, (_, i): EventFields => packet(i + 1)));
-  const server = await startRpcServer({ unix, tcp: { host: "127.0.0.1", port: 0 } }, (router) => {
-    router.service(Observer, nodeObserver(made.store));
-    router.service(Peer, peerService(made.store.directory));
-  });
+  const server = await startRpcServer(
+    { unix, tcp: { host: "127.0.0.1", port: 0 } },
+    { observer: nodeObserver(made.store), peer: peerService(made.store.directory) },
+  );
   const client = new GrpcClient(`127.0.0.1:${server.tcpPort}`);
   return {
     ...made,
@@ -165,6 +166,18 @@ test("status, namespaces, what a node does not have, and the socket's mode", asy
   assert.equal(statSync(served.unix).mode & 0o777, 0o600);
   using local = new GrpcClient(`unix:${served.unix}`);
   assert.equal((await local.unary(Observer.method.serverStatus, {})).seenFlows, 10n);
+});
+
+test("the health of the services, as `hubble status` asks", async () => {
+  await using served = await serve();
+  const { check, watch } = Health.method;
+  const status = async (service: string) => (await served.client.unary(check, { service })).status;
+  assert.deepEqual(
+    [await status(""), await status("observer.Observer"), await status("peer.Peer")],
+    [1, 1, 1],
+  );
+  await assert.rejects(status("nothing"), { code: 5 });
+  assert.equal((await served.client.stream(watch, {}, (answers) => answers.length === 1))[0]?.status, 1);
 });
 
 test("peers are named, then their changes", async () => {

@@ -3,9 +3,13 @@ import { chmodSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { dirname } from "node:path";
-import type { ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { Health } from "#api/gen/health/health_pb.ts";
+import { Observer } from "#api/gen/observer/observer_pb.ts";
+import { Peer } from "#api/gen/peer/peer_pb.ts";
 import { WeftError } from "#lib/errors.ts";
+import { healthService } from "./health.ts";
 import type { ListenAddress } from "./messages.ts";
 
 export interface RpcServer extends AsyncDisposable {
@@ -13,17 +17,19 @@ export interface RpcServer extends AsyncDisposable {
   readonly tcpPort: number | undefined;
 }
 
+export interface FlowServices {
+  readonly observer: ServiceImpl<typeof Observer>;
+  readonly peer?: ServiceImpl<typeof Peer>;
+}
+
 /**
  * Serves gRPC (HTTP/2 without TLS) on a unix socket of mode 0600, a TCP address, or both. Disposing ends all streams.
  * @throws WeftError E_LISTEN naming the address
  */
-export async function startRpcServer(
-  listen: ListenAddress,
-  routes: (router: ConnectRouter) => void,
-): Promise<RpcServer> {
+export async function startRpcServer(listen: ListenAddress, services: FlowServices): Promise<RpcServer> {
   const shutdown = new AbortController();
   const handler = connectNodeAdapter({
-    routes,
+    routes: (router) => addRoutes(router, services),
     connect: false,
     grpcWeb: false,
     shutdownSignal: shutdown.signal,
@@ -61,6 +67,12 @@ export async function startRpcServer(
     await close();
     throw thrown;
   }
+}
+
+function addRoutes(router: ConnectRouter, { observer, peer }: FlowServices): void {
+  router.service(Observer, observer);
+  if (peer) router.service(Peer, peer);
+  router.service(Health, healthService([Observer.typeName, ...(peer ? [Peer.typeName] : [])]));
 }
 
 /** Binds beside the path and renames: nobody finds the socket before its mode is set. */

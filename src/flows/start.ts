@@ -35,6 +35,8 @@ export interface Flows extends AsyncDisposable {
 }
 
 const metricsTimeoutMs = 5_000;
+/** Flows sent to clients are garbage at once: a small nursery is as fast and keeps the process small. */
+const youngGenerationMb = 8;
 
 /**
  * Starts the flows thread: reads events, keeps and serves flows; names come from the tables as they change.
@@ -53,6 +55,7 @@ export async function startFlows(options: StartFlowsOptions): Promise<Flows> {
   const worker = new Worker(entryPoint("flows-worker", "src/flows/worker.ts"), {
     workerData: data,
     name: "flows",
+    resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
   });
   const post = (message: ToWorker) => worker.postMessage(message);
   const waiting = new Map<number, (text: string) => void>();

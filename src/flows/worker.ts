@@ -2,8 +2,6 @@
 /** The flows thread: reads the ring buffer, keeps the flows, serves them. Started by start.ts. */
 import { randomBytes } from "node:crypto";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
-import { Observer } from "#api/gen/observer/observer_pb.ts";
-import { Peer } from "#api/gen/peer/peer_pb.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { bootOffsetNs } from "./boot-clock.ts";
 import { FlowCounters } from "./counters.ts";
@@ -41,10 +39,7 @@ async function run(options: WorkerOptions, port: MessagePort): Promise<void> {
   const store: FlowStore = { ring, directory, counters, node, version, startedMs: Date.now() };
   const source = stack.use(kernelSource(options));
   const server = stack.use(
-    await startRpcServer(options.listen, (router) => {
-      router.service(Observer, nodeObserver(store));
-      router.service(Peer, peerService(directory));
-    }),
+    await startRpcServer(options.listen, { observer: nodeObserver(store), peer: peerService(directory) }),
   );
   const ingest = new Ingest({ ring, directory, counters, bootOffsetNs });
   say({ kind: "ready", tcpPort: server.tcpPort });
