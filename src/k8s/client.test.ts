@@ -184,3 +184,30 @@ users: [{ name: u, user: { client-certificate-data: ${data("CERT")}, client-key-
   await assert.rejects(loadCredentials(path), /current-context/);
   await assert.rejects(loadCredentials(join(dir, "none")), /cannot be read/);
 });
+
+test("kubeconfig: a program hands out the token", async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "weft-kubeconfig-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const path = join(dir, "config");
+  const credential = {
+    apiVersion: "client.authentication.k8s.io/v1",
+    kind: "ExecCredential",
+    status: { token: "from-program" },
+  };
+  writeFileSync(join(dir, "credential.json"), JSON.stringify(credential));
+  const exec = {
+    apiVersion: credential.apiVersion,
+    command: "cat",
+    args: [join(dir, "credential.json")],
+    interactiveMode: "Never",
+  };
+  const config = {
+    "current-context": "one",
+    clusters: [{ name: "c", cluster: { server: "https://10.0.0.1:6443" } }],
+    contexts: [{ name: "one", context: { cluster: "c", user: "u" } }],
+    users: [{ name: "u", user: { exec } }],
+  };
+  writeFileSync(path, JSON.stringify(config));
+  const credentials = await loadCredentials(path);
+  assert.equal(await credentials.token(), "from-program");
+});
