@@ -19,11 +19,12 @@ export interface PolicyRow {
   readonly reported?: string;
 }
 
-export function policyKey(row: Pick<PolicyRow, "kind" | "namespace" | "name">): string {
-  return `${row.kind} ${row.namespace}/${row.name}`;
+/** `NetworkPolicy shop/web`, `CiliumClusterwideNetworkPolicy no-metadata`. */
+export function policyKey({ kind, namespace, name }: Pick<PolicyRow, "kind" | "namespace" | "name">): string {
+  return namespace === "" ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
 }
 
-/** Policies of the cluster, as this node understands them. Key: `Kind namespace/name`. */
+/** Policies of the cluster, as this node understands them. Key: {@link policyKey}. */
 export function policyTable(db: Database): WritableTable<PolicyRow> {
   return db.table<PolicyRow>({
     name: "policies",
@@ -111,9 +112,8 @@ export function policyRuleTable(db: Database): WritableTable<PolicyRuleRow> {
   });
 }
 
-function originLabel({ kind, namespace, name, field }: RuleOrigin): string {
-  const object = namespace === "" ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
-  return field === undefined ? object : `${object} ${field}`;
+function originLabel(origin: RuleOrigin): string {
+  return origin.field === undefined ? policyKey(origin) : `${policyKey(origin)} ${origin.field}`;
 }
 
 /** What the engine needs of an endpoint of this node. */
