@@ -84,10 +84,9 @@ export function isConflict(thrown: unknown): boolean {
   return thrown instanceof KubeError && thrown.status === 409;
 }
 
-/** True when the place to go on from is too old: list again. */
+/** True when the place to go on from is too old, or of a server whose state was set back: list again. */
 export function isExpired(thrown: unknown): boolean {
-  return (
-    thrown instanceof KubeError &&
-    (thrown.status === 410 || thrown.reason === "Expired" || thrown.reason === "Gone")
-  );
+  if (!(thrown instanceof KubeError)) return false;
+  if (thrown.status === 410 || thrown.reason === "Expired" || thrown.reason === "Gone") return true;
+  return thrown.status === 504 && thrown.message.includes("Too large resource version");
 }

@@ -236,6 +236,25 @@ test("410 inside the stream does the same", async () => {
   assert.deepEqual(w.requests, ["watchlist", "watchlist"]);
 });
 
+test("a server that was set up anew (its versions are lower) is listed anew", async () => {
+  await using w = await world([
+    (answer) => send(answer, added("a", 90), bookmark(90, true)),
+    (answer) => send(answer, bookmark(3)),
+    (answer) => send(answer, added("b", 2), bookmark(3, true)),
+    status(504, "Too large resource version: 3, current: 1"),
+    (answer) => send(answer, bookmark(1, true)),
+  ]);
+  await w.table.ready;
+  for (const rows of ["b=2", ""]) {
+    w.cut();
+    while (w.rows() !== rows) {
+      await w.until(() => w.rows() === rows || w.clock.pending().some((ms) => ms < 1000));
+      if (w.rows() !== rows) await w.clock.advance(1000);
+    }
+  }
+  assert.deepEqual(w.requests, ["watchlist", "watch@90", "watchlist", "watch@3", "watchlist"]);
+});
+
 test("a garbage line: what came before it counts, and the watch goes on from there", async () => {
   await using w = await world([
     (answer) => send(answer, bookmark(1, true), `${added("a", 2)}{"type": garbage\n${added("b", 3)}`),

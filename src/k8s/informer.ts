@@ -158,6 +158,11 @@ function deliver<T extends KubeObject>(
   for (const { type, object } of events) {
     const resourceVersion = object.metadata?.resourceVersion;
     if (type === "BOOKMARK") {
+      if (!collecting && Number(resourceVersion) < Number(at.resourceVersion)) {
+        // Versions only grow (KEP-5504): this server was set up anew, and knows nothing of ours.
+        const text = `watch ${resourceName(options.resource)}: the server's version went back`;
+        throw new KubeError(text, { status: 410, reason: "Expired" });
+      }
       if (collecting && object.metadata?.annotations?.["k8s.io/initial-events-end"] === "true") {
         at.resourceVersion = resourceVersion;
         options.onList([...collecting.values()]);
