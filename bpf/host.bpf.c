@@ -117,9 +117,9 @@ int from_device(struct __sk_buff *skb)
 		return reason ? drop(skb, &p, reason) : to_local_pod(skb, &p, pod);
 	}
 	nat_sent_key(&p, &sent);
-	reason = translate_from_outside(skb, &p);
-	if (!reason && !(p.flags & PKT_NODEPORT))
-		reason = nat_restore(skb, &p);
+	reason = nat_restore(skb, &p);
+	if (!reason && !(p.flags & PKT_RESTORED))
+		reason = translate_from_outside(skb, &p);
 	if (!reason && !(p.flags & (PKT_NODEPORT | PKT_RESTORED)))
 		return TC_ACT_OK;
 	if (!reason)

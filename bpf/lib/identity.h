@@ -30,20 +30,24 @@ static __always_inline struct ipcache_entry *ipcache_lookup(const struct addr *a
 	return bpf_map_lookup_elem(&ipcache, &key);
 }
 
-static __always_inline struct addr node_address(const struct pkt *p)
+/* Reads an address of the node's configuration; volatile, or the compiler would take the initial zeros for it. */
+static __always_inline struct addr config_address(const volatile struct addr *configured)
 {
 	struct addr a;
 
-	__builtin_memcpy(&a, (const void *)(is_v6(p) ? &config.node_v6 : &config.node_v4), sizeof(a));
+	a.halves[0] = configured->halves[0];
+	a.halves[1] = configured->halves[1];
 	return a;
+}
+
+static __always_inline struct addr node_address(const struct pkt *p)
+{
+	return is_v6(p) ? config_address(&config.node_v6) : config_address(&config.node_v4);
 }
 
 static __always_inline struct addr router_address(const struct pkt *p)
 {
-	struct addr a;
-
-	__builtin_memcpy(&a, (const void *)(is_v6(p) ? &config.router_v6 : &config.router_v4), sizeof(a));
-	return a;
+	return is_v6(p) ? config_address(&config.router_v6) : config_address(&config.router_v4);
 }
 
 static __always_inline __u32 world_identity(const struct pkt *p)

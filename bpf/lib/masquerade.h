@@ -276,10 +276,10 @@ static __always_inline bool in_native_range(const struct pkt *p)
 	struct addr prefix;
 
 	if (is_v6(p)) {
-		__builtin_memcpy(&prefix, (const void *)&config.native_v6, sizeof(prefix));
+		prefix = config_address(&config.native_v6);
 		return in_prefix(&p->daddr, &prefix, config.native_v6_bits);
 	}
-	__builtin_memcpy(&prefix, (const void *)&config.native_v4, sizeof(prefix));
+	prefix = config_address(&config.native_v4);
 	return config.native_v4_bits && in_prefix(&p->daddr, &prefix, 96 + config.native_v4_bits);
 }
 

@@ -100,6 +100,43 @@ export interface NodeOptions {
   readonly config?: Partial<NodeConfig>;
 }
 
+/** A service's entries in all four maps. */
+export function writeService(maps: ReadonlyMap<string, BpfMap>, fields: ServiceFields): void {
+  const { id, proto, type = "ClusterIP", backends } = fields;
+  const address = parseAddress(fields.address);
+  const typed = <K, V>(name: string, key: Layout<K>, value: Layout<V>) =>
+    typedMap(mapOf(maps, name), key, value);
+  backends.forEach((backend, i) => {
+    typed("lb_backends", lbBackendKeyLayout, lbBackendLayout).set(
+      { id: backend.id },
+      { addr: parseAddress(backend.address), port: backend.port, proto, flags: 0 },
+    );
+    typed("lb_slots", lbSlotKeyLayout, lbSlotLayout).set(
+      { frontend: id, slot: i + 1 },
+      { backend: backend.id },
+    );
+  });
+  typed("lb_reverse", lbReverseKeyLayout, lbReverseLayout).set(
+    { frontend: id },
+    { addr: address, port: fields.port },
+  );
+  typed("lb_frontends", lbFrontendKeyLayout, lbFrontendLayout).set(
+    { addr: address, port: fields.port, proto, scope: LbScope.any },
+    {
+      id,
+      count: backends.length,
+      flags: type === "NodePort" ? LbFlag.nodeport : LbFlag.clusterIp,
+      affinitySec: 0,
+    },
+  );
+}
+
+function mapOf(maps: ReadonlyMap<string, BpfMap>, name: string): BpfMap {
+  const map = maps.get(name);
+  assert.ok(map, `map ${name}`);
+  return map;
+}
+
 /** @see TestNode.create */
 export class TestNode implements Disposable {
   readonly #stack: DisposableStack;
@@ -168,9 +205,7 @@ export class TestNode implements Disposable {
   }
 
   map(name: string): BpfMap {
-    const map = this.#maps.get(name);
-    assert.ok(map, `map ${name}`);
-    return map;
+    return mapOf(this.#maps, name);
   }
 
   typed<K, V>(name: string, key: Layout<K>, value: Layout<V>) {
@@ -237,29 +272,7 @@ export class TestNode implements Disposable {
   }
 
   service(fields: ServiceFields): void {
-    const { id, proto, type = "ClusterIP", backends } = fields;
-    const address = parseAddress(fields.address);
-    const slots = this.typed("lb_slots", lbSlotKeyLayout, lbSlotLayout);
-    backends.forEach((backend, i) => {
-      this.typed("lb_backends", lbBackendKeyLayout, lbBackendLayout).set(
-        { id: backend.id },
-        { addr: parseAddress(backend.address), port: backend.port, proto, flags: 0 },
-      );
-      slots.set({ frontend: id, slot: i + 1 }, { backend: backend.id });
-    });
-    this.typed("lb_reverse", lbReverseKeyLayout, lbReverseLayout).set(
-      { frontend: id },
-      { addr: address, port: fields.port },
-    );
-    this.typed("lb_frontends", lbFrontendKeyLayout, lbFrontendLayout).set(
-      { addr: address, port: fields.port, proto, scope: LbScope.any },
-      {
-        id,
-        count: backends.length,
-        flags: type === "NodePort" ? LbFlag.nodeport : LbFlag.clusterIp,
-        affinitySec: 0,
-      },
-    );
+    writeService(this.#maps, fields);
   }
 
   /** Puts a frame through a program; the events it caused come along. */

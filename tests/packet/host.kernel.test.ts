@@ -214,6 +214,25 @@ for (const routing of ["tunnel", "native"] as const) {
         );
       });
 
+      it("leads a NodePort to a process of the node itself, and turns its answer round", () => {
+        node.service({
+          id: 23,
+          address: net.node,
+          port: NODE_PORT + 3,
+          proto: Proto.tcp,
+          type: "NodePort",
+          backends: [{ id: 230, address: net.node, port: 6443 }],
+        });
+        const sport = ++port;
+        const inward = node.fromDevice(tcp(net.client, net.node, [sport, NODE_PORT + 3], Tcp.syn));
+        assert.equal(inward.action, Action.pass);
+        assert.equal(inward.packet.dport, 6443);
+        assert.equal(inward.events[0]?.point, TracePoint.toHost);
+        const answer = node.toDevice(tcp(net.node, net.client, [6443, sport], Tcp.syn | Tcp.ack));
+        assert.equal(answer.action, Action.pass);
+        assert.equal(answer.packet.sport, NODE_PORT + 3);
+      });
+
       it("refuses service addresses that are for the inside only", () => {
         node.service({ id: 22, address: net.vip, port: 80, proto: Proto.tcp, backends: [] });
         const out = node.fromDevice(tcp(net.client, net.vip, [++port, 80], Tcp.syn));
