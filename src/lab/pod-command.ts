@@ -23,7 +23,7 @@ export function podCommand(command: PodCommand): { file: string; args: string[] 
   if (command.hostname) args.push("--hostname", command.hostname);
   if (command.tty) args.push("--tty", "24x80", "--resize-fd", "3");
   if (command.root) args.push("--root", command.root);
-  if (command.cwd) args.push("--cwd", command.cwd);
+  args.push("--cwd", command.cwd ?? "/");
   if (command.etc) {
     for (const name of ["resolv.conf", "hosts"]) args.push("--bind", `${join(command.etc, name)}:/etc/${name}`);
   }

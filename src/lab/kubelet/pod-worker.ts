@@ -120,13 +120,14 @@ export class PodWorker {
     this.#prepare();
     this.#touch();
     for (const slot of this.init) {
-      if (!(await slot.initialize(signal))) {
+      const done = await Promise.race([slot.initialize(signal), aborted(signal)]);
+      if (done !== true) {
         this.#touch();
         await aborted(signal);
         return;
       }
     }
-    await Promise.all(this.main.map((slot) => slot.run(signal)));
+    await Promise.race([Promise.all(this.main.map((slot) => slot.run(signal))), aborted(signal)]);
     this.#touch();
     if (signal.aborted) return;
     // Every container has ended for good: sidecars end too, the sandbox is given back, the object stays.
