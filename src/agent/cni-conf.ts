@@ -7,7 +7,7 @@ const fileName = "05-weft.conflist";
 /** Tells the container runtime that pods can be attached: its configuration appears only when that is true. */
 export function writeCniConf(dir: string, socket: string): void {
   const conf = {
-    cniVersion: "1.0.0",
+    cniVersion: "1.1.0",
     name: "weft",
     plugins: [{ type: "weft-cni", socket }],
   };

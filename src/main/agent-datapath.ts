@@ -31,7 +31,8 @@ export interface NodeDatapath {
   /** Of pods' devices, in bytes. */
   readonly podMtu: number;
   readonly underlay: Address;
-  readonly routers: { readonly v4: Address | undefined; readonly v6: Address | undefined };
+  /** What the node's own packets to its pods carry: the router's address under tunnel routing, the node's under native. */
+  readonly sources: { readonly v4: Address | undefined; readonly v6: Address | undefined };
 }
 
 export interface NodeDatapathDeps {
@@ -96,7 +97,10 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
     { device: device.name, routing: config.routing, tunnel: tunnel ? tunnelDevice : undefined, podMtu },
     "datapath attached",
   );
-  return { datapath, target, device, tunnelIfindex, podMtu, underlay, routers };
+  const sources = tunnel
+    ? routers
+    : { v4: serves(4) ? nodeAddress(node, 4) : undefined, v6: serves(6) ? nodeAddress(node, 6) : undefined };
+  return { datapath, target, device, tunnelIfindex, podMtu, underlay, sources };
 }
 
 function namedDevice(netlink: Netlink, name: string): Link {

@@ -89,7 +89,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
       registries: [createRegistry(), flows.metrics],
     }),
   );
-  const { v4, v6 } = nodeDatapath.routers;
+  const { v4, v6 } = nodeDatapath.sources;
   stack.use(
     await startCniServer({
       socketPath: paths.cni,
