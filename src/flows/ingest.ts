@@ -15,6 +15,9 @@ export interface IngestOptions {
   readonly bootOffsetNs: () => bigint;
 }
 
+const tickEveryMs = 1_000;
+const clockEveryMs = 10_000;
+
 /** Takes records in: copies each into the ring with the names it refers to, and counts it. Runs for every event: no protobuf here. */
 export class Ingest {
   readonly #options: IngestOptions;
@@ -22,6 +25,8 @@ export class Ingest {
   #words: Uint32Array<ArrayBufferLike> = new Uint32Array(0);
   #offsetNs: bigint;
   #nowMs = Date.now();
+  #clockMs = this.#nowMs;
+  #tickMs = this.#nowMs;
   /** Records that were not a flow event of the size we know. */
   malformed = 0;
 
@@ -63,12 +68,16 @@ export class Ingest {
     this.#options.counters.countLost(count, source);
   }
 
-  /** Once a batch: wakes the readers. Once a second: clocks and housekeeping. */
+  /** Once a batch: wakes the readers. Once a second housekeeping, more rarely the clocks. */
   endBatch(received: number): void {
     const nowMs = Date.now();
     const { ring, directory, counters, bootOffsetNs } = this.#options;
-    if (Math.abs(nowMs - this.#nowMs) >= 1_000) {
+    if (Math.abs(nowMs - this.#clockMs) >= clockEveryMs) {
+      this.#clockMs = nowMs;
       this.#offsetNs = bootOffsetNs();
+    }
+    if (Math.abs(nowMs - this.#tickMs) >= tickEveryMs) {
+      this.#tickMs = nowMs;
       directory.tick(ring.next, ring.oldest, nowMs);
     }
     this.#nowMs = nowMs;

@@ -20,6 +20,7 @@ test("the pace follows the traffic, and losses are told", async () => {
     [0, 5],
     [0, 5],
     [0, 9],
+    [1, 9],
   ];
   let left = 0;
   let at = -1;
@@ -49,7 +50,7 @@ test("the pace follows the traffic, and losses are told", async () => {
     endBatch: () => void batches++,
   };
   await pollRecords(source, sink, { signal: stop.signal, clock });
-  assert.deepEqual(waits, [10, 20, 5, 5, 7.5, 15, 30, 60, 100, 100, 100, 100]);
+  assert.deepEqual(waits, [10, 20, 5, 5, 7.5, 15, 30, 60, 100, 100, 100, 100, 100]);
   assert.deepEqual(lost, [
     [5, 1],
     [4, 1],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setImmediate as yieldToOthers } from "node:timers/promises";
-import { type Clock, pause, systemClock } from "#lib/clock.ts";
+import { type Clock, systemClock } from "#lib/clock.ts";
 
 /** Records taken in one go; then requests have their turn. */
 const sliceRecords = 8_192;
@@ -25,20 +25,34 @@ export interface RecordSink {
 }
 
 const kernelRing = 1;
+/** While nothing comes, the counter of lost events is read only every so many rounds. */
+const idleRoundsPerCheck = 10;
 
 /**
  * Reads by time until the signal aborts: every 5 ms while much comes, ever less often down to 100 ms while nothing does.
- * The kernel never wakes us, so an event costs the datapath no wake-up.
+ * The kernel never wakes us, so an event costs the datapath no wake-up. Rejects with what the source or sink throws.
  */
-export async function pollRecords(
+export function pollRecords(
   source: RecordSource,
   sink: RecordSink,
   { signal, clock = systemClock }: { readonly signal: AbortSignal; readonly clock?: Clock },
 ): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
   const onRecord = sink.record.bind(sink);
   let waitMs = busyMs;
+  let idleRounds = 0;
   let lostBefore = source.lost();
-  while (!signal.aborted) {
+  let cancel: () => void = () => {};
+
+  const checkLost = () => {
+    const lost = source.lost();
+    if (lost > lostBefore) {
+      sink.lost(lost - lostBefore, kernelRing);
+      sink.endBatch(1);
+    }
+    lostBefore = lost;
+  };
+  const drain = async (): Promise<number> => {
     let received = 0;
     for (let count = sliceRecords; count === sliceRecords && !signal.aborted; ) {
       count = source.drain(onRecord, sliceRecords);
@@ -46,15 +60,23 @@ export async function pollRecords(
       sink.endBatch(count);
       if (count === sliceRecords) await yieldToOthers();
     }
-    if (received > 0 || waitMs === idleMs) {
-      const lost = source.lost();
-      if (lost > lostBefore) {
-        sink.lost(lost - lostBefore, kernelRing);
-        sink.endBatch(1);
-      }
-      lostBefore = lost;
-    }
+    return received;
+  };
+  const round = async () => {
+    const received = await drain();
+    idleRounds = received > 0 ? 0 : idleRounds + 1;
+    if (idleRounds % idleRoundsPerCheck === 0) checkLost();
     waitMs = received >= busyRecords ? busyMs : Math.min(idleMs, waitMs * (received > 0 ? 1.5 : 2));
-    await pause(waitMs, signal, clock);
-  }
+    if (!signal.aborted) cancel = clock.after(waitMs, next);
+  };
+  const next = () => {
+    round().catch(reject);
+  };
+  signal.addEventListener("abort", () => {
+    cancel();
+    resolve();
+  });
+  if (signal.aborted) resolve();
+  else next();
+  return promise;
 }
