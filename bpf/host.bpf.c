@@ -8,15 +8,9 @@
 #include "lib/service.h"
 #include "lib/masquerade.h"
 #include "lib/deliver.h"
-
-#define VXLAN_PORT 8472
+#include "lib/arrive.h"
 
 const volatile struct node_config config = {};
-
-static __always_inline bool is_underlay(const struct pkt *p)
-{
-	return config.tunnel_ifindex && p->proto == IPPROTO_UDP && p->dport == bpf_htons(VXLAN_PORT);
-}
 
 /*
  * Who sent it, as far as a source address is to be believed on this side: nobody outside is this node or a pod of
@@ -35,16 +29,6 @@ static __always_inline int identify_sender(struct pkt *p)
 	if (config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel))
 		p->src.identity = world_identity(p);
 	return 0;
-}
-
-/* To a pod of this node, if its policy allows. */
-static __always_inline int to_local_pod(struct __sk_buff *skb, struct pkt *p, const struct endpoint *pod)
-{
-	int reason;
-
-	set_end(&p->dst, pod);
-	reason = admit_and_reverse(skb, p);
-	return reason ? drop(skb, p, reason) : deliver(skb, p, pod);
 }
 
 /* To the backend of another node, with a source address its answer comes back to. */
@@ -88,16 +72,10 @@ static __always_inline int to_service(struct __sk_buff *skb, struct pkt *p, cons
 static __always_inline int to_original_sender(struct __sk_buff *skb, struct pkt *p)
 {
 	struct endpoint *pod = endpoint_by_addr(&p->daddr);
-	int reason;
 
 	if (pod)
 		return to_local_pod(skb, p, pod);
-	if (!p->frontend)
-		return to_stack(skb, p, TRACE_TO_STACK);
-	p->flags |= p->flags & PKT_ICMP_ERROR ? PKT_REPLY | PKT_RELATED : PKT_REPLY;
-	p->dst.identity = identity_of(p, ipcache_lookup(&p->daddr));
-	reason = reverse_translate(skb, p);
-	return reason ? drop(skb, p, reason) : route(skb, p);
+	return p->frontend ? to_client(skb, p) : to_stack(skb, p, TRACE_TO_STACK);
 }
 
 /* Everything that arrives on the device. What is none of ours goes to the stack untouched. */
@@ -109,7 +87,7 @@ int from_device(struct __sk_buff *skb)
 	struct nat_key sent;
 	int reason;
 
-	if (!is_ip(skb) || parse(skb, &p) || is_underlay(&p))
+	if (!is_ip(skb) || parse(skb, &p) || is_tunnelled(&p))
 		return TC_ACT_OK;
 	pod = endpoint_by_addr(&p.daddr);
 	if (pod) {
@@ -181,7 +159,7 @@ int to_device(struct __sk_buff *skb)
 	malformed = parse(skb, &p);
 	node = node_address(&p);
 	if (addr_equal(&p.saddr, &node) && !(p.flags & PKT_ICMP_ERROR))
-		return malformed || is_underlay(&p) ? TC_ACT_OK : from_host(skb, &p);
+		return malformed || is_tunnelled(&p) ? TC_ACT_OK : from_host(skb, &p);
 	pod = endpoint_by_addr(&p.saddr);
 	if (pod)
 		set_end(&p.src, pod);

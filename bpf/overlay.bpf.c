@@ -8,6 +8,7 @@
 #include "lib/service.h"
 #include "lib/masquerade.h"
 #include "lib/deliver.h"
+#include "lib/arrive.h"
 
 const volatile struct node_config config = {};
 
@@ -34,16 +35,6 @@ static __always_inline bool is_for_node(const struct pkt *p)
 	return entry && entry->identity == IDENTITY_HOST;
 }
 
-/* To a pod of this node, if its policy allows. */
-static __always_inline int to_local_pod(struct __sk_buff *skb, struct pkt *p, const struct endpoint *pod)
-{
-	int reason;
-
-	set_end(&p->dst, pod);
-	reason = admit_and_reverse(skb, p);
-	return reason ? drop(skb, p, reason) : deliver(skb, p, pod);
-}
-
 /* The node's own, or the answer of a remote backend to a client outside. */
 static __always_inline int to_node(struct __sk_buff *skb, struct pkt *p)
 {
@@ -51,12 +42,9 @@ static __always_inline int to_node(struct __sk_buff *skb, struct pkt *p)
 
 	if (reason)
 		return drop(skb, p, reason);
-	if (!(p->flags & PKT_RESTORED) || !p->frontend)
-		return to_stack(skb, p, TRACE_TO_STACK);
-	p->flags |= p->flags & PKT_ICMP_ERROR ? PKT_REPLY | PKT_RELATED : PKT_REPLY;
-	p->dst.identity = identity_of(p, ipcache_lookup(&p->daddr));
-	reason = reverse_translate(skb, p);
-	return reason ? drop(skb, p, reason) : route(skb, p);
+	if ((p->flags & PKT_RESTORED) && p->frontend)
+		return to_client(skb, p);
+	return to_stack(skb, p, TRACE_TO_STACK);
 }
 
 /* Everything that comes through the tunnel. */
@@ -86,29 +74,41 @@ int from_overlay(struct __sk_buff *skb)
 	return drop(skb, &p, DROP_STALE_OR_UNROUTABLE_IP);
 }
 
+/* Who really sends what the stack's routes bring into the tunnel; IDENTITY_HOST: the node itself. */
+static __always_inline __u32 sender_through_stack(struct pkt *p)
+{
+	struct endpoint *pod = endpoint_by_addr(&p->saddr);
+
+	if (pod) {
+		set_end(&p->src, pod);
+		return pod->identity;
+	}
+	p->src.identity = identity_of(p, ipcache_lookup(&p->saddr));
+	return p->src.identity == IDENTITY_HOST ? IDENTITY_HOST : world_identity(p);
+}
+
 /*
  * Everything that enters the tunnel. The fast path has set the sender's identity; the stack's routes say "this node"
- * for all they carry, which is not true of a pod's packet the fast path left to them.
+ * for all they carry, which is true neither of a pod's packet the fast path left to them nor of one from outside.
  */
 SEC("tcx/egress")
 int to_overlay(struct __sk_buff *skb)
 {
 	struct pkt p = { .report.file = FILE_OVERLAY, .direction = POLICY_EGRESS };
 	struct ipcache_entry *receiver;
-	struct endpoint *pod;
 	int malformed;
+	__u32 sender;
 
 	if (!is_ip(skb) || tunnel_id(skb) != IDENTITY_HOST)
 		return TC_ACT_OK;
 	malformed = parse(skb, &p);
-	pod = endpoint_by_addr(&p.saddr);
-	if (!pod)
+	sender = sender_through_stack(&p);
+	if (sender == IDENTITY_HOST)
 		return TC_ACT_OK;
-	set_end(&p.src, pod);
 	if (malformed && malformed != DROP_FIRST_LOGICAL_DATAGRAM_FRAGMENT_NOT_FOUND)
 		return drop(skb, &p, malformed);
 	receiver = ipcache_lookup(&p.daddr);
-	if (!receiver || addr_is_zero(&receiver->tunnel) || set_tunnel(skb, &receiver->tunnel, p.src.identity) < 0)
+	if (!receiver || addr_is_zero(&receiver->tunnel) || set_tunnel(skb, &receiver->tunnel, sender) < 0)
 		return drop(skb, &p, DROP_NO_TUNNEL_OR_ENCAPSULATION_ENDPOINT);
 	return TC_ACT_OK;
 }

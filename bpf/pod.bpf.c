@@ -81,6 +81,8 @@ int from_pod(struct __sk_buff *skb)
 
 	find_receiver(&p, &r);
 	if (!is_pod_identity(p.dst.identity)) {
+		if (is_tunnelled(&p)) /* a node would believe the identity a pod writes there */
+			return drop(skb, &p, DROP_ENCAPSULATION_TRAFFIC_IS_PROHIBITED);
 		reason = translate_from_pod(skb, &p);
 		if (reason)
 			return drop(skb, &p, reason);

@@ -9,6 +9,7 @@
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_OFFSET_MASK 0x1fff
 #define IPV6_MAX_EXTENSIONS 6
+#define VXLAN_PORT 8472
 
 enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 
@@ -271,4 +272,10 @@ static __always_inline bool is_link_local_chatter(const struct pkt *p)
 	return (p->icmp_type >= ICMP6_MLD_QUERY && p->icmp_type <= ICMP6_ROUTER_SOLICITATION) ||
 	       p->icmp_type == ICMP6_NEIGHBOUR_SOLICITATION || p->icmp_type == ICMP6_NEIGHBOUR_ADVERTISEMENT ||
 	       p->icmp_type == ICMP6_MLD2_REPORT;
+}
+
+/* VXLAN between nodes. */
+static __always_inline bool is_tunnelled(const struct pkt *p)
+{
+	return config.tunnel_ifindex && p->proto == IPPROTO_UDP && p->dport == bpf_htons(VXLAN_PORT);
 }

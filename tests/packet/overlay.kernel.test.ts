@@ -81,6 +81,28 @@ for (const name of ["v4", "v6"] as const) {
       assert.equal(leave(udp(net.pod, net.remote), 1001).tunnel?.vni, 1001);
     });
 
+    it("takes what the outside had routed through this node for the world's", () => {
+      const out = leave(udp(net.world, net.remote), 1);
+      assert.deepEqual([out.action, out.tunnel?.vni], [Action.pass, v6 ? 10 : 9]);
+      assert.equal(
+        leave(udp(net.remote, net.remote), 1).tunnel?.vni,
+        v6 ? 10 : 9,
+        "also under a pod's address",
+      );
+    });
+
+    it("is not a pod's to write into", () => {
+      for (const to of [net.otherNode, net.node, net.world]) {
+        const transport = { kind: "udp", sport: ++sport, dport: 8472 } as const;
+        const out = node.fromPod(
+          pod,
+          buildPacket({ from: net.pod, to, transport, payload: new Uint8Array(60) }),
+        );
+        assert.equal(out.action, Action.drop, to);
+        assert.equal(out.events[0]?.reason, DropReason.encapsulationTrafficIsProhibited);
+      }
+    });
+
     it("carries fragments, each with the identity", () => {
       const fields = {
         from: net.remote,

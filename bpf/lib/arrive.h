@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "packet.h"
+#include "identity.h"
+#include "service.h"
+#include "masquerade.h"
+#include "deliver.h"
+
+/* Where packets from other machines end, by the device or the tunnel alike. */
+
+/* A pod of this node, if its policy allows. */
+static __always_inline int to_local_pod(struct __sk_buff *skb, struct pkt *p, const struct endpoint *pod)
+{
+	int reason;
+
+	set_end(&p->dst, pod);
+	reason = admit_and_reverse(skb, p);
+	return reason ? drop(skb, p, reason) : deliver(skb, p, pod);
+}
+
+/* The client outside whose connection to a frontend (p->frontend) a backend of another node answers: see nat_restore. */
+static __always_inline int to_client(struct __sk_buff *skb, struct pkt *p)
+{
+	int reason;
+
+	p->flags |= p->flags & PKT_ICMP_ERROR ? PKT_REPLY | PKT_RELATED : PKT_REPLY;
+	p->dst.identity = identity_of(p, ipcache_lookup(&p->daddr));
+	reason = reverse_translate(skb, p);
+	return reason ? drop(skb, p, reason) : route(skb, p);
+}
