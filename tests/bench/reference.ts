@@ -2,8 +2,8 @@
 import { execFileSync } from "node:child_process";
 import type { Path } from "./traffic.ts";
 
-/** Paths without Weft to hold it against: a cable, the kernel's router, the kernel's VXLAN. Names start with `weft-bench-`. */
-const prefix = "weft-bench-";
+/** Paths without Weft to hold it against: a cable, the kernel's router, the kernel's VXLAN. */
+const prefix = "weft-reference-";
 
 function ip(...args: string[]): void {
   execFileSync("ip", args, { stdio: ["ignore", "ignore", "pipe"] });
@@ -69,9 +69,9 @@ export function hostRouting(): Path {
   return pathOf("host routing", b, a, "10.99.2.2:7700");
 }
 
-/** A pod behind each of two nodes; between the nodes a routed network or the kernel's VXLAN over it. */
-export function twoNodes(kind: "routing" | "vxlan"): Path {
-  const t = kind === "vxlan" ? "x" : "n";
+/** A pod behind each of two nodes; between the nodes a routed network or the kernel's VXLAN over it. `tag` as above. */
+export function twoNodes(kind: "routing" | "vxlan", tag = ""): Path {
+  const t = `${kind === "vxlan" ? "x" : "n"}${tag}`;
   const pods = [netns(`${t}p1`), netns(`${t}p2`)];
   const nodes = [netns(`${t}n1`), netns(`${t}n2`)];
   const world = netns(`${t}w`);
@@ -114,12 +114,8 @@ export function twoNodes(kind: "routing" | "vxlan"): Path {
     }
   }
   for (const ns of [...pods, ...nodes]) tune(ns);
-  return pathOf(
-    kind === "vxlan" ? "kernel VXLAN" : "kernel routing across nodes",
-    pods[1]!,
-    pods[0]!,
-    "10.99.12.2:7700",
-  );
+  const name = kind === "vxlan" ? "kernel VXLAN" : "kernel routing across nodes";
+  return pathOf(tag === "" ? name : `${name} (${tag})`, pods[1]!, pods[0]!, "10.99.12.2:7700");
 }
 
 /** Removes every namespace these paths made, also those of a run that was killed. */

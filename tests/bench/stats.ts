@@ -33,6 +33,19 @@ export function figure(name: string, unit: string, values: readonly number[], co
   };
 }
 
+/** p50 and p99 of times in milliseconds; the p99's quartiles are those of the fifths of the run. */
+export function latency(name: string, ms: readonly number[]): Figure[] {
+  const sorted = [...ms].sort((a, b) => a - b);
+  const size = Math.max(1, Math.ceil(ms.length / 5));
+  const fifths: number[] = [];
+  for (let at = 0; at < ms.length; at += size) fifths.push(quantile(ms.slice(at, at + size).sort((a, b) => a - b), 0.99));
+  const p99 = figure(`${name}: p99`, "ms", fifths);
+  return [
+    figure(`${name}: p50`, "ms", ms),
+    { ...p99, median: quantile(sorted, 0.99), rounds: ms.length },
+  ];
+}
+
 /** `0.93 [0.88–0.97]` */
 export function figureText(f: Figure): string {
   const digits = (value: number) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3));

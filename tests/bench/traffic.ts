@@ -26,8 +26,11 @@ export interface Window {
   readonly cpuNs: number;
 }
 
+/** Short, so that the scheduler's limit for real-time tasks does not cut in. */
+const windowMs = 80;
+
 /** One window of traffic, both ends on one core under SCHED_FIFO. */
-export async function measure(nb: string, path: Path, mode: Mode, ms = 80): Promise<Window> {
+export async function measure(nb: string, path: Path, mode: Mode, ms = windowMs): Promise<Window> {
   const args = [
     "--mode",
     mode,
@@ -52,6 +55,13 @@ export interface Comparison {
   readonly base: Path;
 }
 
+export interface CompareOptions {
+  readonly rounds: number;
+  readonly modes: readonly Mode[];
+  readonly signal: AbortSignal;
+  progress(text: string): void;
+}
+
 /**
  * Interleaved rounds: in each, every path runs every mode once, in random order. Figures are ratios of a path to its base within the
  * same round, CPU per operation first (the steady one on a noisy machine).
@@ -59,13 +69,14 @@ export interface Comparison {
 export async function compare(
   nb: string,
   pairs: readonly Comparison[],
-  options: { rounds: number; modes: readonly Mode[]; progress(text: string): void },
+  options: CompareOptions,
 ): Promise<Figure[]> {
   const paths = [...new Set(pairs.flatMap((pair) => [pair.path, pair.base]))];
   const seen = new Map<string, Window[]>();
   for (let round = 0; round < options.rounds; round++) {
     for (const mode of options.modes) {
       for (const path of shuffled(paths)) {
+        options.signal.throwIfAborted();
         const key = `${path.name} ${mode}`;
         const list = seen.get(key) ?? [];
         seen.set(key, list);
