@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { errorText, WeftError } from "#lib/errors.ts";
+
 import type { KubeClient } from "#k8s/client.ts";
 import { isNotFound, KubeError } from "#k8s/errors.ts";
 import { type Resource, resourcePath } from "#k8s/resource.ts";
+import { WeftError } from "#lib/errors.ts";
 import { documentText, loadManifests, type ManifestDocument } from "./manifest.ts";
 import type { KubeObject } from "./objects.ts";
 
@@ -64,7 +65,11 @@ export async function deleteManifests(options: ApplyOptions): Promise<Applied[]>
     const { name } = one.object.metadata;
     let action: Applied["action"] = "deleted";
     try {
-      await client.delete(one.served, { namespace: one.namespace, name }, { propagationPolicy: "Background", signal });
+      await client.delete(
+        one.served,
+        { namespace: one.namespace, name },
+        { propagationPolicy: "Background", signal },
+      );
     } catch (thrown) {
       if (!isNotFound(thrown)) throw manifestError(one, thrown);
       action = "not found";
@@ -97,7 +102,9 @@ async function place(options: ApplyOptions, documents: readonly ManifestDocument
       );
     }
     const namespaced = found ? found.namespaced : object.metadata.namespace !== undefined;
-    const namespace = namespaced ? (object.metadata.namespace ?? options.namespace ?? client.namespace) : undefined;
+    const namespace = namespaced
+      ? (object.metadata.namespace ?? options.namespace ?? client.namespace)
+      : undefined;
     return { ...document, served: found, namespace };
   });
 }
@@ -107,10 +114,19 @@ async function discover(client: KubeClient, version: string): Promise<Served[]> 
   const path = version.includes("/") ? `/apis/${version}` : `/api/${version}`;
   const [group, short] = version.includes("/") ? version.split("/") : ["", version];
   try {
-    const list = await client.request<{ resources?: { name: string; kind: string; namespaced: boolean }[] }>({ method: "GET", path });
+    const list = await client.request<{ resources?: { name: string; kind: string; namespaced: boolean }[] }>({
+      method: "GET",
+      path,
+    });
     return (list.resources ?? [])
       .filter((one) => !one.name.includes("/"))
-      .map((one) => ({ group: group ?? "", version: short ?? "", plural: one.name, kind: one.kind, namespaced: one.namespaced }));
+      .map((one) => ({
+        group: group ?? "",
+        version: short ?? "",
+        plural: one.name,
+        kind: one.kind,
+        namespaced: one.namespaced,
+      }));
   } catch (thrown) {
     if (isNotFound(thrown)) return [];
     throw thrown;
@@ -127,7 +143,9 @@ function definedHere(object: KubeObject, documents: readonly ManifestDocument[])
 
 /** Its definition was applied a moment ago. */
 async function discoverAgain(client: KubeClient, one: Placed): Promise<Served> {
-  const found = (await discover(client, one.object.apiVersion)).find((served) => served.kind === one.object.kind);
+  const found = (await discover(client, one.object.apiVersion)).find(
+    (served) => served.kind === one.object.kind,
+  );
   if (!found) throw new WeftError("E_MANIFEST", `${documentText(one)}: its kind is not served`);
   return found;
 }
@@ -142,15 +160,27 @@ function nameText(served: Served, name: string): string {
 }
 
 /** A dry run with strict field validation; in a namespace that exists when its own is only just about to. */
-async function check(client: KubeClient, one: Placed, all: readonly Placed[], signal: AbortSignal | undefined): Promise<void> {
+async function check(
+  client: KubeClient,
+  one: Placed,
+  all: readonly Placed[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
   if (!one.served) return;
-  const coming = all.some(({ object }) => object.kind === "Namespace" && object.metadata.name === one.namespace);
+  const coming = all.some(
+    ({ object }) => object.kind === "Namespace" && object.metadata.name === one.namespace,
+  );
   const namespace = one.namespace !== undefined && coming ? "default" : one.namespace;
-  const object = namespace === undefined ? one.object : { ...one.object, metadata: { ...one.object.metadata, namespace } };
+  const object =
+    namespace === undefined ? one.object : { ...one.object, metadata: { ...one.object.metadata, namespace } };
   await send(client, { ...one, namespace, object }, { dryRun: true, signal });
 }
 
-async function write(client: KubeClient, one: Placed & { served: Served }, signal: AbortSignal | undefined): Promise<Applied> {
+async function write(
+  client: KubeClient,
+  one: Placed & { served: Served },
+  signal: AbortSignal | undefined,
+): Promise<Applied> {
   const ref = { namespace: one.namespace, name: one.object.metadata.name };
   const before = await client.get<KubeObject>(one.served, ref, signal).catch((thrown: unknown) => {
     if (isNotFound(thrown)) return undefined;
@@ -174,7 +204,12 @@ async function send(client: KubeClient, one: Placed, { dryRun, signal }: Send): 
     return await client.request<KubeObject>({
       method: "PATCH",
       path: resourcePath(one.served!, { namespace: one.namespace, name }),
-      query: { fieldManager: MANAGER, force: true, fieldValidation: "Strict", dryRun: dryRun ? "All" : undefined },
+      query: {
+        fieldManager: MANAGER,
+        force: true,
+        fieldValidation: "Strict",
+        dryRun: dryRun ? "All" : undefined,
+      },
       body: one.object,
       contentType: "application/apply-patch+yaml",
       idempotent: true,
@@ -187,6 +222,6 @@ async function send(client: KubeClient, one: Placed, { dryRun, signal }: Send): 
 
 function manifestError(one: ManifestDocument, thrown: unknown): unknown {
   if (!(thrown instanceof KubeError) || thrown.status === 0) return thrown;
-  const text = errorText(thrown).replace(/^(PATCH|GET|DELETE) \S+: /, "").replace(/ \(\d{3}\)$/, "");
-  return new WeftError("E_MANIFEST", `${documentText(one)}: ${text}`, { cause: thrown });
+  const text = thrown.message.replace(/^(PATCH|GET|DELETE) \S+: /, "").replace(/ \(\d{3}\)$/, "");
+  return new WeftError("E_MANIFEST", `${documentText(one)}: ${text}`);
 }

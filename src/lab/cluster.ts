@@ -24,7 +24,12 @@ export interface Kind<T extends KubeObject> {
   readonly shape?: T;
 }
 
-function kind<T extends KubeObject>(apiVersion: string, name: string, plural: string, namespaced = true): Kind<T> {
+function kind<T extends KubeObject>(
+  apiVersion: string,
+  name: string,
+  plural: string,
+  namespaced = true,
+): Kind<T> {
   return { apiVersion, kind: name, plural, namespaced };
 }
 
@@ -75,6 +80,10 @@ export interface Cluster {
   update<T extends KubeObject>(kind: Kind<T>, object: T): Promise<T>;
   updateStatus<T extends KubeObject>(kind: Kind<T>, object: T): Promise<T>;
   /** Gone already is no error. */
-  remove<T extends KubeObject>(kind: Kind<T>, object: T, options?: { gracePeriodSeconds?: number }): Promise<void>;
+  remove<T extends KubeObject>(
+    kind: Kind<T>,
+    object: T,
+    options?: { gracePeriodSeconds?: number },
+  ): Promise<void>;
   bind(pod: Pod, node: string): Promise<void>;
 }

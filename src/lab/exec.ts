@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { resources } from "#k8s/resource.ts";
 import { cgroupRoot, createCgroup } from "#kernel/cgroup.ts";
 import { netnsPath } from "#kernel/netns.ts";
-import { resources } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
-import { join } from "node:path";
 import { execSpecOf } from "./kubelet-client.ts";
 import { type LabPlan, PREFIX, WORLD } from "./layout.ts";
 import type { Pod } from "./objects.ts";
-import { podCommand, type PodCommand } from "./pod-command.ts";
+import { type PodCommand, podCommand } from "./pod-command.ts";
 import { labClient, runningLab, workloadOf } from "./status.ts";
 
 export interface LabExec {
@@ -23,14 +23,17 @@ export interface LabExec {
 /** Runs a command in a pod, on a node or in the world, on this process's own streams; resolves with its exit code. */
 export async function labExec(exec: LabExec): Promise<number> {
   const { plan } = runningLab();
-  if (exec.argv.length === 0) throw new WeftError("E_USAGE", "there is no command to run", { hint: "weft lab exec POD -- COMMAND" });
+  if (exec.argv.length === 0)
+    throw new WeftError("E_USAGE", "there is no command to run", { hint: "weft lab exec POD -- COMMAND" });
   const { command, env } = placeOf(plan, exec) ?? (await podPlace(plan, exec));
   createCgroup(command.cgroup, "/");
   const { file, args } = podCommand(command);
   const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: "inherit" });
   return await new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("exit", (code, signal) => resolve(code ?? (signal === "SIGINT" ? 130 : signal === "SIGKILL" ? 137 : 143)));
+    child.once("exit", (code, signal) =>
+      resolve(code ?? (signal === "SIGINT" ? 130 : signal === "SIGKILL" ? 137 : 143)),
+    );
   });
 }
 
@@ -38,8 +41,17 @@ type Place = { readonly command: PodCommand; readonly env: Readonly<Record<strin
 
 function placeOf(plan: LabPlan, { target, argv }: LabExec): Place | undefined {
   const node = plan.nodes.find((one) => one.name === target);
-  if (target === "world") return { command: { netns: netnsPath(WORLD), cgroup: join(cgroupRoot(), PREFIX, "world"), argv }, env: {} };
-  return node && { command: { netns: netnsPath(node.netns), cgroup: join(cgroupRoot(), node.cgroup, "exec"), argv }, env: {} };
+  if (target === "world")
+    return {
+      command: { netns: netnsPath(WORLD), cgroup: join(cgroupRoot(), PREFIX, "world"), argv },
+      env: {},
+    };
+  return (
+    node && {
+      command: { netns: netnsPath(node.netns), cgroup: join(cgroupRoot(), node.cgroup, "exec"), argv },
+      env: {},
+    }
+  );
 }
 
 async function podPlace(plan: LabPlan, exec: LabExec): Promise<Place> {
@@ -50,8 +62,14 @@ async function podPlace(plan: LabPlan, exec: LabExec): Promise<Place> {
   const pods = (await client.list<Pod>(resources.pods, { namespace })).items;
   const pod = pods.find((one) => one.metadata.name === name) ?? pods.find((one) => workloadOf(one) === name);
   if (!pod?.spec.nodeName) {
-    throw new WeftError("E_NOT_FOUND", `there is no pod "${name}" in namespace ${namespace}`, { hint: "`weft lab status` lists pods" });
+    throw new WeftError("E_NOT_FOUND", `there is no pod "${name}" in namespace ${namespace}`, {
+      hint: "`weft lab status` lists pods",
+    });
   }
-  const spec = await execSpecOf(plan, { node: pod.spec.nodeName, pod: `${namespace}/${pod.metadata.name}` }, exec.container);
+  const spec = await execSpecOf(
+    plan,
+    { node: pod.spec.nodeName, pod: `${namespace}/${pod.metadata.name}` },
+    exec.container,
+  );
   return { command: { ...spec, argv: exec.argv }, env: spec.env };
 }

@@ -38,8 +38,10 @@ function addNode(world: Netlink, bridge: number, plan: LabPlan, node: NodePlan):
   setLink(inside, "lo", { up: true });
   const eth0 = linkIndex(inside, "eth0");
   setLink(inside, eth0, { up: true });
-  for (const address of node.addresses) addAddress(inside, { link: eth0, address, bits: fabricBits(address), noDad: true });
-  for (const gateway of plan.gateways) addRoute(inside, { dst: everything[family(gateway)], link: eth0, gateway });
+  for (const address of node.addresses)
+    addAddress(inside, { link: eth0, address, bits: fabricBits(address), noDad: true });
+  for (const gateway of plan.gateways)
+    addRoute(inside, { dst: everything[family(gateway)], link: eth0, gateway });
 }
 
 /** The outside's address of one family, where the API server answers the nodes. */

@@ -65,7 +65,10 @@ export function playOf(map: ImageMap, container: Container): Play {
   const args = container.args ?? (container.command?.length ? [] : found.cmd);
   const argv = found.run ?? [...command, ...args];
   if (argv.length === 0) {
-    throw new WeftError("E_IMAGE_MAP", `image ${container.image}: neither the container nor the image map says what to run`);
+    throw new WeftError(
+      "E_IMAGE_MAP",
+      `image ${container.image}: neither the container nor the image map says what to run`,
+    );
   }
   return { kind: "process", argv, root: found.root, env: found.env };
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
-import { type IncomingMessage, request as httpRequest } from "node:http";
+import { request as httpRequest, type IncomingMessage } from "node:http";
 import type { Writable } from "node:stream";
 import { WeftError } from "#lib/errors.ts";
 import type { ExecRequest, ExecStreams, KubeletClient, LogOptions } from "./apiserver/kubelet.ts";
-import { stringAt, type KubeObject } from "./apiserver/object.ts";
+import { type KubeObject, stringAt } from "./apiserver/object.ts";
 import type { ExecSpec, NodeProbeRequest, NodeProbeResult } from "./kubelet/server.ts";
 import type { LabPlan } from "./layout.ts";
 import { podCommand } from "./pod-command.ts";
@@ -39,7 +39,12 @@ export async function execSpecOf(plan: LabPlan, { node, pod }: Place, container?
 }
 
 /** Makes connection attempts from pods of one node. */
-export async function probeFrom(plan: LabPlan, node: string, body: NodeProbeRequest, signal?: AbortSignal): Promise<NodeProbeResult[]> {
+export async function probeFrom(
+  plan: LabPlan,
+  node: string,
+  body: NodeProbeRequest,
+  signal?: AbortSignal,
+): Promise<NodeProbeResult[]> {
   const answer = await ask(plan, node, { path: "/probe", body: JSON.stringify(body), signal });
   return JSON.parse(await text(answer)) as NodeProbeResult[];
 }
@@ -58,10 +63,16 @@ async function ask(plan: LabPlan, node: string, { path, body, signal }: Ask): Pr
       { socketPath, path, method: body === undefined ? "GET" : "POST", ...(signal && { signal }) },
       resolve,
     );
-    outgoing.once("error", (cause) => reject(new WeftError("E_LAB", `the kubelet of ${node} does not answer`, { cause })));
+    outgoing.once("error", (cause) =>
+      reject(new WeftError("E_LAB", `the kubelet of ${node} does not answer`, { cause })),
+    );
     outgoing.end(body);
   });
-  if (answer.statusCode !== 200) throw new WeftError("E_LAB", (await text(answer)) || `the kubelet of ${node} answered ${answer.statusCode}`);
+  if (answer.statusCode !== 200)
+    throw new WeftError(
+      "E_LAB",
+      (await text(answer)) || `the kubelet of ${node} answered ${answer.statusCode}`,
+    );
   return answer;
 }
 
@@ -78,11 +89,21 @@ interface Logs {
   readonly signal: AbortSignal;
 }
 
-async function* readLogs(plan: LabPlan, { pod, container, options, signal }: Logs): AsyncIterable<Uint8Array> {
+async function* readLogs(
+  plan: LabPlan,
+  { pod, container, options, signal }: Logs,
+): AsyncIterable<Uint8Array> {
   const { node, pod: name } = podPlace(pod);
-  const query = new URLSearchParams({ pod: name, container, follow: String(options.follow), timestamps: String(options.timestamps) });
+  const query = new URLSearchParams({
+    pod: name,
+    container,
+    follow: String(options.follow),
+    timestamps: String(options.timestamps),
+  });
   if (options.tailLines !== undefined) query.set("tail", String(options.tailLines));
-  const since = options.sinceTime ? Date.parse(options.sinceTime) : options.sinceSeconds && Date.now() - options.sinceSeconds * 1000;
+  const since = options.sinceTime
+    ? Date.parse(options.sinceTime)
+    : options.sinceSeconds && Date.now() - options.sinceSeconds * 1000;
   if (since) query.set("sinceMs", String(since));
   let left = options.limitBytes ?? Number.POSITIVE_INFINITY;
   const answer = await ask(plan, node, { path: `/logs?${query}`, signal });
@@ -98,7 +119,11 @@ async function* readLogs(plan: LabPlan, { pod, container, options, signal }: Log
 export async function runExec(spec: ExecSpec, request: ExecRequest, streams: ExecStreams): Promise<number> {
   const { file, args } = podCommand({ ...spec, argv: request.command, tty: request.tty });
   const env = { ...spec.env, ...(request.tty && { TERM: "xterm" }) };
-  const child = spawn(file, args, { env, stdio: ["pipe", "pipe", "pipe", request.tty ? "pipe" : "ignore"], detached: true });
+  const child = spawn(file, args, {
+    env,
+    stdio: ["pipe", "pipe", "pipe", request.tty ? "pipe" : "ignore"],
+    detached: true,
+  });
   const kill = () => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
@@ -136,7 +161,10 @@ async function feed(from: AsyncIterable<Uint8Array>, to: Writable): Promise<void
   to.end();
 }
 
-async function drain(from: AsyncIterable<Uint8Array> | null, to: (chunk: Uint8Array) => Promise<void>): Promise<void> {
+async function drain(
+  from: AsyncIterable<Uint8Array> | null,
+  to: (chunk: Uint8Array) => Promise<void>,
+): Promise<void> {
   if (!from) return;
   for await (const chunk of from) await to(chunk);
 }

@@ -10,7 +10,9 @@ export type Families = "v4" | "v6" | "dual";
 function labName(): string {
   const name = process.env.WEFT_LAB ?? "";
   if (!/^[a-z0-9]{0,12}$/.test(name)) {
-    throw new WeftError("E_LAB", `WEFT_LAB="${name}" is no name for a lab`, { hint: "up to 12 lower-case letters and digits" });
+    throw new WeftError("E_LAB", `WEFT_LAB="${name}" is no name for a lab`, {
+      hint: "up to 12 lower-case letters and digits",
+    });
   }
   return name;
 }
@@ -105,7 +107,11 @@ function planNode(index: number, families: Families): NodePlan {
     index,
     netns: `${PREFIX}-${name}`,
     addresses: byFamily(families, nthAddress(fabric.v4, 10 + index), nthAddress(fabric.v6, 0x10 + index)),
-    podCidrs: byFamily(families, parsePrefix(`10.244.${index}.0/24`), parsePrefix(`fd00:10:244:${index.toString(16)}::/64`)),
+    podCidrs: byFamily(
+      families,
+      parsePrefix(`10.244.${index}.0/24`),
+      parsePrefix(`fd00:10:244:${index.toString(16)}::/64`),
+    ),
     dir,
     agentConfig: join(dir, "agent.yaml"),
     agentLog: join(dir, "agent.log"),

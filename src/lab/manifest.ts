@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync, readdirSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { LineCounter, parseAllDocuments } from "yaml";
 import { errorText, WeftError } from "#lib/errors.ts";
@@ -24,7 +24,9 @@ const MAX_FILES = 10_000;
  * @throws WeftError E_MANIFEST naming file, document and field; nothing is returned of anything then
  */
 export function loadManifests(paths: readonly string[]): ManifestDocument[] {
-  return paths.flatMap(expandPath).flatMap((path) => parseManifest(path === "-" ? "stdin" : path, readText(path)));
+  return paths
+    .flatMap(expandPath)
+    .flatMap((path) => parseManifest(path === "-" ? "stdin" : path, readText(path)));
 }
 
 function expandPath(path: string): string[] {
@@ -40,7 +42,8 @@ function expandPath(path: string): string[] {
     .filter((name) => /\.(ya?ml|json)$/.test(name))
     .sort()
     .map((name) => join(path, name));
-  if (files.length === 0) throw new WeftError("E_MANIFEST", `${path}: no .yaml, .yml or .json file in this directory`);
+  if (files.length === 0)
+    throw new WeftError("E_MANIFEST", `${path}: no .yaml, .yml or .json file in this directory`);
   if (files.length > MAX_FILES) throw new WeftError("E_MANIFEST", `${path}: more than ${MAX_FILES} files`);
   return files;
 }
@@ -48,7 +51,8 @@ function expandPath(path: string): string[] {
 function readText(path: string): string {
   try {
     const text = readFileSync(path === "-" ? 0 : path, "utf8");
-    if (text.length > MAX_BYTES) throw new WeftError("E_MANIFEST", `${path}: longer than ${MAX_BYTES >> 20} MiB`);
+    if (text.length > MAX_BYTES)
+      throw new WeftError("E_MANIFEST", `${path}: longer than ${MAX_BYTES >> 20} MiB`);
     return text;
   } catch (cause) {
     if (cause instanceof WeftError) throw cause;
@@ -68,7 +72,10 @@ export function parseManifest(file: string, text: string): ManifestDocument[] {
     if (broken) {
       const at = broken.linePos?.[0];
       const place = at ? `line ${at.line}, column ${at.col}` : `line ${line}`;
-      throw new WeftError("E_MANIFEST", `${file}, document ${number}, ${place}: ${broken.message.split("\n")[0]?.replace(/ at line .*$/, "")}`);
+      throw new WeftError(
+        "E_MANIFEST",
+        `${file}, document ${number}, ${place}: ${broken.message.split("\n")[0]?.replace(/ at line .*$/, "")}`,
+      );
     }
     let value: unknown;
     try {
@@ -77,14 +84,15 @@ export function parseManifest(file: string, text: string): ManifestDocument[] {
       throw new WeftError("E_MANIFEST", `${file}, document ${number}: ${errorText(cause)}`, { cause });
     }
     if (value === null || value === undefined) continue;
-    for (const object of flatten(value)) out.push({ file, number, line, object: checked(object, { file, number }) });
+    for (const object of flatten(value))
+      out.push({ file, number, line, object: checked(object, { file, number }) });
   }
   return out;
 }
 
 function flatten(value: unknown): unknown[] {
-  if (!isRecord(value) || value["apiVersion"] !== "v1" || value["kind"] !== "List") return [value];
-  return Array.isArray(value["items"]) ? value["items"].flatMap(flatten) : [];
+  if (!isRecord(value) || value.apiVersion !== "v1" || value.kind !== "List") return [value];
+  return Array.isArray(value.items) ? value.items.flatMap(flatten) : [];
 }
 
 function checked(value: unknown, { file, number }: { file: string; number: number }): KubeObject {
@@ -95,13 +103,13 @@ function checked(value: unknown, { file, number }: { file: string; number: numbe
     if (value[field] === undefined) throw fail(field, "missing");
     if (typeof value[field] !== "string" || value[field] === "") throw fail(field, "not a text");
   }
-  const metadata = value["metadata"];
+  const metadata = value.metadata;
   if (!isRecord(metadata)) throw fail("metadata", metadata === undefined ? "missing" : "not an object");
   for (const field of ["name", "namespace"]) {
     const text = metadata[field];
     if (text !== undefined && typeof text !== "string") throw fail(`metadata.${field}`, "not a text");
   }
-  if (!metadata["name"]) throw fail("metadata.name", "missing");
+  if (!metadata.name) throw fail("metadata.name", "missing");
   return value as unknown as KubeObject;
 }
 

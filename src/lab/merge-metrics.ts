@@ -16,15 +16,15 @@ export function mergeMetrics(texts: readonly { readonly node: string; readonly t
       const head = /^# (HELP|TYPE) (\S+)/.exec(line);
       if (head) {
         const name = head[2]!;
-        current = families.get(name);
-        if (!current) families.set(name, (current = { head: [], samples: [] }));
+        current = families.get(name) ?? { head: [], samples: [] };
+        families.set(name, current);
         if (!current.head.some((one) => one.startsWith(`# ${head[1]} `))) current.head.push(line);
       } else if (line !== "" && !line.startsWith("#") && current) {
         current.samples.push(withNode(line, node));
       }
     }
   }
-  return [...families.values()].flatMap(({ head, samples }) => [...head, ...samples]).join("\n") + "\n";
+  return `${[...families.values()].flatMap(({ head, samples }) => [...head, ...samples]).join("\n")}\n`;
 }
 
 function withNode(sample: string, node: string): string {

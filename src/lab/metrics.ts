@@ -42,10 +42,19 @@ export async function startMetrics(plan: LabPlan): Promise<AsyncDisposable & { r
 async function scrape(node: NodePlan): Promise<{ node: string; text: string } | undefined> {
   try {
     const address: Address = node.addresses[0]!;
-    const socket = await connectFrom(netnsPath(WORLD), { address, port: node.metricsPort, timeoutMs: TIMEOUT_MS });
+    const socket = await connectFrom(netnsPath(WORLD), {
+      address,
+      port: node.metricsPort,
+      timeoutMs: TIMEOUT_MS,
+    });
     const text = await new Promise<string>((resolve, reject) => {
       const outgoing = request(
-        { createConnection: () => socket, path: "/metrics", headers: { connection: "close" }, signal: AbortSignal.timeout(TIMEOUT_MS) },
+        {
+          createConnection: () => socket,
+          path: "/metrics",
+          headers: { connection: "close" },
+          signal: AbortSignal.timeout(TIMEOUT_MS),
+        },
         (answer) => {
           let body = "";
           answer.on("data", (chunk: Buffer) => (body += chunk.toString()));

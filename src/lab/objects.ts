@@ -139,7 +139,10 @@ export interface PodSpec {
       };
     };
     podAntiAffinity?: {
-      requiredDuringSchedulingIgnoredDuringExecution?: { labelSelector?: LabelSelector; topologyKey: string }[];
+      requiredDuringSchedulingIgnoredDuringExecution?: {
+        labelSelector?: LabelSelector;
+        topologyKey: string;
+      }[];
     };
   };
 }
@@ -196,7 +199,12 @@ export interface PodTemplate {
 }
 
 export interface NodeObject extends KubeObject {
-  spec?: { podCIDR?: string; podCIDRs?: string[]; taints?: { key: string; value?: string; effect: string }[]; unschedulable?: boolean };
+  spec?: {
+    podCIDR?: string;
+    podCIDRs?: string[];
+    taints?: { key: string; value?: string; effect: string }[];
+    unschedulable?: boolean;
+  };
   status?: {
     addresses?: { type: string; address: string }[];
     conditions?: Condition[];
@@ -267,7 +275,10 @@ export interface Deployment extends KubeObject {
     template: PodTemplate;
     paused?: boolean;
     revisionHistoryLimit?: number;
-    strategy?: { type?: string; rollingUpdate?: { maxSurge?: number | string; maxUnavailable?: number | string } };
+    strategy?: {
+      type?: string;
+      rollingUpdate?: { maxSurge?: number | string; maxUnavailable?: number | string };
+    };
   };
   status?: WorkloadStatus;
 }
@@ -329,9 +340,13 @@ export function controllerOf(object: KubeObject): OwnerReference | undefined {
 }
 
 /** True when the selector (LabelSelector of a workload; an empty one selects everything) matches. */
-export function selectorMatches(selector: LabelSelector | undefined, labels: Record<string, string> = {}): boolean {
+export function selectorMatches(
+  selector: LabelSelector | undefined,
+  labels: Record<string, string> = {},
+): boolean {
   if (!selector) return false;
-  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) if (labels[key] !== value) return false;
+  for (const [key, value] of Object.entries(selector.matchLabels ?? {}))
+    if (labels[key] !== value) return false;
   return (selector.matchExpressions ?? []).every((expression) => expressionMatches(expression, labels));
 }
 
@@ -359,7 +374,10 @@ export function expressionMatches(
 }
 
 export function podIsReady(pod: Pod): boolean {
-  return pod.status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") ?? false;
+  return (
+    pod.status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") ??
+    false
+  );
 }
 
 export function podIsFinished(pod: Pod): boolean {

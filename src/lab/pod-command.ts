@@ -25,7 +25,8 @@ export function podCommand(command: PodCommand): { file: string; args: string[] 
   if (command.root) args.push("--root", command.root);
   args.push("--cwd", command.cwd ?? "/");
   if (command.etc) {
-    for (const name of ["resolv.conf", "hosts"]) args.push("--bind", `${join(command.etc, name)}:/etc/${name}`);
+    for (const name of ["resolv.conf", "hosts"])
+      args.push("--bind", `${join(command.etc, name)}:/etc/${name}`);
   }
   args.push("--", ...command.argv);
   return { file: nativeProgram("pod-exec"), args };

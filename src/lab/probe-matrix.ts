@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { targetPort } from "./controllers/slices.ts";
 import type { EndpointSlice, Pod, Service, ServicePort } from "./objects.ts";
 import { podIsFinished } from "./objects.ts";
-import { targetPort } from "./controllers/slices.ts";
 import type { Attempt, ProbeOptions } from "./probe.ts";
 import { workloadOf } from "./status.ts";
 
@@ -14,8 +15,12 @@ export interface ClusterView {
 const SYSTEM = "kube-system";
 
 /** From one running pod of every workload to every port of every Service; headless ones by their pods. Pure. */
-export function matrixAttempts(view: ClusterView, options: Pick<ProbeOptions, "namespaces" | "pods">): Attempt[] {
-  const wanted = (namespace: string) => (options.namespaces ? options.namespaces.includes(namespace) : namespace !== SYSTEM);
+export function matrixAttempts(
+  view: ClusterView,
+  options: Pick<ProbeOptions, "namespaces" | "pods">,
+): Attempt[] {
+  const wanted = (namespace: string) =>
+    options.namespaces ? options.namespaces.includes(namespace) : namespace !== SYSTEM;
   const sources = new Map<string, Pod>();
   for (const pod of view.pods) {
     const namespace = pod.metadata.namespace ?? "";
@@ -23,12 +28,15 @@ export function matrixAttempts(view: ClusterView, options: Pick<ProbeOptions, "n
     const key = `${namespace}/${workloadOf(pod)}`;
     if (!sources.has(key)) sources.set(key, pod);
   }
-  const services = view.services.filter((service) => wanted(service.metadata.namespace ?? "") && !isApi(service));
+  const services = view.services.filter(
+    (service) => wanted(service.metadata.namespace ?? "") && !isApi(service),
+  );
   const out: Attempt[] = [];
   for (const key of [...sources.keys()].sort()) {
     const pod = sources.get(key)!;
     for (const service of [...services].sort(byName)) {
-      for (const port of service.spec.ports ?? []) out.push(...portAttempts(view, pod, { service, port }, options.pods === true));
+      for (const port of service.spec.ports ?? [])
+        out.push(...portAttempts(view, pod, { service, port }, options.pods === true));
     }
   }
   return out;
@@ -45,7 +53,12 @@ function isApi({ metadata }: Service): boolean {
 }
 
 export function isRunning(pod: Pod): boolean {
-  return pod.status?.phase === "Running" && !podIsFinished(pod) && !pod.metadata.deletionTimestamp && (pod.status.podIPs ?? []).length > 0;
+  return (
+    pod.status?.phase === "Running" &&
+    !podIsFinished(pod) &&
+    !pod.metadata.deletionTimestamp &&
+    (pod.status.podIPs ?? []).length > 0
+  );
 }
 
 export function sourceOf(pod: Pod): Pick<Attempt, "from" | "node"> {
@@ -76,7 +89,14 @@ function portAttempts(view: ClusterView, pod: Pod, { service, port }: Target, po
     const number = targetPort(port, backend);
     if (number === undefined) continue;
     for (const { ip } of backend.status?.podIPs ?? []) {
-      const to = { namespace, service: name, pod: backend.metadata.name, ip, port: number, protocol } as const;
+      const to = {
+        namespace,
+        service: name,
+        pod: backend.metadata.name,
+        ip,
+        port: number,
+        protocol,
+      } as const;
       out.push({ ...sourceOf(pod), to, via: "pod", unbacked: false });
     }
   }
@@ -93,5 +113,7 @@ export function backendPods(view: ClusterView, service: Service): Pod[] {
       if (endpoint.conditions?.ready !== false && endpoint.targetRef) names.add(endpoint.targetRef.name);
     }
   }
-  return view.pods.filter((pod) => pod.metadata.namespace === service.metadata.namespace && names.has(pod.metadata.name));
+  return view.pods.filter(
+    (pod) => pod.metadata.namespace === service.metadata.namespace && names.has(pod.metadata.name),
+  );
 }

@@ -20,7 +20,8 @@ export interface Question {
 export function questionAttempts(view: ClusterView, questions: readonly Question[]): Attempt[] {
   return questions.map((question, i) => {
     const from = findPod(view, question.from);
-    if (!from) throw new WeftError("E_QUESTION", `question ${i + 1}: from: there is no running pod ${question.from}`);
+    if (!from)
+      throw new WeftError("E_QUESTION", `question ${i + 1}: from: there is no running pod ${question.from}`);
     return { ...sourceOf(from), ...target(view, question, { from, number: i + 1 }) };
   });
 }
@@ -34,24 +35,51 @@ function findPod(view: ClusterView, name: string): Pod | undefined {
 
 type Target = Pick<Attempt, "to" | "via" | "unbacked">;
 
-function target(view: ClusterView, question: Question, { from, number }: { from: Pod; number: number }): Target {
+function target(
+  view: ClusterView,
+  question: Question,
+  { from, number }: { from: Pod; number: number },
+): Target {
   const { to, port, protocol } = question;
   if (!to.includes("/")) {
-    if (!isAddress(to)) throw new WeftError("E_QUESTION", `question ${number}: to: "${to}" is neither namespace/pod nor an address`);
-    return { to: { namespace: "", service: "", pod: "", ip: parseAddress(to), port, protocol }, via: "pod", unbacked: false };
+    if (!isAddress(to))
+      throw new WeftError(
+        "E_QUESTION",
+        `question ${number}: to: "${to}" is neither namespace/pod nor an address`,
+      );
+    return {
+      to: { namespace: "", service: "", pod: "", ip: parseAddress(to), port, protocol },
+      via: "pod",
+      unbacked: false,
+    };
   }
   const namespace = to.slice(0, to.indexOf("/"));
   const pod = findPod(view, to);
   if (pod) {
-    const ip = sameFamily(from, (pod.status?.podIPs ?? []).map((one) => one.ip));
-    return { to: { namespace, service: "", pod: pod.metadata.name, ip, port, protocol }, via: "pod", unbacked: false };
+    const ip = sameFamily(
+      from,
+      (pod.status?.podIPs ?? []).map((one) => one.ip),
+    );
+    return {
+      to: { namespace, service: "", pod: pod.metadata.name, ip, port, protocol },
+      via: "pod",
+      unbacked: false,
+    };
   }
   const service = view.services.find((one) => `${one.metadata.namespace}/${one.metadata.name}` === to);
   const addresses = service?.spec.clusterIPs?.filter((one) => one !== "None") ?? [];
-  if (!service || addresses.length === 0) throw new WeftError("E_QUESTION", `question ${number}: to: there is no running pod ${to}`);
+  if (!service || addresses.length === 0)
+    throw new WeftError("E_QUESTION", `question ${number}: to: there is no running pod ${to}`);
   const unbacked = backendPods(view, service).length === 0;
   return {
-    to: { namespace, service: service.metadata.name, pod: "", ip: sameFamily(from, addresses), port, protocol },
+    to: {
+      namespace,
+      service: service.metadata.name,
+      pod: "",
+      ip: sameFamily(from, addresses),
+      port,
+      protocol,
+    },
     via: "service",
     unbacked,
   };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { resources } from "#k8s/resource.ts";
+
 import type { KubeClient } from "#k8s/client.ts";
+import { resources } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
-import { probeFrom } from "./kubelet-client.ts";
 import type { NodeProbe, NodeProbeResult } from "./kubelet/server.ts";
+import { probeFrom } from "./kubelet-client.ts";
 import type { LabPlan } from "./layout.ts";
 import type { EndpointSlice, Pod, Service } from "./objects.ts";
 import { type ClusterView, matrixAttempts } from "./probe-matrix.ts";
@@ -21,7 +22,12 @@ export interface ProbeEnd {
 /** One answered question, in the form `weft lab probe -o json` prints. */
 export interface ProbeRow {
   readonly from: ProbeEnd & { readonly workload: string };
-  readonly to: ProbeEnd & { readonly service: string; readonly ip: string; readonly port: number; readonly protocol: Protocol };
+  readonly to: ProbeEnd & {
+    readonly service: string;
+    readonly ip: string;
+    readonly port: number;
+    readonly protocol: Protocol;
+  };
   readonly via: "service" | "pod";
   readonly verdict: "allow" | "deny";
   readonly ms: number;
@@ -59,7 +65,9 @@ export async function labProbe(options: ProbeOptions = {}): Promise<ProbeRow[]> 
   const { plan } = runningLab();
   using client = await labClient();
   const view = await readView(client, options.signal);
-  const attempts = options.questions ? questionAttempts(view, options.questions) : matrixAttempts(view, options);
+  const attempts = options.questions
+    ? questionAttempts(view, options.questions)
+    : matrixAttempts(view, options);
   return await ask(plan, attempts, options.signal);
 }
 
@@ -73,7 +81,11 @@ async function readView(client: KubeClient, signal: AbortSignal | undefined): Pr
   return { pods: pods.items, services: services.items, slices: slices.items };
 }
 
-async function ask(plan: LabPlan, attempts: readonly Attempt[], signal: AbortSignal | undefined): Promise<ProbeRow[]> {
+async function ask(
+  plan: LabPlan,
+  attempts: readonly Attempt[],
+  signal: AbortSignal | undefined,
+): Promise<ProbeRow[]> {
   const results = new Array<NodeProbeResult>(attempts.length);
   let open = attempts.map((_, i) => i);
   for (const timeoutMs of TIMEOUTS_MS) {
@@ -105,7 +117,12 @@ export function parseQuestions(text: string, name: string): Question[] {
   let list: unknown;
   try {
     const trimmed = text.trim();
-    list = trimmed.startsWith("[") ? JSON.parse(trimmed) : trimmed.split("\n").filter((line) => line.trim() !== "").map((line) => JSON.parse(line) as unknown);
+    list = trimmed.startsWith("[")
+      ? JSON.parse(trimmed)
+      : trimmed
+          .split("\n")
+          .filter((line) => line.trim() !== "")
+          .map((line) => JSON.parse(line) as unknown);
   } catch (cause) {
     throw new WeftError("E_QUESTION", `${name}: not JSON`, { cause });
   }
@@ -114,15 +131,18 @@ export function parseQuestions(text: string, name: string): Question[] {
 }
 
 function checkQuestion(entry: unknown, where: string): Question {
-  const fail = (field: string, problem: string) => new WeftError("E_QUESTION", `${where}: ${field}: ${problem}`);
+  const fail = (field: string, problem: string) =>
+    new WeftError("E_QUESTION", `${where}: ${field}: ${problem}`);
   if (typeof entry !== "object" || entry === null) throw fail("question", "not an object");
   const { from, to, port, protocol = "TCP", ...rest } = entry as Record<string, unknown>;
   const unknown = Object.keys(rest)[0];
   if (unknown) throw fail(unknown, "unknown field");
   if (typeof from !== "string" || !/^[^/]+\/[^/]+$/.test(from)) throw fail("from", 'must be "namespace/pod"');
   if (typeof to !== "string" || to === "") throw fail("to", 'must be "namespace/pod" or an address');
-  if (protocol !== "TCP" && protocol !== "UDP" && protocol !== "ICMP") throw fail("protocol", "must be TCP, UDP or ICMP");
+  if (protocol !== "TCP" && protocol !== "UDP" && protocol !== "ICMP")
+    throw fail("protocol", "must be TCP, UDP or ICMP");
   if (protocol === "ICMP") return { from, to, port: 0, protocol };
-  if (typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65_535) throw fail("port", `${JSON.stringify(port)} is not a port`);
+  if (typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65_535)
+    throw fail("port", `${JSON.stringify(port)} is not a port`);
   return { from, to, port, protocol };
 }

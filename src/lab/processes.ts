@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync, statSync, truncateSync } from "node:fs";
-import { backoffMs } from "#lib/backoff.ts";
-import type { Logger } from "#lib/log.ts";
 import { createCgroup, joinCgroup } from "#kernel/cgroup.ts";
 import { inNetns } from "#kernel/netns.ts";
+import { backoffMs } from "#lib/backoff.ts";
+import type { Logger } from "#lib/log.ts";
 
 export interface NodeProcess {
   /** `n1/agent`: for messages. */
@@ -52,7 +52,10 @@ export function superviseProcess(spec: NodeProcess, deps: { log: Logger }): Supe
         if (stopped) return;
         failures = Date.now() - startMs > 10_000 ? 1 : failures + 1;
         restarts++;
-        deps.log.warn({ process: spec.name, code, signal, log: spec.logFile, tail: logTail(spec.logFile) }, "process ended, starting it again");
+        deps.log.warn(
+          { process: spec.name, code, signal, log: spec.logFile, tail: logTail(spec.logFile) },
+          "process ended, starting it again",
+        );
         timer = setTimeout(start, backoffMs(failures, { minMs: 100, maxMs: 5_000 }));
       });
     });
@@ -86,7 +89,9 @@ function spawnOne({ argv, netns, cgroup, logFile, env }: NodeProcess): ChildProc
   const log = openSync(logFile, "a", 0o640);
   try {
     const [file = "", ...args] = argv;
-    const child = inNetns(netns, () => spawn(file, args, { stdio: ["pipe", log, log], env: { ...process.env, ...env }, detached: true }));
+    const child = inNetns(netns, () =>
+      spawn(file, args, { stdio: ["pipe", log, log], env: { ...process.env, ...env }, detached: true }),
+    );
     // Before it has done anything: a Node process takes 30 ms to get to its first line.
     if (child.pid !== undefined) joinCgroup(cgroup, child.pid);
     child.stdin?.on("error", () => {});

@@ -58,4 +58,3 @@ function dnsDeployment(plan: LabPlan): Deployment {
     },
   };
 }
-

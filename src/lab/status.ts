@@ -47,9 +47,12 @@ export interface LabPodStatus {
 /** The record of a lab that runs. @throws WeftError E_NO_LAB */
 export function runningLab(): LabRecord & { readonly plan: LabPlan } {
   const record = readRecord();
-  if (!record) throw new WeftError("E_NO_LAB", "no lab runs on this machine", { hint: "start one with `weft lab up`" });
+  if (!record)
+    throw new WeftError("E_NO_LAB", "no lab runs on this machine", { hint: "start one with `weft lab up`" });
   if (!isAlive(record)) {
-    throw new WeftError("E_NO_LAB", "the lab on this machine has died", { hint: "`weft lab down` clears what is left, `weft lab up` starts anew" });
+    throw new WeftError("E_NO_LAB", "the lab on this machine has died", {
+      hint: "`weft lab down` clears what is left, `weft lab up` starts anew",
+    });
   }
   return { ...record, plan: planLab(record.shape) };
 }
@@ -80,7 +83,8 @@ export async function labStatus(signal?: AbortSignal): Promise<LabStatus> {
       const object = nodes.items.find((node) => node.metadata.name === plan.name);
       return {
         name: plan.name,
-        ready: object?.status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") ?? false,
+        ready:
+          object?.status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") ?? false,
         addresses: plan.addresses,
         podCidrs: plan.podCidrs,
         netns: plan.netns,
@@ -110,6 +114,7 @@ export function workloadOf(pod: Pod): string {
   const owner = controllerOf(pod);
   if (!owner) return pod.metadata.name;
   const hash = pod.metadata.labels?.["pod-template-hash"];
-  if (owner.kind === "ReplicaSet" && hash && owner.name.endsWith(`-${hash}`)) return owner.name.slice(0, -hash.length - 1);
+  if (owner.kind === "ReplicaSet" && hash && owner.name.endsWith(`-${hash}`))
+    return owner.name.slice(0, -hash.length - 1);
   return owner.name;
 }

@@ -12,13 +12,23 @@ import type { Logger } from "#lib/log.ts";
 import { agentConfig } from "./agent-config.ts";
 import { advertise } from "./apiserver/bootstrap.ts";
 import { type ApiServer, startApiServer } from "./apiserver/server.ts";
-import type { Cluster } from "./cluster.ts";
 import { cleanup } from "./cleanup.ts";
+import type { Cluster } from "./cluster.ts";
 import { startControllers } from "./controllers/start.ts";
 import { createFabric, gatewayOf } from "./fabric.ts";
-import { createKubeletClient } from "./kubelet-client.ts";
 import type { LabNodeConfig } from "./kubelet/run.ts";
-import { API_PORT, HOST_API_PORT, type LabPlan, type LabShape, type NodePlan, planLab, STATE_DIR, statePaths, WORLD } from "./layout.ts";
+import { createKubeletClient } from "./kubelet-client.ts";
+import {
+  API_PORT,
+  HOST_API_PORT,
+  type LabPlan,
+  type LabShape,
+  type NodePlan,
+  planLab,
+  STATE_DIR,
+  statePaths,
+  WORLD,
+} from "./layout.ts";
 import { startMetrics } from "./metrics.ts";
 import { type Supervised, superviseProcess } from "./processes.ts";
 import { processStartTicks, writeRecord } from "./record.ts";
@@ -36,7 +46,12 @@ export interface LabOptions {
 }
 
 /** Told while the lab comes up: one step begins, one is done. */
-export type LabProgress = (step: { readonly name: string; readonly done: boolean; readonly ms: number; readonly detail?: string }) => void;
+export type LabProgress = (step: {
+  readonly name: string;
+  readonly done: boolean;
+  readonly ms: number;
+  readonly detail?: string;
+}) => void;
 
 export interface LabDeps {
   readonly log: Logger;
@@ -77,7 +92,12 @@ export async function startLab(options: LabOptions, deps: LabDeps): Promise<Lab>
   });
   await step("fabric", async () => {
     for (const node of plan.nodes) makeDirs(node);
-    writeRecord({ pid: process.pid, startTicks: processStartTicks(process.pid) ?? 0, shape: options.shape, api: "" });
+    writeRecord({
+      pid: process.pid,
+      startTicks: processStartTicks(process.pid) ?? 0,
+      shape: options.shape,
+      api: "",
+    });
     mountBpffs();
     createFabric(plan);
   });
@@ -91,7 +111,9 @@ export async function startLab(options: LabOptions, deps: LabDeps): Promise<Lab>
   const nodes: NodeProcesses[] = [];
   stack.defer(async () => {
     // Kubelets and agents at the same time: nothing of theirs has to outlive the other when all goes.
-    await Promise.all(nodes.flatMap(({ agent, kubelet }) => [agent, kubelet]).map((one) => one?.[Symbol.asyncDispose]()));
+    await Promise.all(
+      nodes.flatMap(({ agent, kubelet }) => [agent, kubelet]).map((one) => one?.[Symbol.asyncDispose]()),
+    );
   });
   await step("nodes", async () => {
     for (const node of plan.nodes) nodes.push(startNode(plan, node, { options, log }));
@@ -122,11 +144,16 @@ function stepper(progress: LabProgress | undefined) {
 
 function makeDirs(node: NodePlan): void {
   mkdirSync(STATE_DIR, { recursive: true, mode: 0o755 });
-  for (const dir of [node.dir, node.runDir, node.stateDir, node.cniConfDir]) mkdirSync(dir, { recursive: true, mode: 0o750 });
+  for (const dir of [node.dir, node.runDir, node.stateDir, node.cniConfDir])
+    mkdirSync(dir, { recursive: true, mode: 0o750 });
 }
 
 /** Listens on the machine's loopback for kubectl and on the fabric's gateway for nodes and pods. */
-async function startApi(plan: LabPlan, shape: LabShape, signal: AbortSignal): Promise<{ server: ApiServer; url: string }> {
+async function startApi(
+  plan: LabPlan,
+  shape: LabShape,
+  signal: AbortSignal,
+): Promise<{ server: ApiServer; url: string }> {
   const netns = netnsPath(WORLD);
   const options = {
     users: [{ name: "weft-lab", groups: ["system:masters"], token: randomBytes(24).toString("base64url") }],
@@ -135,8 +162,10 @@ async function startApi(plan: LabPlan, shape: LabShape, signal: AbortSignal): Pr
     kubelet: createKubeletClient(plan),
     signal,
   };
-  const fabric = () => plan.gateways.map((gateway) => ({ fd: listenTcp(gateway, API_PORT, { netns, v6Only: true }) }));
-  const listen = (port: number) => startApiServer({ ...options, listen: [{ host: "127.0.0.1", port }, ...fabric()] });
+  const fabric = () =>
+    plan.gateways.map((gateway) => ({ fd: listenTcp(gateway, API_PORT, { netns, v6Only: true }) }));
+  const listen = (port: number) =>
+    startApiServer({ ...options, listen: [{ host: "127.0.0.1", port }, ...fabric()] });
   const server = await listen((await isFree(HOST_API_PORT)) ? HOST_API_PORT : 0);
   const url = `https://127.0.0.1:${server.addresses[0]?.port}`;
   advertise(server.store, server.catalog, plan.gateways, API_PORT);
@@ -164,7 +193,11 @@ function writeSecret(path: string, text: string): void {
   chmodSync(path, 0o600);
 }
 
-function startNode(plan: LabPlan, node: NodePlan, { options, log }: { options: LabOptions; log: Logger }): NodeProcesses {
+function startNode(
+  plan: LabPlan,
+  node: NodePlan,
+  { options, log }: { options: LabOptions; log: Logger },
+): NodeProcesses {
   const cgroup = join(cgroupRoot(), node.cgroup);
   const netns = netnsPath(node.netns);
   writeFileSync(node.agentConfig, agentConfig(plan, node));
@@ -179,7 +212,13 @@ function startNode(plan: LabPlan, node: NodePlan, { options, log }: { options: L
     superviseProcess(
       {
         name: `${node.name}/${name}`,
-        argv: [process.execPath, "--disable-warning=ExperimentalWarning", entryPoint(program, `src/main/${program}.ts`), "--config", spec.file],
+        argv: [
+          process.execPath,
+          "--disable-warning=ExperimentalWarning",
+          entryPoint(program, `src/main/${program}.ts`),
+          "--config",
+          spec.file,
+        ],
         netns,
         cgroup: join(cgroup, name),
         logFile: spec.log,
@@ -189,6 +228,9 @@ function startNode(plan: LabPlan, node: NodePlan, { options, log }: { options: L
   return {
     plan: node,
     kubelet: run("kubelet", "lab-node", { file: node.nodeConfig, log: node.nodeLog }),
-    agent: options.agents === false ? undefined : run("agent", "agent", { file: node.agentConfig, log: node.agentLog }),
+    agent:
+      options.agents === false
+        ? undefined
+        : run("agent", "agent", { file: node.agentConfig, log: node.agentLog }),
   };
 }

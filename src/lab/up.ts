@@ -6,7 +6,7 @@ import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
 import { entryPoint } from "#lib/assets.ts";
 import { WeftError } from "#lib/errors.ts";
-import { applyManifests, type Applied } from "./apply.ts";
+import { type Applied, applyManifests } from "./apply.ts";
 import { loadImageMap } from "./image-map.ts";
 import { DETACHED_LOG, type LabPlan, type LabShape, planLab, STATE_DIR, statePaths } from "./layout.ts";
 import { loadManifests } from "./manifest.ts";
@@ -62,7 +62,11 @@ export async function labUp(options: UpOptions, deps: UpDeps): Promise<Lab> {
   );
   const services = await deps.startServices?.(lab.plan, deps.signal);
   if (services) stack.use(services);
-  writeRecord({ ...readRecord()!, metrics: lab.metricsUrl, ...(services?.observer && { observer: services.observer }) });
+  writeRecord({
+    ...readRecord()!,
+    metrics: lab.metricsUrl,
+    ...(services?.observer && { observer: services.observer }),
+  });
   await timed(deps, "manifests", () => applyFiles(options, deps));
   await timed(deps, "pods", () =>
     waitReady(lab.cluster, {
@@ -111,16 +115,28 @@ export type SupervisorMessage =
   | { readonly type: "failed"; readonly code: string; readonly message: string; readonly hint?: string };
 
 /** Brings a lab up in a process of its own, which stays. Resolves when all pods are ready. */
-export async function labUpDetached(options: UpOptions, deps: Omit<UpDeps, "startServices" | "log">): Promise<void> {
+export async function labUpDetached(
+  options: UpOptions,
+  deps: Omit<UpDeps, "startServices" | "log">,
+): Promise<void> {
   requireRoot();
   loadManifests(options.files);
   const files = options.files.map((path) => (path === "-" ? path : resolve(path)));
-  if (files.includes("-")) throw new WeftError("E_USAGE", "--detach cannot read manifests from stdin; apply them afterwards");
+  if (files.includes("-"))
+    throw new WeftError("E_USAGE", "--detach cannot read manifests from stdin; apply them afterwards");
   planLab(options.shape);
   mkdirSync(STATE_DIR, { recursive: true, mode: 0o755 });
   const log = openSync(DETACHED_LOG, "w", 0o640);
-  const argv = ["--disable-warning=ExperimentalWarning", entryPoint("lab-supervisor", "src/main/lab-supervisor.ts"), JSON.stringify({ ...options, files })];
-  const child = spawn(process.execPath, argv, { stdio: ["ignore", log, log, "ipc"], detached: true, cwd: "/" });
+  const argv = [
+    "--disable-warning=ExperimentalWarning",
+    entryPoint("lab-supervisor", "src/main/lab-supervisor.ts"),
+    JSON.stringify({ ...options, files }),
+  ];
+  const child = spawn(process.execPath, argv, {
+    stdio: ["ignore", log, log, "ipc"],
+    detached: true,
+    cwd: "/",
+  });
   closeSync(log);
   const stop = () => child.kill("SIGTERM");
   deps.signal.addEventListener("abort", stop, { once: true });

@@ -2,9 +2,9 @@
 import { closeSync, readFileSync } from "node:fs";
 import { createServer as createHttp } from "node:http";
 import { createServer, type Server } from "node:net";
+import { AttachType } from "#kernel/bpf/kinds.ts";
 import { attachNetns, attachTcx } from "#kernel/bpf/link.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
-import { AttachType } from "#kernel/bpf/kinds.ts";
 import { parseObject } from "#kernel/bpf/spec.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { linkIndex } from "#kernel/netlink/link.ts";
@@ -52,7 +52,9 @@ function attach(stack: AsyncDisposableStack, programs: Collection, netns: string
   using netlink = openNetlink({ netns });
   const ifindex = linkIndex(netlink, BRIDGE);
   // A device's index means nothing outside its namespace.
-  const link = inNetns(netns, () => attachTcx({ program: programs.program("echo_udp"), ifindex, direction: "ingress" }));
+  const link = inNetns(netns, () =>
+    attachTcx({ program: programs.program("echo_udp"), ifindex, direction: "ingress" }),
+  );
   stack.use(link);
 }
 

@@ -33,7 +33,9 @@ async function reconcile(cluster: Cluster, key: string): Promise<undefined> {
   if (!set || set.metadata.deletionTimestamp) return;
   const hash = hashSuffix(hash32(canonicalJson(set.spec.template)));
   const template = podFromTemplate(set, set.spec.template);
-  const nodes = [...cluster.cache(kinds.node).all()].filter((node) => selects(template, node) && tolerates(template, node));
+  const nodes = [...cluster.cache(kinds.node).all()].filter(
+    (node) => selects(template, node) && tolerates(template, node),
+  );
   const mine = ownedBy(cluster.cache(kinds.pod), set).filter(isActive);
   const wanted = new Set(nodes.map((node) => node.metadata.name));
   const keep = new Set<string>();
@@ -57,7 +59,11 @@ async function reconcile(cluster: Cluster, key: string): Promise<undefined> {
   await writeStatus(cluster, key, { hash, wanted: wanted.size });
 }
 
-async function writeStatus(cluster: Cluster, key: string, { hash, wanted }: { hash: string; wanted: number }): Promise<void> {
+async function writeStatus(
+  cluster: Cluster,
+  key: string,
+  { hash, wanted }: { hash: string; wanted: number },
+): Promise<void> {
   const set: DaemonSet | undefined = cluster.cache(kinds.daemonSet).get(key);
   if (!set) return;
   const pods: Pod[] = ownedBy(cluster.cache(kinds.pod), set).filter(isActive);

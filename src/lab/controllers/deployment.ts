@@ -25,7 +25,8 @@ export function startDeployments(cluster: Cluster, deps: Pick<QueueOptions, "log
     for (const deployment of deployments.all()) {
       if (deployment.spec.strategy?.type !== "Recreate") continue;
       if (deployment.metadata.namespace !== object.metadata.namespace) continue;
-      if (selectorMatches(deployment.spec.selector, object.metadata.labels)) queue.add(objectKey(deployment.metadata));
+      if (selectorMatches(deployment.spec.selector, object.metadata.labels))
+        queue.add(objectKey(deployment.metadata));
     }
   });
   for (const deployment of deployments.all()) queue.add(objectKey(deployment.metadata));
@@ -39,7 +40,8 @@ async function reconcile(cluster: Cluster, key: string): Promise<undefined> {
     const others = ownedBy(cluster.cache(kinds.replicaSet), deployment).filter(
       (set) => set.metadata.uid !== current.metadata.uid,
     );
-    if (deployment.spec.strategy?.type === "Recreate") await recreate(cluster, deployment, { current, others });
+    if (deployment.spec.strategy?.type === "Recreate")
+      await recreate(cluster, deployment, { current, others });
     else await roll(cluster, deployment, { current, others });
     await prune(cluster, deployment, others);
   }
@@ -65,7 +67,10 @@ async function currentSet(cluster: Cluster, deployment: Deployment): Promise<Rep
     if (Number(found.metadata.annotations?.[REVISION] ?? 0) === revision) return found;
     return await cluster.update(kinds.replicaSet, {
       ...found,
-      metadata: { ...found.metadata, annotations: { ...found.metadata.annotations, [REVISION]: String(revision + 1) } },
+      metadata: {
+        ...found.metadata,
+        annotations: { ...found.metadata.annotations, [REVISION]: String(revision + 1) },
+      },
     });
   }
   const labels = { ...deployment.spec.template.metadata?.labels, [HASH_LABEL]: hash };
@@ -163,10 +168,25 @@ async function writeStatus(cluster: Cluster, key: string): Promise<void> {
   const conditions = [
     available >= minimum
       ? condition("Available", true, "MinimumReplicasAvailable", "Deployment has minimum availability.")
-      : condition("Available", false, "MinimumReplicasUnavailable", "Deployment does not have minimum availability."),
+      : condition(
+          "Available",
+          false,
+          "MinimumReplicasUnavailable",
+          "Deployment does not have minimum availability.",
+        ),
     done
-      ? condition("Progressing", true, "NewReplicaSetAvailable", `ReplicaSet "${current?.metadata.name}" has successfully progressed.`)
-      : condition("Progressing", true, "ReplicaSetUpdated", `ReplicaSet "${current?.metadata.name}" is progressing.`),
+      ? condition(
+          "Progressing",
+          true,
+          "NewReplicaSetAvailable",
+          `ReplicaSet "${current?.metadata.name}" has successfully progressed.`,
+        )
+      : condition(
+          "Progressing",
+          true,
+          "ReplicaSetUpdated",
+          `ReplicaSet "${current?.metadata.name}" is progressing.`,
+        ),
   ].map((next) => keepTime(next, deployment.status?.conditions));
   const status = {
     observedGeneration: deployment.metadata.generation ?? 1,
@@ -183,7 +203,10 @@ async function writeStatus(cluster: Cluster, key: string): Promise<void> {
     metadata: {
       ...deployment.metadata,
       ...(current && {
-        annotations: { ...deployment.metadata.annotations, [REVISION]: current.metadata.annotations?.[REVISION] ?? "1" },
+        annotations: {
+          ...deployment.metadata.annotations,
+          [REVISION]: current.metadata.annotations?.[REVISION] ?? "1",
+        },
       }),
     },
     status,
@@ -197,7 +220,8 @@ function condition(type: string, isTrue: boolean, reason: string, message: strin
 /** Times of a condition change with its status only; an unchanged condition is written back as it was. */
 function keepTime(next: Condition, before: readonly Condition[] | undefined): Condition {
   const old = before?.find((one) => one.type === next.type);
-  if (old && old.status === next.status && old.reason === next.reason && old.message === next.message) return old;
+  if (old && old.status === next.status && old.reason === next.reason && old.message === next.message)
+    return old;
   const now = new Date().toISOString();
   return {
     ...next,

@@ -14,7 +14,8 @@ export function startEndpointSlices(cluster: Cluster, deps: Pick<QueueOptions, "
     if (type === "put" && before && !matters(before, object)) return;
     for (const service of services.all()) {
       if (service.metadata.namespace !== object.metadata.namespace) continue;
-      if (selects(service, object) || (before && selects(service, before))) queue.add(objectKey(service.metadata));
+      if (selects(service, object) || (before && selects(service, before)))
+        queue.add(objectKey(service.metadata));
     }
   });
   for (const service of services.all()) queue.add(objectKey(service.metadata));
@@ -57,7 +58,11 @@ function inService(service: Service, pod: Pod): boolean {
   return pod.metadata.namespace === service.metadata.namespace && selects(service, pod);
 }
 
-async function writeSlices(cluster: Cluster, present: EndpointSlice[], wanted: readonly EndpointSlice[]): Promise<void> {
+async function writeSlices(
+  cluster: Cluster,
+  present: EndpointSlice[],
+  wanted: readonly EndpointSlice[],
+): Promise<void> {
   for (const slice of wanted) {
     const old = present.find((one) => one.metadata.name === slice.metadata.name);
     if (!old) await cluster.create(kinds.endpointSlice, slice);
@@ -67,7 +72,8 @@ async function writeSlices(cluster: Cluster, present: EndpointSlice[], wanted: r
     }
   }
   const names = new Set(wanted.map((slice) => slice.metadata.name));
-  for (const slice of present) if (!names.has(slice.metadata.name)) await cluster.remove(kinds.endpointSlice, slice);
+  for (const slice of present)
+    if (!names.has(slice.metadata.name)) await cluster.remove(kinds.endpointSlice, slice);
 }
 
 function content(slice: EndpointSlice): string {

@@ -55,7 +55,9 @@ async function reconcile(cluster: Cluster, key: string): Promise<undefined> {
 
 function isDone(job: Job): boolean {
   return (
-    job.status?.conditions?.some(({ type, status }) => (type === "Complete" || type === "Failed") && status === "True") ?? false
+    job.status?.conditions?.some(
+      ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",
+    ) ?? false
   );
 }
 

@@ -3,8 +3,8 @@ import type { Cache } from "../cluster.ts";
 import {
   controllerOf,
   type KubeObject,
-  objectKey,
   type OwnerReference,
+  objectKey,
   type Pod,
   type PodTemplate,
   podIsFinished,
@@ -39,9 +39,7 @@ export function podFromTemplate(owner: KubeObject, template: PodTemplate, name?:
     apiVersion: "v1",
     kind: "Pod",
     metadata: {
-      ...(name === undefined
-        ? { name: `${owner.metadata.name.slice(0, 57)}-${randomSuffix()}` }
-        : { name }),
+      ...(name === undefined ? { name: `${owner.metadata.name.slice(0, 57)}-${randomSuffix()}` } : { name }),
       namespace: owner.metadata.namespace ?? "default",
       ...(template.metadata?.labels && { labels: { ...template.metadata.labels } }),
       ...(template.metadata?.annotations && { annotations: { ...template.metadata.annotations } }),
@@ -63,7 +61,8 @@ export function randomSuffix(length = 5): string {
 /** Text of a number in the same alphabet: template hashes. */
 export function hashSuffix(hash: number): string {
   let out = "";
-  for (let rest = hash; out.length < 7; rest = Math.floor(rest / ALPHABET.length)) out += ALPHABET[rest % ALPHABET.length];
+  for (let rest = hash; out.length < 7; rest = Math.floor(rest / ALPHABET.length))
+    out += ALPHABET[rest % ALPHABET.length];
   return out;
 }
 

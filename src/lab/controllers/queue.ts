@@ -36,7 +36,11 @@ export function startQueue(options: QueueOptions): WorkQueue {
       if (options.signal.aborted) return;
       const count = (failures.get(key) ?? 0) + 1;
       failures.set(key, count);
-      if (count > 3) options.log.warn({ controller: options.name, key, err: errorText(thrown), count }, "reconcile failed");
+      if (count > 3)
+        options.log.warn(
+          { controller: options.name, key, err: errorText(thrown), count },
+          "reconcile failed",
+        );
       addAfter(key, backoffMs(count, { minMs: 20, maxMs: 5_000 }));
     } finally {
       running.delete(key);

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Cluster, kinds } from "../cluster.ts";
-import { objectKey, type Pod, podIsReady, type ReplicaSet, selectorMatches } from "../objects.ts";
-import { controllerOf } from "../objects.ts";
+import {
+  controllerOf,
+  objectKey,
+  type Pod,
+  podIsReady,
+  type ReplicaSet,
+  selectorMatches,
+} from "../objects.ts";
 import { isActive, ownedBy, ownerKey, ownerReference, podFromTemplate } from "./owned-pods.ts";
 import { type QueueOptions, startQueue } from "./queue.ts";
 
@@ -27,7 +33,10 @@ export function startReplicaSets(cluster: Cluster, deps: Pick<QueueOptions, "log
 }
 
 function matches(set: ReplicaSet, pod: Pod): boolean {
-  return set.metadata.namespace === pod.metadata.namespace && selectorMatches(set.spec.selector, pod.metadata.labels);
+  return (
+    set.metadata.namespace === pod.metadata.namespace &&
+    selectorMatches(set.spec.selector, pod.metadata.labels)
+  );
 }
 
 async function reconcile(cluster: Cluster, key: string): Promise<undefined> {
@@ -37,7 +46,9 @@ async function reconcile(cluster: Cluster, key: string): Promise<undefined> {
   const active = ownedBy(cluster.cache(kinds.pod), set).filter(isActive);
   const missing = (set.spec.replicas ?? 1) - active.length;
   if (missing > 0) {
-    const batch = Array.from({ length: Math.min(missing, AT_ONCE) }, () => podFromTemplate(set, set.spec.template));
+    const batch = Array.from({ length: Math.min(missing, AT_ONCE) }, () =>
+      podFromTemplate(set, set.spec.template),
+    );
     await Promise.all(batch.map((pod) => cluster.create(kinds.pod, pod)));
   } else if (missing < 0) {
     const surplus = active.sort(byWorth).slice(0, -missing);
@@ -52,9 +63,14 @@ async function adoptAndRelease(cluster: Cluster, set: ReplicaSet): Promise<void>
     if (pod.metadata.namespace !== set.metadata.namespace || !isActive(pod)) continue;
     const owner = controllerOf(pod);
     const match = matches(set, pod);
-    const others = (pod.metadata.ownerReferences ?? []).filter((reference) => reference.uid !== set.metadata.uid);
+    const others = (pod.metadata.ownerReferences ?? []).filter(
+      (reference) => reference.uid !== set.metadata.uid,
+    );
     if (match && !owner) {
-      await cluster.update(kinds.pod, { ...pod, metadata: { ...pod.metadata, ownerReferences: [...others, ownerReference(set)] } });
+      await cluster.update(kinds.pod, {
+        ...pod,
+        metadata: { ...pod.metadata, ownerReferences: [...others, ownerReference(set)] },
+      });
     } else if (!match && owner?.uid === set.metadata.uid) {
       await cluster.update(kinds.pod, { ...pod, metadata: { ...pod.metadata, ownerReferences: others } });
     }
@@ -65,7 +81,10 @@ async function adoptAndRelease(cluster: Cluster, set: ReplicaSet): Promise<void>
 function byWorth(a: Pod, b: Pod): number {
   const worth = (pod: Pod) =>
     (pod.spec.nodeName ? 4 : 0) + (pod.status?.phase === "Running" ? 2 : 0) + (podIsReady(pod) ? 1 : 0);
-  return worth(a) - worth(b) || ((a.metadata.creationTimestamp ?? "") > (b.metadata.creationTimestamp ?? "") ? -1 : 1);
+  return (
+    worth(a) - worth(b) ||
+    ((a.metadata.creationTimestamp ?? "") > (b.metadata.creationTimestamp ?? "") ? -1 : 1)
+  );
 }
 
 async function writeStatus(cluster: Cluster, key: string): Promise<void> {

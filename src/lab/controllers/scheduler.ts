@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Cluster, kinds } from "../cluster.ts";
-import { controllerOf, expressionMatches, type NodeObject, objectKey, type Pod, podIsFinished, selectorMatches } from "../objects.ts";
+import {
+  controllerOf,
+  expressionMatches,
+  type NodeObject,
+  objectKey,
+  type Pod,
+  podIsFinished,
+  selectorMatches,
+} from "../objects.ts";
 import { type QueueOptions, startQueue } from "./queue.ts";
 
 type Deps = Pick<QueueOptions, "log" | "signal">;
@@ -40,7 +48,10 @@ export function startScheduler(cluster: Cluster, deps: Deps & { readonly nodes: 
 }
 
 function isReady(node: NodeObject): boolean {
-  return node.status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") ?? false;
+  return (
+    node.status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") ??
+    false
+  );
 }
 
 function isWaiting(pod: Pod): boolean {
@@ -54,13 +65,18 @@ function byAge(a: Pod, b: Pod): number {
 }
 
 /** Pure: the node a pod goes to, or undefined when none fits. */
-export function chooseNode(pod: Pod, nodes: readonly NodeObject[], pods: readonly Pod[]): NodeObject | undefined {
+export function chooseNode(
+  pod: Pod,
+  nodes: readonly NodeObject[],
+  pods: readonly Pod[],
+): NodeObject | undefined {
   const owner = controllerOf(pod)?.uid;
   let best: { node: NodeObject; cost: number } | undefined;
   for (const node of [...nodes].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))) {
     if (!fits(pod, node, pods)) continue;
     const here = pods.filter((other) => other.spec.nodeName === node.metadata.name && !podIsFinished(other));
-    const siblings = owner === undefined ? 0 : here.filter((other) => controllerOf(other)?.uid === owner).length;
+    const siblings =
+      owner === undefined ? 0 : here.filter((other) => controllerOf(other)?.uid === owner).length;
     const cost = siblings * 1000 + here.length;
     if (!best || cost < best.cost) best = { node, cost };
   }
@@ -69,19 +85,28 @@ export function chooseNode(pod: Pod, nodes: readonly NodeObject[], pods: readonl
 
 export function fits(pod: Pod, node: NodeObject, pods: readonly Pod[] = []): boolean {
   if (!isReady(node) || node.spec?.unschedulable) return false;
-  return selects(pod, node) && tolerates(pod, node) && hostPortsFree(pod, node, pods) && farFromOthers(pod, node, pods);
+  return (
+    selects(pod, node) &&
+    tolerates(pod, node) &&
+    hostPortsFree(pod, node, pods) &&
+    farFromOthers(pod, node, pods)
+  );
 }
 
 /** nodeSelector and required node affinity. */
 export function selects(pod: Pod, node: NodeObject): boolean {
   const labels = node.metadata.labels ?? {};
-  for (const [key, value] of Object.entries(pod.spec.nodeSelector ?? {})) if (labels[key] !== value) return false;
-  const terms = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  for (const [key, value] of Object.entries(pod.spec.nodeSelector ?? {}))
+    if (labels[key] !== value) return false;
+  const terms =
+    pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
   if (!terms) return true;
   return terms.some(
     (term) =>
       (term.matchExpressions ?? []).every((expression) => expressionMatches(expression, labels)) &&
-      (term.matchFields ?? []).every((field) => expressionMatches(field, { "metadata.name": node.metadata.name })),
+      (term.matchFields ?? []).every((field) =>
+        expressionMatches(field, { "metadata.name": node.metadata.name }),
+      ),
   );
 }
 
@@ -111,7 +136,9 @@ function hostPorts(pod: Pod): string[] {
 function hostPortsFree(pod: Pod, node: NodeObject, pods: readonly Pod[]): boolean {
   const wanted = hostPorts(pod);
   if (wanted.length === 0) return true;
-  const taken = pods.filter((other) => other.spec.nodeName === node.metadata.name && !podIsFinished(other)).flatMap(hostPorts);
+  const taken = pods
+    .filter((other) => other.spec.nodeName === node.metadata.name && !podIsFinished(other))
+    .flatMap(hostPorts);
   return !wanted.some((port) => taken.includes(port));
 }
 
@@ -142,7 +169,13 @@ async function markUnschedulable(cluster: Cluster, pod: Pod, nodes: Iterable<Nod
       phase: "Pending",
       conditions: [
         ...others,
-        { type: "PodScheduled", status: "False", reason: "Unschedulable", message, lastTransitionTime: new Date().toISOString() },
+        {
+          type: "PodScheduled",
+          status: "False",
+          reason: "Unschedulable",
+          message,
+          lastTransitionTime: new Date().toISOString(),
+        },
       ],
     },
   });

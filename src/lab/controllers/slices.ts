@@ -29,9 +29,13 @@ export function targetPort(port: ServicePort, pod: Pod): number | undefined {
   const target = port.targetPort ?? port.port;
   if (typeof target === "number") return target;
   const protocol = port.protocol ?? "TCP";
-  const restartable = (pod.spec.initContainers ?? []).filter((container) => container.restartPolicy === "Always");
+  const restartable = (pod.spec.initContainers ?? []).filter(
+    (container) => container.restartPolicy === "Always",
+  );
   for (const container of [...pod.spec.containers, ...restartable]) {
-    const found = (container.ports ?? []).find((one) => one.name === target && (one.protocol ?? "TCP") === protocol);
+    const found = (container.ports ?? []).find(
+      (one) => one.name === target && (one.protocol ?? "TCP") === protocol,
+    );
     if (found) return found.containerPort;
   }
   return undefined;
@@ -47,8 +51,8 @@ export function desiredSlices(service: Service, pods: readonly Pod[]): EndpointS
       if (address === undefined || podIsFinished(pod)) continue;
       const ports = resolvePorts(service, pod);
       const key = canonicalJson(ports);
-      let group = groups.get(key);
-      if (!group) groups.set(key, (group = { ports, endpoints: [] }));
+      const group = groups.get(key) ?? { ports, endpoints: [] };
+      groups.set(key, group);
       group.endpoints.push(endpoint(service, pod, address));
     }
     if (groups.size === 0) groups.set("", { ports: [], endpoints: [] });

@@ -10,7 +10,10 @@ import { startScheduler } from "./scheduler.ts";
 import { startStatefulSets } from "./statefulset.ts";
 
 /** Starts every controller of the lab's cluster; they end with the signal. */
-export function startControllers(cluster: Cluster, deps: { log: Logger; signal: AbortSignal; nodes: number }): void {
+export function startControllers(
+  cluster: Cluster,
+  deps: { log: Logger; signal: AbortSignal; nodes: number },
+): void {
   startScheduler(cluster, deps);
   startDeployments(cluster, deps);
   startReplicaSets(cluster, deps);

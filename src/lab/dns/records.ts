@@ -39,30 +39,58 @@ export function resolveName(view: DnsView, { name, type }: Question): DnsAnswer 
   return serviceAnswer(view, object, { name, type }, labels);
 }
 
-function serviceAnswer(view: DnsView, service: Service, question: Question, labels: readonly string[]): DnsAnswer {
+function serviceAnswer(
+  view: DnsView,
+  service: Service,
+  question: Question,
+  labels: readonly string[],
+): DnsAnswer {
   const { namespace = "", name } = service.metadata;
   if (service.spec.type === "ExternalName") {
     if (labels.length > 0) return nxDomain;
-    return ok([{ name: question.name, ttlSec: TTL_SEC, type: "CNAME", target: service.spec.externalName ?? "" }]);
+    return ok([
+      { name: question.name, ttlSec: TTL_SEC, type: "CNAME", target: service.spec.externalName ?? "" },
+    ]);
   }
   const headless = service.spec.clusterIP === "None";
   if (labels.length === 2) return srvAnswer(view, service, question, labels);
   if (!headless) {
     if (labels.length > 0) return nxDomain;
-    return addresses(question, service.spec.clusterIPs ?? (service.spec.clusterIP ? [service.spec.clusterIP] : []));
+    return addresses(
+      question,
+      service.spec.clusterIPs ?? (service.spec.clusterIP ? [service.spec.clusterIP] : []),
+    );
   }
   const endpoints = [...view.slices(namespace, name)].flatMap((slice) => slice.endpoints ?? []);
-  const visible = endpoints.filter((one) => one.conditions?.ready !== false || service.spec.publishNotReadyAddresses);
-  if (labels.length === 0) return addresses(question, visible.flatMap((one) => one.addresses));
+  const visible = endpoints.filter(
+    (one) => one.conditions?.ready !== false || service.spec.publishNotReadyAddresses,
+  );
+  if (labels.length === 0)
+    return addresses(
+      question,
+      visible.flatMap((one) => one.addresses),
+    );
   const wanted = visible.filter((one) => (one.hostname ?? dashed(one.addresses[0] ?? "")) === labels[0]);
-  return wanted.length === 0 ? nxDomain : addresses(question, wanted.flatMap((one) => one.addresses));
+  return wanted.length === 0
+    ? nxDomain
+    : addresses(
+        question,
+        wanted.flatMap((one) => one.addresses),
+      );
 }
 
 /** `_http._tcp.web.shop.svc…`: the Service's port, or for a headless one each endpoint's. */
-function srvAnswer(view: DnsView, service: Service, question: Question, labels: readonly string[]): DnsAnswer {
+function srvAnswer(
+  view: DnsView,
+  service: Service,
+  question: Question,
+  labels: readonly string[],
+): DnsAnswer {
   const [port, protocol] = [labels[0]?.replace(/^_/, ""), labels[1]?.replace(/^_/, "").toUpperCase()];
   const { namespace = "", name } = service.metadata;
-  const found = (service.spec.ports ?? []).find((one) => one.name === port && (one.protocol ?? "TCP") === protocol);
+  const found = (service.spec.ports ?? []).find(
+    (one) => one.name === port && (one.protocol ?? "TCP") === protocol,
+  );
   if (!found) return nxDomain;
   if (question.type !== RecordType.SRV && question.type !== RecordType.ANY) return empty;
   const base = `${name}.${namespace}.svc.${CLUSTER_DOMAIN}`;
@@ -79,7 +107,9 @@ function srvAnswer(view: DnsView, service: Service, question: Question, labels: 
   return ok(
     [...view.slices(namespace, name)].flatMap((slice) => {
       const number = slice.ports?.find((one) => (one.name ?? "") === (port ?? ""))?.port ?? found.port;
-      return (slice.endpoints ?? []).map((one) => record(`${one.hostname ?? dashed(one.addresses[0] ?? "")}.${base}`, number));
+      return (slice.endpoints ?? []).map((one) =>
+        record(`${one.hostname ?? dashed(one.addresses[0] ?? "")}.${base}`, number),
+      );
     }),
   );
 }
@@ -87,9 +117,12 @@ function srvAnswer(view: DnsView, service: Service, question: Question, labels: 
 /** `10-244-1-5.shop.pod.cluster.local`. */
 function podAnswer(view: DnsView, question: Question, labels: readonly string[]): DnsAnswer {
   const [text, namespace] = labels;
-  if (labels.length !== 2 || text === undefined || namespace === undefined || !view.hasNamespace(namespace)) return nxDomain;
+  if (labels.length !== 2 || text === undefined || namespace === undefined || !view.hasNamespace(namespace))
+    return nxDomain;
   try {
-    return addresses(question, [parseAddress(/^\d+-\d+-\d+-\d+$/.test(text) ? text.replaceAll("-", ".") : text.replaceAll("-", ":"))]);
+    return addresses(question, [
+      parseAddress(/^\d+-\d+-\d+-\d+$/.test(text) ? text.replaceAll("-", ".") : text.replaceAll("-", ":")),
+    ]);
   } catch {
     return nxDomain;
   }
@@ -99,12 +132,14 @@ function addresses(question: Question, list: readonly string[]): DnsAnswer {
   const records = list
     .map((text) => parseAddress(text))
     .filter((address: Address) => wantsFamily(question.type, family(address)))
-    .map((address): DnsRecord => ({
-      name: question.name,
-      ttlSec: TTL_SEC,
-      type: family(address) === 4 ? "A" : "AAAA",
-      address,
-    }));
+    .map(
+      (address): DnsRecord => ({
+        name: question.name,
+        ttlSec: TTL_SEC,
+        type: family(address) === 4 ? "A" : "AAAA",
+        address,
+      }),
+    );
   return ok(records);
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createSocket } from "node:dgram";
+
 import { randomInt } from "node:crypto";
+import { createSocket } from "node:dgram";
 import { closeSync } from "node:fs";
-import { WeftError } from "#lib/errors.ts";
-import { openSocket, SOCK_DGRAM, encodeSockaddr } from "#kernel/socket.ts";
 import { checked, libc } from "#kernel/libc.ts";
+import { encodeSockaddr, openSocket, SOCK_DGRAM } from "#kernel/socket.ts";
+import { WeftError } from "#lib/errors.ts";
 import { type Address, isAddress, parseAddress } from "#model/ip.ts";
-import { decodeMessage, type DnsMessage, encodeMessage, RecordType, ResponseCode } from "./wire.ts";
+import { type DnsMessage, decodeMessage, encodeMessage, RecordType, ResponseCode } from "./wire.ts";
 
 export interface ResolveOptions {
   /** Where the questions start from. */

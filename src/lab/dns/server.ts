@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createSocket } from "node:dgram";
 import { createServer, type Socket } from "node:net";
-import { errorText } from "#lib/errors.ts";
 import { bindUdp, listenTcp } from "#kernel/socket.ts";
+import { errorText } from "#lib/errors.ts";
 import { parseAddress } from "#model/ip.ts";
 import type { Families } from "../layout.ts";
 import type { Role } from "../stand-in/http.ts";
 import { type DnsView, resolveName } from "./records.ts";
-import { decodeMessage, type DnsMessage, encodeMessage, ResponseCode, UDP_LIMIT } from "./wire.ts";
+import { type DnsMessage, decodeMessage, encodeMessage, ResponseCode, UDP_LIMIT } from "./wire.ts";
 
 /** The cluster's DNS, played inside a pod's namespace over UDP and TCP port 53 (and HTTP health on 8080 by the stand-in). */
 export interface DnsServer {
@@ -51,7 +51,10 @@ export function answerTo(view: DnsView, bytes: Uint8Array, limit?: number): Buff
   const { code, records } = request.question
     ? resolveName(view, request.question)
     : { code: ResponseCode.formatError, records: [] };
-  return encodeMessage({ ...request, response: true, authoritative: true, truncated: false, code, answers: records }, limit);
+  return encodeMessage(
+    { ...request, response: true, authoritative: true, truncated: false, code, answers: records },
+    limit,
+  );
 }
 
 function serveUdp(fd: number, family: "v4" | "v6", view: DnsView): () => void {

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import { addressBytes, addressFromBytes, type Address, family } from "#model/ip.ts";
+
 import { WeftError } from "#lib/errors.ts";
+import { type Address, addressBytes, addressFromBytes, family } from "#model/ip.ts";
 
 /** DNS messages (RFC 1035, RFC 2782), as far as a cluster's DNS needs them: one question, A, AAAA, SRV, CNAME, PTR. */
 export const RecordType = { A: 1, CNAME: 5, PTR: 12, AAAA: 28, SRV: 33, ANY: 255 } as const;
-export const ResponseCode = { ok: 0, formatError: 1, serverFailure: 2, nxDomain: 3, notImplemented: 4 } as const;
+export const ResponseCode = {
+  ok: 0,
+  formatError: 1,
+  serverFailure: 2,
+  nxDomain: 3,
+  notImplemented: 4,
+} as const;
 
 export interface Question {
   /** Lower case, without the final dot. */
@@ -15,7 +22,13 @@ export interface Question {
 export type DnsRecord = { readonly name: string; readonly ttlSec: number } & (
   | { readonly type: "A" | "AAAA"; readonly address: Address }
   | { readonly type: "CNAME" | "PTR"; readonly target: string }
-  | { readonly type: "SRV"; readonly priority: number; readonly weight: number; readonly port: number; readonly target: string }
+  | {
+      readonly type: "SRV";
+      readonly priority: number;
+      readonly weight: number;
+      readonly port: number;
+      readonly target: string;
+    }
 );
 
 export interface DnsMessage {
@@ -167,7 +180,11 @@ function decodeRecord(bytes: Uint8Array, start: number): { record: DnsRecord | u
     const target = decodeName(bytes, data).text;
     record = { ...common, type: type === RecordType.PTR ? "PTR" : "CNAME", target };
   } else if (type === RecordType.SRV && next - data > 6) {
-    const [priority, weight, port] = [view.getUint16(data), view.getUint16(data + 2), view.getUint16(data + 4)];
+    const [priority, weight, port] = [
+      view.getUint16(data),
+      view.getUint16(data + 2),
+      view.getUint16(data + 4),
+    ];
     record = { ...common, type: "SRV", priority, weight, port, target: decodeName(bytes, data + 6).text };
   }
   return { record, next };

@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-import { errorText } from "#lib/errors.ts";
-import type { Logger } from "#lib/log.ts";
+
 import type { KubeClient } from "#k8s/client.ts";
 import { isConflict, isNotFound } from "#k8s/errors.ts";
 import { runInformer } from "#k8s/informer.ts";
 import { type Resource, resourcePath, resources } from "#k8s/resource.ts";
-import { type ConfigMap, type KubeObject, type NodeObject, objectKey, type Pod, type PodStatus, type Secret } from "../objects.ts";
+import { errorText } from "#lib/errors.ts";
+import type { Logger } from "#lib/log.ts";
+import {
+  type ConfigMap,
+  type KubeObject,
+  type NodeObject,
+  objectKey,
+  type Pod,
+  type PodStatus,
+  type Secret,
+} from "../objects.ts";
 
 const configMaps: Resource = { group: "", version: "v1", plural: "configmaps" };
 const secrets: Resource = { group: "", version: "v1", plural: "secrets" };
@@ -14,7 +23,10 @@ const events: Resource = { group: "", version: "v1", plural: "events" };
 /** A kubelet's view of the API server. */
 export interface KubeletApi {
   /** Follows a kind in a map; resolves when the first list is there. */
-  follow<T extends KubeObject>(resource: Resource, options?: FollowOptions<T>): Promise<ReadonlyMap<string, T>>;
+  follow<T extends KubeObject>(
+    resource: Resource,
+    options?: FollowOptions<T>,
+  ): Promise<ReadonlyMap<string, T>>;
   register(node: NodeObject): Promise<void>;
   writeNodeStatus(name: string, status: NonNullable<NodeObject["status"]>): Promise<void>;
   writePodStatus(pod: Pod, status: PodStatus): Promise<void>;
@@ -31,7 +43,10 @@ export interface FollowOptions<T> {
   onChange?(key: string, object: T | undefined): void;
 }
 
-export function createKubeletApi(client: KubeClient, deps: { node: string; signal: AbortSignal; log: Logger }): KubeletApi {
+export function createKubeletApi(
+  client: KubeClient,
+  deps: { node: string; signal: AbortSignal; log: Logger },
+): KubeletApi {
   const { signal, log, node } = deps;
   const told = new Set<string>();
   const optional = async <T>(work: Promise<T>): Promise<T | undefined> => {
@@ -52,13 +67,23 @@ export function createKubeletApi(client: KubeClient, deps: { node: string; signa
       }
     },
     async writeNodeStatus(name, status) {
-      await client.patch(resources.nodes, { name }, { type: "merge", body: { status } }, { subresource: "status", signal });
+      await client.patch(
+        resources.nodes,
+        { name },
+        { type: "merge", body: { status } },
+        { subresource: "status", signal },
+      );
     },
     async writePodStatus(pod, status) {
       const { name, namespace, uid } = pod.metadata;
       const body = { metadata: { uid }, status };
       try {
-        await client.patch(resources.pods, { name, namespace }, { type: "merge", body }, { subresource: "status", signal });
+        await client.patch(
+          resources.pods,
+          { name, namespace },
+          { type: "merge", body },
+          { subresource: "status", signal },
+        );
       } catch (thrown) {
         if (!isNotFound(thrown) && !isConflict(thrown)) throw thrown;
       }
@@ -67,7 +92,12 @@ export function createKubeletApi(client: KubeClient, deps: { node: string; signa
       const { name, namespace, uid } = pod.metadata;
       const body = { kind: "DeleteOptions", apiVersion: "v1", gracePeriodSeconds: 0, preconditions: { uid } };
       try {
-        await client.request({ method: "DELETE", path: resourcePath(resources.pods, { namespace, name }), body, signal });
+        await client.request({
+          method: "DELETE",
+          path: resourcePath(resources.pods, { namespace, name }),
+          body,
+          signal,
+        });
       } catch (thrown) {
         if (!isNotFound(thrown) && !isConflict(thrown)) throw thrown;
       }
@@ -77,7 +107,12 @@ export function createKubeletApi(client: KubeClient, deps: { node: string; signa
     },
     async secret(namespace, name) {
       const data = (await optional(client.get<Secret>(secrets, { namespace, name }, signal)))?.data;
-      return data && Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64").toString()]));
+      return (
+        data &&
+        Object.fromEntries(
+          Object.entries(data).map(([key, value]) => [key, Buffer.from(value, "base64").toString()]),
+        )
+      );
     },
     event(pod, event) {
       const key = `${pod.metadata.uid} ${event.reason} ${event.message}`;
@@ -96,7 +131,11 @@ interface Follow<T> extends FollowOptions<T> {
   readonly log: Logger;
 }
 
-function follow<T extends KubeObject>(client: KubeClient, resource: Resource, options: Follow<T>): Promise<ReadonlyMap<string, T>> {
+function follow<T extends KubeObject>(
+  client: KubeClient,
+  resource: Resource,
+  options: Follow<T>,
+): Promise<ReadonlyMap<string, T>> {
   const objects = new Map<string, T>();
   const { signal, log, fieldSelector, onChange } = options;
   const put = (object: T) => {
@@ -127,19 +166,27 @@ function follow<T extends KubeObject>(client: KubeClient, resource: Resource, op
         }
       },
       onState(problem) {
-        if (problem !== undefined) log.debug({ resource: resource.plural, err: errorText(problem) }, "watch broke off");
+        if (problem !== undefined)
+          log.debug({ resource: resource.plural, err: errorText(problem) }, "watch broke off");
       },
     });
   });
 }
 
-function eventObject(pod: Pod, node: string, { type, reason, message }: { type: string; reason: string; message: string }): KubeObject {
+function eventObject(
+  pod: Pod,
+  node: string,
+  { type, reason, message }: { type: string; reason: string; message: string },
+): KubeObject {
   const { name, namespace = "default", uid, resourceVersion } = pod.metadata;
   const time = `${new Date().toISOString().slice(0, 19)}Z`;
   const event = {
     apiVersion: "v1",
     kind: "Event",
-    metadata: { name: `${name}.${Date.now().toString(16)}${Math.random().toString(16).slice(2, 6)}`, namespace },
+    metadata: {
+      name: `${name}.${Date.now().toString(16)}${Math.random().toString(16).slice(2, 6)}`,
+      namespace,
+    },
     involvedObject: { apiVersion: "v1", kind: "Pod", name, namespace, uid, resourceVersion },
     type,
     reason,

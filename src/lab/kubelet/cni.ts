@@ -13,8 +13,16 @@ export interface ConfList {
 
 export interface CniResult {
   readonly cniVersion?: string;
-  readonly interfaces?: readonly { readonly name: string; readonly mac?: string; readonly sandbox?: string }[];
-  readonly ips?: readonly { readonly address: string; readonly gateway?: string; readonly interface?: number }[];
+  readonly interfaces?: readonly {
+    readonly name: string;
+    readonly mac?: string;
+    readonly sandbox?: string;
+  }[];
+  readonly ips?: readonly {
+    readonly address: string;
+    readonly gateway?: string;
+    readonly interface?: number;
+  }[];
   readonly routes?: readonly { readonly dst: string; readonly gw?: string }[];
 }
 
@@ -48,7 +56,8 @@ export async function loadConfList(confDir: string): Promise<ConfList | undefine
     try {
       const conf = JSON.parse(await readFile(path, "utf8")) as Partial<ConfList> & { type?: string };
       const plugins = conf.plugins ?? (conf.type ? [conf as ConfList["plugins"][number]] : []);
-      if (conf.name && plugins.length > 0) return { cniVersion: conf.cniVersion ?? "0.3.1", name: conf.name, plugins };
+      if (conf.name && plugins.length > 0)
+        return { cniVersion: conf.cniVersion ?? "0.3.1", name: conf.name, plugins };
     } catch (cause) {
       throw new WeftError("E_CNI_CONF", `CNI configuration ${path} cannot be read`, { cause });
     }
@@ -57,7 +66,11 @@ export async function loadConfList(confDir: string): Promise<ConfList | undefine
 }
 
 /** Runs ADD of every plugin, each given the result so far; what was added is deleted again when a later one fails. */
-export async function cniAdd(runtime: CniRuntime, list: ConfList, attachment: Attachment): Promise<CniResult> {
+export async function cniAdd(
+  runtime: CniRuntime,
+  list: ConfList,
+  attachment: Attachment,
+): Promise<CniResult> {
   let result: CniResult | undefined;
   try {
     for (const plugin of list.plugins) {
@@ -72,7 +85,12 @@ export async function cniAdd(runtime: CniRuntime, list: ConfList, attachment: At
 }
 
 /** Runs DEL in reverse order; every plugin gets its turn, the first failure is thrown at the end. */
-export async function cniDel(runtime: CniRuntime, list: ConfList, attachment: Attachment, result?: CniResult): Promise<void> {
+export async function cniDel(
+  runtime: CniRuntime,
+  list: ConfList,
+  attachment: Attachment,
+  result?: CniResult,
+): Promise<void> {
   let failure: unknown;
   for (const plugin of [...list.plugins].reverse()) {
     try {
@@ -85,12 +103,22 @@ export async function cniDel(runtime: CniRuntime, list: ConfList, attachment: At
 }
 
 /** @throws WeftError E_CNI when a plugin finds the attachment not as ADD left it. */
-export async function cniCheck(runtime: CniRuntime, list: ConfList, attachment: Attachment, result: CniResult): Promise<void> {
-  for (const plugin of list.plugins) await execute(runtime, "CHECK", { list, plugin, attachment, prevResult: result });
+export async function cniCheck(
+  runtime: CniRuntime,
+  list: ConfList,
+  attachment: Attachment,
+  result: CniResult,
+): Promise<void> {
+  for (const plugin of list.plugins)
+    await execute(runtime, "CHECK", { list, plugin, attachment, prevResult: result });
 }
 
 /** Tells every plugin which attachments are still wanted (CNI 1.1). */
-export async function cniGc(runtime: CniRuntime, list: ConfList, valid: readonly Attachment[]): Promise<void> {
+export async function cniGc(
+  runtime: CniRuntime,
+  list: ConfList,
+  valid: readonly Attachment[],
+): Promise<void> {
   if (!isAtLeast(list.cniVersion, 1, 1)) return;
   const attachments = valid.map(({ containerId, ifname }) => ({ containerID: containerId, ifname }));
   for (const plugin of list.plugins) await execute(runtime, "GC", { list, plugin, attachments });
@@ -125,15 +153,15 @@ async function execute(runtime: CniRuntime, command: Command, call: Call): Promi
     ...(call.attachments && { "cni.dev/valid-attachments": call.attachments }),
   };
   const env: Record<string, string> = {
-    PATH: process.env["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin",
+    PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
     CNI_COMMAND: command,
     CNI_PATH: runtime.binDirs.join(":"),
   };
   if (attachment) {
-    env["CNI_CONTAINERID"] = attachment.containerId;
-    env["CNI_NETNS"] = attachment.netns;
-    env["CNI_IFNAME"] = attachment.ifname;
-    env["CNI_ARGS"] = [
+    env.CNI_CONTAINERID = attachment.containerId;
+    env.CNI_NETNS = attachment.netns;
+    env.CNI_IFNAME = attachment.ifname;
+    env.CNI_ARGS = [
       "IgnoreUnknown=1",
       `K8S_POD_NAMESPACE=${attachment.namespace}`,
       `K8S_POD_NAME=${attachment.pod}`,
@@ -148,7 +176,13 @@ async function execute(runtime: CniRuntime, command: Command, call: Call): Promi
 async function findPlugin(runtime: CniRuntime, type: string): Promise<string> {
   for (const dir of runtime.binDirs) {
     const path = join(dir, type);
-    if (await access(path).then(() => true, () => false)) return path;
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
   }
   throw new WeftError("E_CNI", `CNI plugin "${type}" is in none of ${runtime.binDirs.join(", ")}`);
 }
@@ -162,7 +196,12 @@ interface Run {
 /** Exit code 0: stdout. Otherwise stdout is an error object with `code`, `msg` and `details`. */
 function run(program: string, { env, input, what }: Run): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, [], { env, stdio: ["pipe", "pipe", "pipe"], timeout: TIMEOUT_MS, killSignal: "SIGKILL" });
+    const child = spawn(program, [], {
+      env,
+      stdio: ["pipe", "pipe", "pipe"],
+      timeout: TIMEOUT_MS,
+      killSignal: "SIGKILL",
+    });
     let [out, err] = ["", ""];
     child.stdout.on("data", (chunk: Buffer) => {
       if (out.length < MAX_OUTPUT) out += chunk.toString();
@@ -172,7 +211,9 @@ function run(program: string, { env, input, what }: Run): Promise<string> {
     });
     // A plugin that fails early closes its stdin: its exit code says why.
     child.stdin.on("error", () => {});
-    child.once("error", (cause) => reject(new WeftError("E_CNI", `${what}: ${program} cannot be run`, { cause })));
+    child.once("error", (cause) =>
+      reject(new WeftError("E_CNI", `${what}: ${program} cannot be run`, { cause })),
+    );
     child.once("close", (code, signal) => {
       if (code === 0) resolve(out);
       else reject(failure(what, { out, err, how: signal ? `killed by ${signal}` : `exit code ${code}` }));
@@ -186,6 +227,9 @@ function failure(what: string, { out, err, how }: { out: string; err: string; ho
     const { code, msg, details } = JSON.parse(out) as { code?: number; msg?: string; details?: string };
     return new WeftError("E_CNI", `${what}: ${msg ?? how}${details ? `: ${details}` : ""} (code ${code})`);
   } catch (thrown) {
-    return new WeftError("E_CNI", `${what}: ${how}: ${(err || out).trim().slice(0, 500) || errorText(thrown)}`);
+    return new WeftError(
+      "E_CNI",
+      `${what}: ${how}: ${(err || out).trim().slice(0, 500) || errorText(thrown)}`,
+    );
   }
 }

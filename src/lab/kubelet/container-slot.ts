@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { backoffMs } from "#lib/backoff.ts";
 import { pause } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
-import { playOf, type Play } from "../image-map.ts";
+import { type Play, playOf } from "../image-map.ts";
 import type { Container, ContainerState } from "../objects.ts";
 import { podCommand } from "../pod-command.ts";
 import { DEFAULT_PATH, type Exit, type RunningContainer, startContainer } from "./container.ts";
@@ -117,7 +117,8 @@ export class ContainerSlot {
 
   #again(exit: Exit | undefined): boolean {
     const { worker, initial } = this.#options;
-    const policy = this.spec.restartPolicy === "Always" ? "Always" : (worker.pod.spec.restartPolicy ?? "Always");
+    const policy =
+      this.spec.restartPolicy === "Always" ? "Always" : (worker.pod.spec.restartPolicy ?? "Always");
     if (exit === undefined) return true;
     if (initial && this.spec.restartPolicy !== "Always") return exit.code !== 0 && policy !== "Never";
     return policy === "Always" || (policy === "OnFailure" && exit.code !== 0);
@@ -174,7 +175,15 @@ export class ContainerSlot {
     [this.#started, this.#ready] = [false, false];
     const reason = exit.code === 0 ? "Completed" : "Error";
     const finishedAt = new Date().toISOString();
-    this.#state = { terminated: { exitCode: exit.code, reason, startedAt, finishedAt, ...(this.#id && { containerID: this.#id }) } };
+    this.#state = {
+      terminated: {
+        exitCode: exit.code,
+        reason,
+        startedAt,
+        finishedAt,
+        ...(this.#id && { containerID: this.#id }),
+      },
+    };
     if (exit.signal !== undefined) this.#state.terminated!.signal = exit.signal;
     this.#options.onChange();
     return exit;
@@ -215,7 +224,11 @@ export class ContainerSlot {
     this.stop((worker.pod.spec.terminationGracePeriodSeconds ?? 30) * 1000);
   }
 
-  #loop(which: "startup" | "readiness" | "liveness", signal: AbortSignal, onVerdict: (ok: boolean, message: string) => void): void {
+  #loop(
+    which: "startup" | "readiness" | "liveness",
+    signal: AbortSignal,
+    onVerdict: (ok: boolean, message: string) => void,
+  ): void {
     const probe = this.spec[`${which}Probe`];
     if (!probe) return;
     const ip = this.#options.worker.podIps[0] ?? "127.0.0.1";
@@ -236,10 +249,15 @@ export class ContainerSlot {
     const { file, args } = podCommand({ ...this.command(argv), etc: worker.etc });
     const env = { PATH: DEFAULT_PATH, ...this.#play.env, ...this.#env };
     return new Promise((resolve) => {
-      execFile(file, args, { env, timeout: timeoutMs, killSignal: "SIGKILL", maxBuffer: 1 << 20 }, (error) => {
-        if (!error) resolve(0);
-        else resolve(typeof error.code === "number" ? error.code : 137);
-      });
+      execFile(
+        file,
+        args,
+        { env, timeout: timeoutMs, killSignal: "SIGKILL", maxBuffer: 1 << 20 },
+        (error) => {
+          if (!error) resolve(0);
+          else resolve(typeof error.code === "number" ? error.code : 137);
+        },
+      );
     });
   }
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type ChildProcess, spawn } from "node:child_process";
-import type { Container, Pod } from "../objects.ts";
-import type { Families } from "../layout.ts";
+import type { DnsServer } from "../dns/server.ts";
 import type { Play } from "../image-map.ts";
+import type { Families } from "../layout.ts";
+import type { Container, Pod } from "../objects.ts";
+import { podCommand } from "../pod-command.ts";
 import { startCalls } from "../stand-in/calls.ts";
 import type { Role } from "../stand-in/http.ts";
 import type { Player } from "../stand-in/player.ts";
 import { playedPorts } from "../stand-in/ports.ts";
-import type { DnsServer } from "../dns/server.ts";
-import { podCommand } from "../pod-command.ts";
 import type { LogBuffer } from "./log-buffer.ts";
 
 export interface Exit {
@@ -71,7 +71,8 @@ function startStandIn(runtime: ContainerRuntime, start: ContainerStart): Running
     pod: pod.metadata.name,
     node: runtime.node,
     container: container.name,
-    bareName: (container.args ?? []).includes("serve-hostname") || /serve[-_]hostname/.test(container.image ?? ""),
+    bareName:
+      (container.args ?? []).includes("serve-hostname") || /serve[-_]hostname/.test(container.image ?? ""),
     log: (text) => log.line(text),
   };
   const closers: (() => void)[] = [];
@@ -79,7 +80,7 @@ function startStandIn(runtime: ContainerRuntime, start: ContainerStart): Running
   else {
     const ports = playedPorts(container);
     closers.push(runtime.player.play({ netns: start.netns, families: runtime.families, ports, role }));
-    if (env["CALLS"]) closers.push(startCalls({ netns: start.netns, nameserver: start.nameserver, env, role }));
+    if (env.CALLS) closers.push(startCalls({ netns: start.netns, nameserver: start.nameserver, env, role }));
     else if (ports.length === 0 && pod.spec.restartPolicy !== "Always") {
       // A job's container: a stand-in has no work to do, so it is done.
       const timer = setTimeout(() => finish({ code: 0 }), 500);
@@ -105,7 +106,13 @@ function startProcess(start: ContainerStart, play: Play & { kind: "process" }): 
     etc: start.etc,
     argv: play.argv,
   });
-  const env = { PATH: DEFAULT_PATH, HOME: "/root", HOSTNAME: start.pod.spec.hostname ?? start.pod.metadata.name, ...play.env, ...start.env };
+  const env = {
+    PATH: DEFAULT_PATH,
+    HOME: "/root",
+    HOSTNAME: start.pod.spec.hostname ?? start.pod.metadata.name,
+    ...play.env,
+    ...start.env,
+  };
   const child = spawn(file, args, { env, stdio: ["ignore", "pipe", "pipe"], detached: true });
   child.stdout.on("data", (chunk: Buffer) => log.write(chunk.toString()));
   child.stderr.on("data", (chunk: Buffer) => log.write(chunk.toString()));
@@ -124,7 +131,15 @@ function startProcess(start: ContainerStart, play: Play & { kind: "process" }): 
 }
 
 export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-const SIGNALS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIGPIPE: 13, SIGTERM: 15 };
+const SIGNALS: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGABRT: 6,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGPIPE: 13,
+  SIGTERM: 15,
+};
 
 /** The child leads a process group of its own, so its children get the signals too. */
 function stopProcess(child: ChildProcess, exited: Promise<Exit>, graceMs: number): void {

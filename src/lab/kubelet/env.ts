@@ -21,7 +21,8 @@ type Env = Record<string, string>;
  */
 export async function containerEnv(pod: Pod, container: Container, sources: EnvSources): Promise<Env> {
   const env: Env = {};
-  if (pod.spec.enableServiceLinks !== false) for (const service of sources.services()) serviceEnv(env, service);
+  if (pod.spec.enableServiceLinks !== false)
+    for (const service of sources.services()) serviceEnv(env, service);
   for (const { prefix = "", configMapRef, secretRef } of container.envFrom ?? []) {
     const ref = configMapRef ?? secretRef;
     if (!ref) continue;
@@ -30,7 +31,7 @@ export async function containerEnv(pod: Pod, container: Container, sources: EnvS
     for (const [key, value] of Object.entries(data ?? {})) env[prefix + key] = value;
   }
   for (const variable of container.env ?? []) {
-    const value = await valueOf(variable, { pod, sources, env });
+    const value = await variableValue(variable, { pod, sources, env });
     if (value !== undefined) env[variable.name] = value;
   }
   return env;
@@ -42,7 +43,7 @@ interface Context {
   readonly env: Env;
 }
 
-async function valueOf(variable: EnvVar, { pod, sources, env }: Context): Promise<string | undefined> {
+async function variableValue(variable: EnvVar, { pod, sources, env }: Context): Promise<string | undefined> {
   const from = variable.valueFrom;
   if (!from) return expand(variable.value ?? "", env);
   if (from.fieldRef) return fieldValue(pod, from.fieldRef.fieldPath, sources);
@@ -100,7 +101,8 @@ function serviceEnv(env: Env, service: Service): void {
   const host = clusterIP.includes(":") ? `[${clusterIP}]` : clusterIP;
   env[`${name}_PORT`] = `${(first.protocol ?? "TCP").toLowerCase()}://${host}:${first.port}`;
   for (const port of ports) {
-    if (port.name) env[`${name}_SERVICE_PORT_${port.name.toUpperCase().replaceAll("-", "_")}`] = String(port.port);
+    if (port.name)
+      env[`${name}_SERVICE_PORT_${port.name.toUpperCase().replaceAll("-", "_")}`] = String(port.port);
     const protocol = (port.protocol ?? "TCP").toLowerCase();
     const stem = `${name}_PORT_${port.port}_${protocol.toUpperCase()}`;
     env[stem] = `${protocol}://${host}:${port.port}`;

@@ -15,8 +15,12 @@ export function etcFiles(
     ...(cluster ? [`${namespace}.svc.${CLUSTER_DOMAIN}`, `svc.${CLUSTER_DOMAIN}`, CLUSTER_DOMAIN] : []),
     ...(dnsConfig?.searches ?? []),
   ];
-  const options = dnsConfig?.options?.map((one) => (one.value ? `${one.name}:${one.value}` : one.name)) ?? ["ndots:5"];
-  const full = subdomain ? `${hostname}.${subdomain}.${namespace}.svc.${CLUSTER_DOMAIN}\t${hostname}` : hostname;
+  const options = dnsConfig?.options?.map((one) => (one.value ? `${one.name}:${one.value}` : one.name)) ?? [
+    "ndots:5",
+  ];
+  const full = subdomain
+    ? `${hostname}.${subdomain}.${namespace}.svc.${CLUSTER_DOMAIN}\t${hostname}`
+    : hostname;
   return {
     "resolv.conf": [
       ...servers.map((server) => `nameserver ${server}`),

@@ -35,7 +35,12 @@ export function nodeStatus(plan: NodePlan, problem: string | undefined): NonNull
     lastHeartbeatTime: now,
     lastTransitionTime: now,
   });
-  const capacity = { cpu: String(cpus().length), memory: `${Math.floor(totalmem() / 1024)}Ki`, pods: POD_LIMIT, "ephemeral-storage": "100Gi" };
+  const capacity = {
+    cpu: String(cpus().length),
+    memory: `${Math.floor(totalmem() / 1024)}Ki`,
+    pods: POD_LIMIT,
+    "ephemeral-storage": "100Gi",
+  };
   return {
     addresses: [
       ...plan.addresses.map((address) => ({ type: "InternalIP", address: address as string })),

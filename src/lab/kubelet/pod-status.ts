@@ -44,7 +44,11 @@ export function podStatus(view: PodView, now: string): PodStatus {
   const mine: Condition[] = [
     state("PodReadyToStartContainers", view.sandboxReady),
     state("Initialized", initialized, initialized ? {} : { reason: "ContainersNotInitialized" }),
-    state("Ready", containersReady && gatesOpen, containersReady ? (gatesOpen ? {} : { reason: "ReadinessGatesNotReady" }) : notReady),
+    state(
+      "Ready",
+      containersReady && gatesOpen,
+      containersReady ? (gatesOpen ? {} : { reason: "ReadinessGatesNotReady" }) : notReady,
+    ),
     state("ContainersReady", containersReady, containersReady ? {} : notReady),
     state("PodScheduled", true),
   ];
@@ -71,7 +75,9 @@ function phaseOf({ init, main }: PodView, initialized: boolean): NonNullable<Pod
   if (main.every((container) => container.final)) {
     return main.every((container) => container.state.terminated?.exitCode === 0) ? "Succeeded" : "Failed";
   }
-  const begun = main.every((container) => container.state.running || container.state.terminated || container.restarts > 0);
+  const begun = main.every(
+    (container) => container.state.running || container.state.terminated || container.restarts > 0,
+  );
   return begun ? "Running" : "Pending";
 }
 

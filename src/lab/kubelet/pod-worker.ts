@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { createCgroup, removeCgroup } from "#kernel/cgroup.ts";
+import { netnsPath } from "#kernel/netns.ts";
 import { backoffMs } from "#lib/backoff.ts";
 import { pause } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
-import { createCgroup, removeCgroup } from "#kernel/cgroup.ts";
-import { netnsPath } from "#kernel/netns.ts";
 import type { Pod } from "../objects.ts";
 import { podIsFinished } from "../objects.ts";
 import { ContainerSlot } from "./container-slot.ts";
@@ -78,7 +78,9 @@ export class PodWorker {
   }
 
   container(name?: string): ContainerSlot | undefined {
-    return name === undefined ? this.main[0] : [...this.main, ...this.init].find((slot) => slot.spec.name === name);
+    return name === undefined
+      ? this.main[0]
+      : [...this.main, ...this.init].find((slot) => slot.spec.name === name);
   }
 
   /** The object changed. */
@@ -105,10 +107,15 @@ export class PodWorker {
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     try {
-      if (podIsFinished(this.#pod)) await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+      if (podIsFinished(this.#pod))
+        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
       else await this.#live(signal);
     } catch (thrown) {
-      if (!signal.aborted) this.#context.log.error({ pod: this.#pod.metadata.name, err: errorText(thrown) }, "pod worker failed");
+      if (!signal.aborted)
+        this.#context.log.error(
+          { pod: this.#pod.metadata.name, err: errorText(thrown) },
+          "pod worker failed",
+        );
     }
     await this.#teardown();
   }
@@ -160,7 +167,10 @@ export class PodWorker {
   }
 
   async #teardown(): Promise<void> {
-    const graceSec = Math.min(MAX_GRACE_S, this.#pod.metadata.deletionGracePeriodSeconds ?? this.#pod.spec.terminationGracePeriodSeconds ?? 30);
+    const graceSec = Math.min(
+      MAX_GRACE_S,
+      this.#pod.metadata.deletionGracePeriodSeconds ?? this.#pod.spec.terminationGracePeriodSeconds ?? 30,
+    );
     await Promise.all([...this.init, ...this.main].map((slot) => slot.end(graceSec * 1000)));
     await this.#writing;
     await this.#removeSandbox();
@@ -178,7 +188,8 @@ export class PodWorker {
         this.#sandbox = undefined;
       } catch (thrown) {
         const { log, signal } = this.#context;
-        if (failures === 3) log.warn({ pod: this.#pod.metadata.name, err: errorText(thrown) }, "CNI DEL fails");
+        if (failures === 3)
+          log.warn({ pod: this.#pod.metadata.name, err: errorText(thrown) }, "CNI DEL fails");
         if (signal.aborted) return;
         await pause(backoffMs(failures, { minMs: 100, maxMs: 5_000 }), signal);
       }
@@ -215,7 +226,10 @@ export class PodWorker {
       this.#written = text;
     } catch (thrown) {
       if (this.#deleting) return;
-      this.#context.log.warn({ pod: this.#pod.metadata.name, err: errorText(thrown) }, "status not written, will try again");
+      this.#context.log.warn(
+        { pod: this.#pod.metadata.name, err: errorText(thrown) },
+        "status not written, will try again",
+      );
       this.#dirty = true;
       await pause(500, this.#context.signal);
     }

@@ -50,7 +50,11 @@ type HttpGet = NonNullable<Probe["httpGet"]>;
 
 function httpGet(get: HttpGet, { ip, container }: ProbeTarget, timeoutMs: number): Promise<ProbeOutcome> {
   const secure = get.scheme?.toUpperCase() === "HTTPS";
-  const headers: Record<string, string> = { "user-agent": "kube-probe/1.32", accept: "*/*", connection: "close" };
+  const headers: Record<string, string> = {
+    "user-agent": "kube-probe/1.32",
+    accept: "*/*",
+    connection: "close",
+  };
   for (const { name, value } of get.httpHeaders ?? []) headers[name.toLowerCase()] = value;
   const path = get.path?.startsWith("/") ? get.path : `/${get.path ?? ""}`;
   const options = {
@@ -76,7 +80,10 @@ function httpGet(get: HttpGet, { ip, container }: ProbeTarget, timeoutMs: number
 function tcp(host: string, port: number, timeoutMs: number): Promise<ProbeOutcome> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port });
-    const timer = setTimeout(() => socket.destroy(new Error(`no connection to ${host}:${port} in ${timeoutMs} ms`)), timeoutMs);
+    const timer = setTimeout(
+      () => socket.destroy(new Error(`no connection to ${host}:${port} in ${timeoutMs} ms`)),
+      timeoutMs,
+    );
     socket.once("connect", () => {
       resolve({ ok: true, message: "connected" });
       socket.destroy();
@@ -87,13 +94,20 @@ function tcp(host: string, port: number, timeoutMs: number): Promise<ProbeOutcom
 }
 
 /** `grpc.health.v1.Health/Check` (gRPC health checking protocol): OK when the status in the answer is SERVING (1). */
-function grpcHealth(host: string, { port, service = "" }: { port: number; service?: string }, timeoutMs: number): Promise<ProbeOutcome> {
+function grpcHealth(
+  host: string,
+  { port, service = "" }: { port: number; service?: string },
+  timeoutMs: number,
+): Promise<ProbeOutcome> {
   const name = Buffer.from(service);
   const message = name.length === 0 ? Buffer.alloc(0) : Buffer.concat([Buffer.of(0x0a, name.length), name]);
   const frame = Buffer.concat([Buffer.of(0, 0, 0, 0, message.length), message]);
   return new Promise((resolve, reject) => {
     const session = connectHttp2(`http://${host.includes(":") ? `[${host}]` : host}:${port}`);
-    const timer = setTimeout(() => session.destroy(new Error(`no answer from ${host}:${port} in ${timeoutMs} ms`)), timeoutMs);
+    const timer = setTimeout(
+      () => session.destroy(new Error(`no answer from ${host}:${port} in ${timeoutMs} ms`)),
+      timeoutMs,
+    );
     session.once("error", reject);
     session.once("close", () => clearTimeout(timer));
     const stream = session.request({
@@ -145,7 +159,8 @@ export function startProbeLoop(loop: ProbeLoop): void {
       : verdict && failed < (probe.failureThreshold ?? 3);
     // A container that has just started is asked again soon: its period may be half a minute.
     const soon = !next && !loop.initially && quick-- > 0 ? Math.min(periodMs, 250) : periodMs;
-    if (next !== verdict || (!outcome.ok && !next && failed === (probe.failureThreshold ?? 3))) loop.onVerdict(next, outcome.message);
+    if (next !== verdict || (!outcome.ok && !next && failed === (probe.failureThreshold ?? 3)))
+      loop.onVerdict(next, outcome.message);
     verdict = next;
     schedule(soon);
   };

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 import { watch } from "node:fs";
 import { dirname, join } from "node:path";
-import { cgroupRoot } from "#kernel/cgroup.ts";
-import { netnsPath } from "#kernel/netns.ts";
-import { pause } from "#lib/clock.ts";
-import { errorText } from "#lib/errors.ts";
-import type { Logger } from "#lib/log.ts";
 import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
 import { resources } from "#k8s/resource.ts";
+import { cgroupRoot } from "#kernel/cgroup.ts";
+import { netnsPath } from "#kernel/netns.ts";
 import { nativeProgram } from "#lib/assets.ts";
+import { pause } from "#lib/clock.ts";
+import { errorText } from "#lib/errors.ts";
+import type { Logger } from "#lib/log.ts";
 import { createDnsServer } from "../dns/server.ts";
 import { loadImageMap } from "../image-map.ts";
 import { byFamily, clusterDns, type LabShape, planLab } from "../layout.ts";
 import type { EndpointSlice, KubeObject, Pod, Service } from "../objects.ts";
 import { createPlayer } from "../stand-in/player.ts";
 import { createKubeletApi, type KubeletApi } from "./api.ts";
-import { cniGc, cniStatus, type CniRuntime, loadConfList } from "./cni.ts";
+import { type CniRuntime, cniGc, cniStatus, loadConfList } from "./cni.ts";
 import type { KubeletContext } from "./context.ts";
 import { nodeObject, nodeStatus } from "./node-status.ts";
 import { PodWorker } from "./pod-worker.ts";
@@ -36,7 +36,10 @@ export interface LabNodeConfig {
  * One node's kubelet and stand-in, to be run in the node's network namespace and cgroup. Runs until the signal
  * aborts. Pods it finds from an earlier process keep their namespaces when CNI CHECK accepts them.
  */
-export async function runLabNode(config: LabNodeConfig, deps: { log: Logger; signal: AbortSignal }): Promise<void> {
+export async function runLabNode(
+  config: LabNodeConfig,
+  deps: { log: Logger; signal: AbortSignal },
+): Promise<void> {
   const { log, signal } = deps;
   const lab = planLab(config.shape);
   const plan = lab.nodes.find((node) => node.name === config.node)!;
@@ -99,7 +102,11 @@ function dnsView({ services, slices, namespaces }: Maps) {
 
 function envSources(
   worker: PodWorker,
-  { api, services, hostIps }: { api: KubeletApi; services: ReadonlyMap<string, Service>; hostIps: readonly string[] },
+  {
+    api,
+    services,
+    hostIps,
+  }: { api: KubeletApi; services: ReadonlyMap<string, Service>; hostIps: readonly string[] },
 ) {
   const namespace = worker.pod.metadata.namespace ?? "default";
   return {
@@ -175,14 +182,23 @@ async function followPods(context: KubeletContext, { api, cni, workers }: PodsDe
 async function forgetOthers({ sandboxes, log }: KubeletContext, cni: CniRuntime): Promise<void> {
   try {
     const list = await loadConfList(cni.confDir);
-    if (list) await cniGc(cni, list, sandboxes.list().map((sandbox) => sandboxes.attachment(sandbox)));
+    if (list)
+      await cniGc(
+        cni,
+        list,
+        sandboxes.list().map((sandbox) => sandboxes.attachment(sandbox)),
+      );
   } catch (thrown) {
     log.warn({ err: errorText(thrown) }, "CNI GC failed");
   }
 }
 
 /** What an earlier process left of pods that are gone. */
-async function collectGarbage(context: KubeletContext, left: Iterable<ReturnType<Sandboxes["list"]>[number]>, pods: number): Promise<void> {
+async function collectGarbage(
+  context: KubeletContext,
+  left: Iterable<ReturnType<Sandboxes["list"]>[number]>,
+  pods: number,
+): Promise<void> {
   const old = [...left];
   for (const sandbox of old) await context.sandboxes.remove(sandbox);
   if (old.length > 0) context.log.info({ removed: old.length, pods }, "removed sandboxes of earlier pods");
@@ -231,4 +247,3 @@ async function cniProblem(cni: CniRuntime): Promise<string | undefined> {
     return `container runtime network not ready: ${errorText(thrown)}`;
   }
 }
-

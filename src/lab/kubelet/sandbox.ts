@@ -2,14 +2,22 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { WeftError } from "#lib/errors.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { setLink } from "#kernel/netlink/link.ts";
 import { createNetns, deleteNetns, netnsPath } from "#kernel/netns.ts";
+import { WeftError } from "#lib/errors.ts";
 import { type Address, parseAddress } from "#model/ip.ts";
 import { POD_NETNS_PREFIX } from "../layout.ts";
 import type { Pod } from "../objects.ts";
-import { type Attachment, type CniResult, type CniRuntime, cniAdd, cniCheck, cniDel, loadConfList } from "./cni.ts";
+import {
+  type Attachment,
+  type CniResult,
+  type CniRuntime,
+  cniAdd,
+  cniCheck,
+  cniDel,
+  loadConfList,
+} from "./cni.ts";
 
 /** A pod's network namespace with its attachment; kept as a file, so that the next kubelet process finds it. */
 export interface Sandbox {
@@ -52,7 +60,8 @@ export function createSandboxes(runtime: CniRuntime, dir: string): Sandboxes {
     attachment,
     async create(pod) {
       const list = await loadConfList(runtime.confDir);
-      if (!list) throw new WeftError("E_CNI", `no CNI configuration in ${runtime.confDir}: the agent is not ready`);
+      if (!list)
+        throw new WeftError("E_CNI", `no CNI configuration in ${runtime.confDir}: the agent is not ready`);
       const id = randomBytes(32).toString("hex");
       const { name, namespace = "default", uid = "" } = pod.metadata;
       const netns = `${POD_NETNS_PREFIX}${name.slice(0, 180)}-${id.slice(0, 5)}`;

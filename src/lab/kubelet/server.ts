@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { errorText, WeftError } from "#lib/errors.ts";
 import { runProbes } from "#kernel/probe.ts";
+import { errorText, WeftError } from "#lib/errors.ts";
 import { parseAddress } from "#model/ip.ts";
 import { CLUSTER_DOMAIN } from "../dns/records.ts";
 import { encodeMessage, RecordType } from "../dns/wire.ts";
@@ -59,7 +59,10 @@ const dnsQuestion = encodeMessage({
 const CONCURRENCY = 512;
 
 /** The node's side of exec, logs and probes, on a unix socket. */
-export async function serveKubelet(path: string, workers: ReadonlyMap<string, PodWorker>): Promise<AsyncDisposable> {
+export async function serveKubelet(
+  path: string,
+  workers: ReadonlyMap<string, PodWorker>,
+): Promise<AsyncDisposable> {
   rmSync(path, { force: true });
   const server = createServer((request, response) => {
     handle(request, response, workers).catch((thrown: unknown) => {
@@ -79,7 +82,11 @@ export async function serveKubelet(path: string, workers: ReadonlyMap<string, Po
   };
 }
 
-async function handle(request: IncomingMessage, response: ServerResponse, workers: ReadonlyMap<string, PodWorker>): Promise<void> {
+async function handle(
+  request: IncomingMessage,
+  response: ServerResponse,
+  workers: ReadonlyMap<string, PodWorker>,
+): Promise<void> {
   const url = new URL(request.url ?? "/", "http://kubelet");
   switch (url.pathname) {
     case "/probe": {
@@ -122,16 +129,29 @@ function findContainer(url: URL, workers: ReadonlyMap<string, PodWorker>): [PodW
 }
 
 function execSpec(worker: PodWorker, slot: ContainerSlot): ExecSpec {
-  if (!slot.isRunning) throw new WeftError("E_LAB", `container ${slot.spec.name} of pod ${worker.pod.metadata.name} is not running`);
+  if (!slot.isRunning)
+    throw new WeftError(
+      "E_LAB",
+      `container ${slot.spec.name} of pod ${worker.pod.metadata.name} is not running`,
+    );
   const { netns, cgroup, root, cwd, hostname } = slot.command([]);
-  const env = { PATH: DEFAULT_PATH, HOME: "/root", ...(slot.play.kind === "process" ? slot.play.env : {}), ...slot.env };
+  const env = {
+    PATH: DEFAULT_PATH,
+    HOME: "/root",
+    ...(slot.play.kind === "process" ? slot.play.env : {}),
+    ...slot.env,
+  };
   return { netns, cgroup, hostname, etc: worker.etc, env, ...(root && { root }), ...(cwd && { cwd }) };
 }
 
-async function probe({ probes, timeoutMs }: NodeProbeRequest, workers: ReadonlyMap<string, PodWorker>): Promise<NodeProbeResult[]> {
+async function probe(
+  { probes, timeoutMs }: NodeProbeRequest,
+  workers: ReadonlyMap<string, PodWorker>,
+): Promise<NodeProbeResult[]> {
   const wanted = probes.map(({ from, to, port, protocol }) => {
     const worker = workers.get(from);
-    if (!worker || (!worker.sandbox && !worker.pod.spec.hostNetwork)) throw new WeftError("E_LAB", `pod ${from} is not running on this node`);
+    if (!worker || (!worker.sandbox && !worker.pod.spec.hostNetwork))
+      throw new WeftError("E_LAB", `pod ${from} is not running on this node`);
     const payload = protocol === "UDP" && port === DNS_PORT ? { payload: dnsQuestion } : {};
     return { protocol, to: parseAddress(to), port, netns: worker.netns, ...payload };
   });
@@ -143,9 +163,13 @@ function sendLogs(url: URL, slot: ContainerSlot, response: ServerResponse): void
   const number = (name: string) => (query.has(name) ? Number(query.get(name)) : undefined);
   const [tail, sinceMs] = [number("tail"), number("sinceMs")];
   const stamps = query.get("timestamps") === "true";
-  const text = (line: LogLine) => (stamps ? `${new Date(line.timeMs).toISOString()} ${line.text}\n` : `${line.text}\n`);
+  const text = (line: LogLine) =>
+    stamps ? `${new Date(line.timeMs).toISOString()} ${line.text}\n` : `${line.text}\n`;
   response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
-  const lines = slot.log.lines({ ...(tail !== undefined && { tail }), ...(sinceMs !== undefined && { sinceMs }) });
+  const lines = slot.log.lines({
+    ...(tail !== undefined && { tail }),
+    ...(sinceMs !== undefined && { sinceMs }),
+  });
   response.write(lines.map(text).join(""));
   if (query.get("follow") !== "true") {
     response.end();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { request } from "node:http";
 import { Socket } from "node:net";
-import { errorText } from "#lib/errors.ts";
 import { openSocket, SOCK_STREAM } from "#kernel/socket.ts";
+import { errorText } from "#lib/errors.ts";
 import type { Address } from "#model/ip.ts";
 import { CLUSTER_DOMAIN } from "../dns/records.ts";
 import { resolveFrom } from "../dns/resolver.ts";
@@ -21,9 +21,9 @@ const CACHE_MS = 5_000;
 /** Keeps calling what CALLS names, each by a connection of its own from the pod's namespace. Returns what ends it. */
 export function startCalls(options: CallsOptions): () => void {
   const { env, role } = options;
-  const everyMs = Math.max(20, durationMs(env["EVERY"], 1000));
-  const timeoutMs = Math.max(50, durationMs(env["CALL_TIMEOUT"], 1000));
-  const urls = (env["CALLS"] ?? "").split(",").flatMap((text) => parseUrl(text.trim(), role));
+  const everyMs = Math.max(20, durationMs(env.EVERY, 1000));
+  const timeoutMs = Math.max(50, durationMs(env.CALL_TIMEOUT, 1000));
+  const urls = (env.CALLS ?? "").split(",").flatMap((text) => parseUrl(text.trim(), role));
   const resolve = cachedResolver(options);
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createServer as createHttp, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer as createHttp,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import { createServer as createHttp2, type Http2Server, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 
@@ -27,7 +32,9 @@ export function createHttpServers(roleOf: (socket: Socket) => Role | undefined):
     else response.destroy();
   });
   const http2 = createHttp2();
-  http2.on("stream", (stream: ServerHttp2Stream, headers) => answerGrpc(stream, String(headers[":path"] ?? "")));
+  http2.on("stream", (stream: ServerHttp2Stream, headers) =>
+    answerGrpc(stream, String(headers[":path"] ?? "")),
+  );
   http2.on("sessionError", () => {});
   return { http1, http2 };
 }
@@ -35,7 +42,8 @@ export function createHttpServers(roleOf: (socket: Socket) => Role | undefined):
 function answer(role: Role, request: IncomingMessage, response: ServerResponse): void {
   const url = new URL(request.url ?? "/", "http://stand-in");
   const from = `${request.socket.remoteAddress?.replace(/^::ffff:/, "")}:${request.socket.remotePort}`;
-  if (!request.headers["user-agent"]?.startsWith("kube-probe")) role.log(`${request.method} ${url.pathname} from ${from}`);
+  if (!request.headers["user-agent"]?.startsWith("kube-probe"))
+    role.log(`${request.method} ${url.pathname} from ${from}`);
   request.resume();
   response.setHeader("content-type", "text/plain; charset=utf-8");
   response.setHeader("x-weft-pod", `${role.namespace}/${role.pod}`);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
-import { errorText } from "#lib/errors.ts";
 import { bindUdp, listenTcp } from "#kernel/socket.ts";
+import { errorText } from "#lib/errors.ts";
 import { parseAddress } from "#model/ip.ts";
 import type { Families } from "../layout.ts";
 import { createHttpServers, type HttpServers, type Role } from "./http.ts";
@@ -35,7 +35,10 @@ export function createPlayer(): Player {
     play(options) {
       const closers: (() => void)[] = [];
       for (const { protocol, port } of options.ports) {
-        const families = [...(options.families === "v6" ? [] : ["v4" as const]), ...(options.families === "v4" ? [] : ["v6" as const])];
+        const families = [
+          ...(options.families === "v6" ? [] : ["v4" as const]),
+          ...(options.families === "v4" ? [] : ["v6" as const]),
+        ];
         for (const family of families) {
           try {
             const where = { netns: options.netns, v6Only: family === "v6" };
