@@ -27,7 +27,9 @@ export interface FlowServices {
  * @throws WeftError E_LISTEN naming the address
  */
 export async function startRpcServer(listen: ListenAddress, services: FlowServices): Promise<RpcServer> {
+  const { unix, tcp } = listen;
   const shutdown = new AbortController();
+  let ownsSocket = false;
   const handler = connectNodeAdapter({
     routes: (router) => addRoutes(router, services),
     connect: false,
@@ -55,13 +57,14 @@ export async function startRpcServer(listen: ListenAddress, services: FlowServic
   const close = async () => {
     shutdown.abort();
     await Promise.all(servers.map(({ server, sessions }) => closeServer(server, sessions)));
-    if (listen.unix !== undefined) rmSync(listen.unix, { force: true });
+    if (ownsSocket) rmSync(unix!, { force: true });
   };
   try {
-    const { unix, tcp } = listen;
-    if (unix !== undefined) await open(unix, (server) => listenUnix(server, unix));
+    // The port first: when it is another server's, the socket may be that server's too and must stay.
     const tcpServer =
       tcp && (await open(`${tcp.host}:${tcp.port}`, (server) => server.listen(tcp.port, tcp.host)));
+    if (unix !== undefined) await open(unix, (server) => listenUnix(server, unix));
+    ownsSocket = unix !== undefined;
     return { tcpPort: (tcpServer?.address() as AddressInfo | undefined)?.port, [Symbol.asyncDispose]: close };
   } catch (thrown) {
     await close();

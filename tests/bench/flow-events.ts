@@ -6,7 +6,6 @@
  */
 import { readFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
-import { Observer } from "#api/gen/observer/observer_pb.ts";
 import { observerClient } from "#flows/client.ts";
 import { startFlows } from "#flows/start.ts";
 import { loadCollection } from "#kernel/bpf/object.ts";
