@@ -6,6 +6,8 @@
 #include "lib/parse.h"
 #include "lib/identity.h"
 #include "lib/service.h"
+#include "lib/source-nat.h"
+#include "lib/nat-restore.h"
 #include "lib/masquerade.h"
 #include "lib/deliver.h"
 #include "lib/arrive.h"

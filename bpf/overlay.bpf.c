@@ -6,7 +6,7 @@
 #include "lib/parse.h"
 #include "lib/identity.h"
 #include "lib/service.h"
-#include "lib/masquerade.h"
+#include "lib/nat-restore.h"
 #include "lib/deliver.h"
 #include "lib/arrive.h"
 

@@ -3,7 +3,7 @@
 #include "packet.h"
 #include "identity.h"
 #include "service.h"
-#include "masquerade.h"
+#include "nat-restore.h"
 #include "deliver.h"
 
 /* Where packets from other machines end, by the device or the tunnel alike. */
@@ -18,7 +18,7 @@ static __always_inline int to_local_pod(struct __sk_buff *skb, struct pkt *p, co
 	return reason ? drop(skb, p, reason) : deliver(skb, p, pod);
 }
 
-/* The client outside whose connection to a frontend (p->frontend) a backend of another node answers: see nat_restore. */
+/* The client outside whose connection to a frontend another node's backend answers: what nat_restore found. */
 static __always_inline int to_client(struct __sk_buff *skb, struct pkt *p)
 {
 	int reason;

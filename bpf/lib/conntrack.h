@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
 #include "packet.h"
-#include "parse.h"
+#include "flow.h"
 #include "maps.h"
-#include "verdict.h"
-#include "embedded.h"
 
 enum ct_timeout_sec {
 	CT_TIMEOUT_HALF_OPEN = 60,
@@ -13,51 +11,6 @@ enum ct_timeout_sec {
 	CT_TIMEOUT_DATAGRAM = 60,
 	CT_TIMEOUT_DATAGRAM_ANSWERED = 180,
 };
-
-/* A tuple as it travels, and its connection's key. */
-struct flow {
-	struct ct_key key;
-	bool high; /* the sender is the key's high pair */
-};
-
-/* Whether the sender's pair comes second in the canonical order of a key. */
-static __always_inline bool sender_is_high(const struct addr *saddr, const struct addr *daddr, __be16 sport,
-					   __be16 dport)
-{
-	__u64 s = bpf_be64_to_cpu(saddr->halves[0]), d = bpf_be64_to_cpu(daddr->halves[0]);
-
-	if (s != d)
-		return s > d;
-	s = bpf_be64_to_cpu(saddr->halves[1]);
-	d = bpf_be64_to_cpu(daddr->halves[1]);
-	if (s != d)
-		return s > d;
-	return bpf_ntohs(sport) > bpf_ntohs(dport);
-}
-
-static __always_inline void flow_of_packet(const struct pkt *p, struct flow *f)
-{
-	f->high = sender_is_high(&p->saddr, &p->daddr, p->sport, p->dport);
-	f->key.low = f->high ? p->daddr : p->saddr;
-	f->key.high = f->high ? p->saddr : p->daddr;
-	f->key.low_port = f->high ? p->dport : p->sport;
-	f->key.high_port = f->high ? p->sport : p->dport;
-	f->key.proto = p->proto;
-	f->key.kind = CT_FLOW;
-	f->key.pad = 0;
-}
-
-static __always_inline void flow_of_embedded(const struct embedded *e, struct flow *f)
-{
-	f->high = sender_is_high(&e->saddr, &e->daddr, e->sport, e->dport);
-	f->key.low = f->high ? e->daddr : e->saddr;
-	f->key.high = f->high ? e->saddr : e->daddr;
-	f->key.low_port = f->high ? e->dport : e->sport;
-	f->key.high_port = f->high ? e->sport : e->dport;
-	f->key.proto = e->proto;
-	f->key.kind = CT_FLOW;
-	f->key.pad = 0;
-}
 
 static __always_inline bool expired(__u32 expires_sec, __u32 now)
 {
@@ -235,59 +188,4 @@ static __always_inline void ct_update(struct pkt *p, struct ct_entry *ct)
 	p->report.bytes = ct->bytes[reply];
 	p->egress_rule = ct->egress_rule;
 	p->ingress_rule = ct->ingress_rule;
-}
-
-/* An ICMP error belongs to the connection of the packet it carries, if that packet was its receiver's. */
-static __always_inline bool ct_relate(struct __sk_buff *skb, struct pkt *p)
-{
-	struct embedded e = {};
-	struct ct_entry *ct;
-	struct flow f;
-
-	if (!embedded_parse(skb, p, &e) || !addr_equal(&e.saddr, &p->daddr))
-		return false;
-	flow_of_embedded(&e, &f);
-	ct = ct_lookup(&f, p->now);
-	if (!ct)
-		return false;
-	p->flags |= PKT_RELATED | PKT_REPORT;
-	if (!is_reply(&f, ct)) /* the error goes against the packet it is about */
-		p->flags |= PKT_REPLY;
-	p->frontend = ct->frontend;
-	p->ct_flags = ct->flags;
-	return true;
-}
-
-/*
- * Conntrack and policy in one: finds or creates the packet's entry, judging what is new and what was judged under
- * other policies or identities. A packet of a connection now denied is dropped in both directions; its entry stays
- * and runs out, so that it comes back to life when the policy allows it again. Returns 0 or a drop reason.
- */
-__noinline int admit(struct __sk_buff *skb, struct pkt *p)
-{
-	struct ct_entry *ct;
-	struct flow f;
-	int reason;
-
-	if (!p)
-		return DROP_INVALID_PACKET_DROPPED;
-	if ((p->flags & PKT_ICMP_ERROR) && ct_relate(skb, p))
-		return 0;
-	flow_of_packet(p, &f);
-	ct = ct_find(p, &f);
-	if (ct) {
-		adopt(p, ct);
-		if (!ct_is_stale(p, ct)) {
-			ct_update(p, ct);
-			return 0;
-		}
-	}
-	reason = judge(skb, p);
-	if (reason)
-		return reason;
-	if (!ct)
-		return ct_create(skb, p, &f);
-	ct_set_judged(p, ct);
-	ct_update(p, ct);
-	return 0;
 }

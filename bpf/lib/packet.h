@@ -10,8 +10,7 @@
 #include "config.h"
 #include "endpoint.h"
 #include "ct.h"
-
-#define IPPROTO_ICMP6 58 /* linux/in.h has it only as an enum of another header */
+#include "protocols.h"
 
 extern const volatile struct node_config config;
 

@@ -3,140 +3,19 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include "packet.h"
+#include "protocols.h"
+#include "parse-transport.h"
 #include "drop.h"
 #include "maps.h"
 
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_OFFSET_MASK 0x1fff
 #define IPV6_MAX_EXTENSIONS 6
-#define VXLAN_PORT 8472
-
-enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
-
-enum icmp4 {
-	ICMP4_ECHO_REPLY = 0,
-	ICMP4_UNREACHABLE = 3,
-	ICMP4_SOURCE_QUENCH = 4,
-	ICMP4_ECHO = 8,
-	ICMP4_TIME_EXCEEDED = 11,
-	ICMP4_PARAMETER_PROBLEM = 12,
-};
-
-enum icmp6 {
-	ICMP6_LAST_ERROR = 4, /* 1 unreachable, 2 too big, 3 time exceeded, 4 parameter problem */
-	ICMP6_ECHO = 128,
-	ICMP6_ECHO_REPLY = 129,
-	ICMP6_MLD_QUERY = 130,
-	ICMP6_MLD_DONE = 132,
-	ICMP6_ROUTER_SOLICITATION = 133,
-	ICMP6_ROUTER_ADVERTISEMENT = 134,
-	ICMP6_NEIGHBOUR_SOLICITATION = 135,
-	ICMP6_NEIGHBOUR_ADVERTISEMENT = 136,
-	ICMP6_REDIRECT = 137,
-	ICMP6_MLD2_REPORT = 143,
-};
-
-enum ipv6_extension {
-	IPV6_HOP_BY_HOP = 0,
-	IPV6_ROUTING = 43,
-	IPV6_FRAGMENT = 44,
-	IPV6_AUTHENTICATION = 51,
-	IPV6_DESTINATION = 60,
-};
 
 struct fragment_head {
 	__be32 id;
 	__u16 offset; /* in 8-byte units */
 };
-
-static __always_inline int parse_tcp(struct __sk_buff *skb, struct pkt *p)
-{
-	struct {
-		__be16 sport;
-		__be16 dport;
-		__be32 seq;
-		__be32 ack;
-		__u8 offset;
-		__u8 flags;
-	} tcp;
-
-	if (bpf_skb_load_bytes(skb, p->l4, &tcp, 14) < 0)
-		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
-	p->sport = tcp.sport;
-	p->dport = tcp.dport;
-	p->tcp_flags = tcp.flags;
-	p->l4_len = (tcp.offset >> 4) * 4;
-	return 0;
-}
-
-static __always_inline int parse_ports(struct __sk_buff *skb, struct pkt *p)
-{
-	__be16 ports[2];
-
-	if (bpf_skb_load_bytes(skb, p->l4, ports, sizeof(ports)) < 0)
-		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
-	p->sport = ports[0];
-	p->dport = ports[1];
-	p->l4_len = p->proto == IPPROTO_UDP ? 8 : 12;
-	return 0;
-}
-
-static __always_inline bool icmp_is_error(__u8 proto, __u8 type)
-{
-	if (proto == IPPROTO_ICMP6)
-		return type >= 1 && type <= ICMP6_LAST_ERROR;
-	return type == ICMP4_UNREACHABLE || type == ICMP4_SOURCE_QUENCH || type == ICMP4_TIME_EXCEEDED ||
-	       type == ICMP4_PARAMETER_PROBLEM;
-}
-
-static __always_inline bool icmp_is_echo(__u8 proto, __u8 type)
-{
-	if (proto == IPPROTO_ICMP6)
-		return type == ICMP6_ECHO || type == ICMP6_ECHO_REPLY;
-	return type == ICMP4_ECHO || type == ICMP4_ECHO_REPLY;
-}
-
-static __always_inline int parse_icmp(struct __sk_buff *skb, struct pkt *p)
-{
-	struct {
-		__u8 type;
-		__u8 code;
-		__be16 csum;
-		__be16 id;
-		__be16 seq;
-	} icmp;
-
-	if (bpf_skb_load_bytes(skb, p->l4, &icmp, sizeof(icmp)) < 0)
-		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
-	p->icmp_type = icmp.type;
-	p->icmp_code = icmp.code;
-	p->l4_len = 8;
-	if (icmp_is_echo(p->proto, icmp.type)) {
-		p->flags |= PKT_ICMP_ECHO;
-		p->sport = icmp.id;
-		p->dport = icmp.id;
-	} else if (icmp_is_error(p->proto, icmp.type)) {
-		p->flags |= PKT_ICMP_ERROR;
-	}
-	return 0;
-}
-
-static __always_inline int parse_transport(struct __sk_buff *skb, struct pkt *p)
-{
-	switch (p->proto) {
-	case IPPROTO_TCP:
-		return parse_tcp(skb, p);
-	case IPPROTO_UDP:
-	case IPPROTO_SCTP:
-		return parse_ports(skb, p);
-	case IPPROTO_ICMP:
-		return is_v6(p) ? DROP_UNKNOWN_L4_PROTOCOL : parse_icmp(skb, p);
-	case IPPROTO_ICMP6:
-		return is_v6(p) ? parse_icmp(skb, p) : DROP_UNKNOWN_L4_PROTOCOL;
-	default: /* judged by protocol alone */
-		return 0;
-	}
-}
 
 /* The first fragment leaves its ports in frags, the later ones take them from there. */
 static __always_inline int parse_fragment(struct __sk_buff *skb, struct pkt *p, const struct fragment_head *head)

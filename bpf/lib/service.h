@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
 #include "packet.h"
-#include "conntrack.h"
+#include "admit.h"
 #include "translate.h"
 #include "backend.h"
 
@@ -57,7 +57,7 @@ static __always_inline struct lb_backend *backend_new(struct pkt *p, const struc
 	return backend;
 }
 
-/* Sends a packet for the frontend to a backend, the one its connection already has if there is one. 0 or a drop reason. */
+/* Sends a packet for the frontend to a backend: the one its connection already has, if any. 0 or a drop reason. */
 static __always_inline int to_backend(struct __sk_buff *skb, struct pkt *p, const struct lb_frontend *f)
 {
 	struct ct_key key = {

@@ -42,7 +42,8 @@ static __always_inline __u32 address_offset(const struct pkt *p, __u32 l3, __u32
  * pseudo header (not ICMPv4's, which has none). In IPv6 the skb's own sum must be told of the address (no header
  * checksum balances it); the transport's update then takes it back out.
  */
-static __always_inline int write_address(struct __sk_buff *skb, struct pkt *p, enum side side, const struct addr *from, const struct addr *to)
+static __always_inline int write_address(struct __sk_buff *skb, struct pkt *p, enum side side, const struct addr *from,
+					 const struct addr *to)
 {
 	__u32 off = address_offset(p, ETH_HLEN, side);
 	int l4_csum = checksum_offset(p->proto);
@@ -57,7 +58,8 @@ static __always_inline int write_address(struct __sk_buff *skb, struct pkt *p, e
 	} else {
 		if (bpf_skb_store_bytes(skb, off, &is.words[3], 4, 0) < 0)
 			return DROP_ERROR_WRITING_TO_PACKET;
-		if (bpf_l3_csum_replace(skb, ETH_HLEN + offsetof(struct iphdr, check), was.words[3], is.words[3], 4) < 0)
+		if (bpf_l3_csum_replace(skb, ETH_HLEN + offsetof(struct iphdr, check), was.words[3], is.words[3],
+					4) < 0)
 			return DROP_ERROR_WHILE_CORRECTING_L3_CHECKSUM;
 		diff = bpf_csum_diff(&was.words[3], 4, &is.words[3], 4, 0);
 	}
@@ -118,7 +120,8 @@ __noinline int set_destination(struct __sk_buff *skb, struct pkt *p, const struc
 }
 
 /* Writes into the body of an ICMP error and keeps its checksum right. */
-static __always_inline int write_embedded(struct __sk_buff *skb, struct pkt *p, __u32 off, void *was, void *is, __u32 size)
+static __always_inline int write_embedded(struct __sk_buff *skb, struct pkt *p, __u32 off, void *was, void *is,
+					  __u32 size)
 {
 	__s64 diff = bpf_csum_diff(was, size, is, size, 0);
 
@@ -137,7 +140,8 @@ static __always_inline __u16 csum_fold(__u32 sum)
 }
 
 /* The embedded IPv4 header's own checksum after an address changed. */
-static __always_inline int fix_embedded_header(struct __sk_buff *skb, struct pkt *p, const struct embedded *e, __be32 was, __be32 is)
+static __always_inline int fix_embedded_header(struct __sk_buff *skb, struct pkt *p, const struct embedded *e,
+					       __be32 was, __be32 is)
 {
 	__u32 words[2] = {}, off = e->l3 + 8; /* ttl, protocol, checksum */
 	__u32 sum;

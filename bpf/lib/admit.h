@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "packet.h"
+#include "conntrack.h"
+#include "verdict.h"
+#include "embedded.h"
+
+/* An ICMP error belongs to the connection of the packet it carries, if that packet was its receiver's. */
+static __always_inline bool ct_relate(struct __sk_buff *skb, struct pkt *p)
+{
+	struct embedded e = {};
+	struct ct_entry *ct;
+	struct flow f;
+
+	if (!embedded_parse(skb, p, &e) || !addr_equal(&e.saddr, &p->daddr))
+		return false;
+	flow_of_embedded(&e, &f);
+	ct = ct_lookup(&f, p->now);
+	if (!ct)
+		return false;
+	p->flags |= PKT_RELATED | PKT_REPORT;
+	if (!is_reply(&f, ct)) /* the error goes against the packet it is about */
+		p->flags |= PKT_REPLY;
+	p->frontend = ct->frontend;
+	p->ct_flags = ct->flags;
+	return true;
+}
+
+/*
+ * Conntrack and policy in one: finds or creates the packet's entry, judging what is new and what was judged under
+ * other policies or identities. A packet of a connection now denied is dropped in both directions; its entry stays
+ * and runs out, so that it comes back to life when the policy allows it again. Returns 0 or a drop reason.
+ */
+__noinline int admit(struct __sk_buff *skb, struct pkt *p)
+{
+	struct ct_entry *ct;
+	struct flow f;
+	int reason;
+
+	if (!p)
+		return DROP_INVALID_PACKET_DROPPED;
+	if ((p->flags & PKT_ICMP_ERROR) && ct_relate(skb, p))
+		return 0;
+	flow_of_packet(p, &f);
+	ct = ct_find(p, &f);
+	if (ct) {
+		adopt(p, ct);
+		if (!ct_is_stale(p, ct)) {
+			ct_update(p, ct);
+			return 0;
+		}
+	}
+	reason = judge(skb, p);
+	if (reason)
+		return reason;
+	if (!ct)
+		return ct_create(skb, p, &f);
+	ct_set_judged(p, ct);
+	ct_update(p, ct);
+	return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "packet.h"
+#include "ct.h"
+#include "embedded.h"
+
+/* A tuple as it travels, and its connection's key. */
+struct flow {
+	struct ct_key key;
+	bool high; /* the sender is the key's high pair */
+};
+
+/* Whether the sender's pair comes second in the canonical order of a key. */
+static __always_inline bool sender_is_high(const struct addr *saddr, const struct addr *daddr, __be16 sport,
+					   __be16 dport)
+{
+	__u64 s = bpf_be64_to_cpu(saddr->halves[0]), d = bpf_be64_to_cpu(daddr->halves[0]);
+
+	if (s != d)
+		return s > d;
+	s = bpf_be64_to_cpu(saddr->halves[1]);
+	d = bpf_be64_to_cpu(daddr->halves[1]);
+	if (s != d)
+		return s > d;
+	return bpf_ntohs(sport) > bpf_ntohs(dport);
+}
+
+static __always_inline void flow_of_packet(const struct pkt *p, struct flow *f)
+{
+	f->high = sender_is_high(&p->saddr, &p->daddr, p->sport, p->dport);
+	f->key.low = f->high ? p->daddr : p->saddr;
+	f->key.high = f->high ? p->saddr : p->daddr;
+	f->key.low_port = f->high ? p->dport : p->sport;
+	f->key.high_port = f->high ? p->sport : p->dport;
+	f->key.proto = p->proto;
+	f->key.kind = CT_FLOW;
+	f->key.pad = 0;
+}
+
+static __always_inline void flow_of_embedded(const struct embedded *e, struct flow *f)
+{
+	f->high = sender_is_high(&e->saddr, &e->daddr, e->sport, e->dport);
+	f->key.low = f->high ? e->daddr : e->saddr;
+	f->key.high = f->high ? e->saddr : e->daddr;
+	f->key.low_port = f->high ? e->dport : e->sport;
+	f->key.high_port = f->high ? e->sport : e->dport;
+	f->key.proto = e->proto;
+	f->key.kind = CT_FLOW;
+	f->key.pad = 0;
+}

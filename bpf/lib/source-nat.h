@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "packet.h"
+#include "conntrack.h"
+#include "translate.h"
+#include "nat.h"
+
+/* Gives packets a source of the node's own: masquerade of pods, and NodePort connections to other nodes' pods. */
+
+#define NAT_TRIES 32
+
+enum nat_timeout_sec {
+	NAT_TIMEOUT_FRESH = 60, /* no answer yet, or closing */
+	NAT_TIMEOUT_TCP = 21600,
+	NAT_TIMEOUT_DATAGRAM = 180,
+	NAT_REFRESH = 15, /* how often the sender's packets look after the answer's entry */
+};
+
+/* How the packet was sent: the key of its mapping. */
+static __always_inline void nat_sent_key(const struct pkt *p, struct nat_key *key)
+{
+	key->saddr = p->saddr;
+	key->daddr = p->daddr;
+	key->sport = p->sport;
+	key->dport = p->dport;
+	key->proto = p->proto;
+	key->reply = 0;
+	key->pad = 0;
+}
+
+/* How the answer to the packet comes when it leaves with this source. An echo's answer has the id on both sides. */
+static __always_inline void nat_answer_key(const struct pkt *p, const struct addr *source, __be16 port,
+					   struct nat_key *key)
+{
+	key->saddr = p->daddr;
+	key->daddr = *source;
+	key->sport = p->flags & PKT_ICMP_ECHO ? port : p->dport;
+	key->dport = port;
+	key->proto = p->proto;
+	key->reply = 1;
+	key->pad = 0;
+}
+
+static __always_inline bool is_port_protocol(__u8 proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
+}
+
+/* Takes a free port for the answers' key (key->dport) and enters where they go. 0 or a drop reason. */
+static __always_inline int nat_take_port(struct pkt *p, struct nat_key *key, struct nat_entry *entry)
+{
+	__u32 count = config.nat_port_max - config.nat_port_min + 1;
+	__u32 start = bpf_get_prandom_u32() % count;
+	struct nat_entry *taken;
+	__u32 i;
+
+	for (i = 0; i < NAT_TRIES; i++) {
+		key->dport = bpf_htons(config.nat_port_min + (start + i) % count);
+		if (p->flags & PKT_ICMP_ECHO)
+			key->sport = key->dport;
+		taken = bpf_map_lookup_elem(&nat, key);
+		if (taken && !expired(taken->expires_sec, p->now))
+			continue;
+		if (bpf_map_update_elem(&nat, key, entry, taken ? BPF_ANY : BPF_NOEXIST) == 0)
+			return 0;
+	}
+	return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
+}
+
+/* A new mapping for `sent`; *port is the source port it leaves with. 0 or a drop reason. */
+static __always_inline int nat_allocate(struct pkt *p, const struct nat_key *sent, const struct addr *source,
+					__be16 *port)
+{
+	struct nat_entry entry = { .addr = sent->saddr, .port = sent->sport, .frontend = p->frontend };
+	struct nat_key key;
+	int reason;
+
+	if (!is_port_protocol(p->proto) && !(p->flags & PKT_ICMP_ECHO))
+		return DROP_UNSUPPORTED_PROTOCOL_FOR_NAT_MASQUERADE;
+	nat_answer_key(p, source, 0, &key);
+	entry.expires_sec = p->now + NAT_TIMEOUT_FRESH;
+	reason = nat_take_port(p, &key, &entry);
+	if (reason)
+		return reason;
+	*port = key.dport;
+	entry.addr = *source;
+	entry.port = *port;
+	entry.expires_sec = p->now + NAT_REFRESH;
+	if (bpf_map_update_elem(&nat, sent, &entry, BPF_ANY) < 0)
+		return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
+	return 0;
+}
+
+/* Keeps the answers' entry alive while the sender sends. False: the port is lost to another flow. */
+static __always_inline bool nat_refresh(struct pkt *p, const struct nat_key *sent, struct nat_entry *known)
+{
+	struct nat_entry entry = { .addr = sent->saddr, .port = sent->sport, .frontend = p->frontend };
+	__u32 until = p->now + NAT_TIMEOUT_FRESH;
+	struct nat_entry *answer;
+	struct nat_key key;
+
+	nat_answer_key(p, &known->addr, known->port, &key);
+	known->expires_sec = p->now + NAT_REFRESH;
+	answer = bpf_map_lookup_elem(&nat, &key);
+	if (!answer) {
+		entry.expires_sec = until;
+		return bpf_map_update_elem(&nat, &key, &entry, BPF_NOEXIST) == 0;
+	}
+	if (!addr_equal(&answer->addr, &sent->saddr) || answer->port != sent->sport)
+		return false;
+	if (p->tcp_flags & (TCP_FIN | TCP_RST)) {
+		answer->flags |= NAT_CLOSING;
+		answer->expires_sec = until;
+	} else if (begins_tcp(p)) {
+		answer->flags &= ~NAT_CLOSING;
+	}
+	if ((__s32)(answer->expires_sec - until) < 0)
+		answer->expires_sec = until;
+	return true;
+}
+
+/*
+ * Sends the packet, sent as `sent`, with another source address and a port of the node's own range. 0 or a drop
+ * reason.
+ */
+__noinline int nat_source(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent, const struct addr *source)
+{
+	struct nat_entry *known;
+	struct nat_key key;
+	__be16 port = 0;
+	int reason;
+
+	if (!p || !sent || !source)
+		return DROP_INVALID_PACKET_DROPPED;
+	key = *sent;
+	known = bpf_map_lookup_elem(&nat, &key);
+	if (known && !addr_equal(&known->addr, source))
+		known = NULL;
+	if (known && (expired(known->expires_sec, p->now) || (p->tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN))) &&
+	    !nat_refresh(p, &key, known))
+		known = NULL;
+	if (known) {
+		port = known->port;
+	} else {
+		reason = nat_allocate(p, &key, source, &port);
+		if (reason)
+			return reason;
+	}
+	p->report.flags |= EVENT_SNAT;
+	return show_source(skb, p, source, port);
+}
