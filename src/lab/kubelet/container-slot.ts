@@ -7,6 +7,7 @@ import { errorText } from "#lib/errors.ts";
 import { type Play, playOf } from "../image-map.ts";
 import type { Container, ContainerState } from "../objects.ts";
 import { podCommand } from "../pod-command.ts";
+import type { PlayedPort } from "../stand-in/ports.ts";
 import { DEFAULT_PATH, type Exit, type RunningContainer, startContainer } from "./container.ts";
 import type { KubeletContext } from "./context.ts";
 import { containerEnv } from "./env.ts";
@@ -78,6 +79,11 @@ export class ContainerSlot {
 
   stop(graceMs: number): void {
     this.#running?.stop(graceMs);
+  }
+
+  /** Ports a stand-in shall answer on beside its own. */
+  listen(ports: readonly PlayedPort[]): void {
+    this.#running?.listen?.(ports);
   }
 
   /** Stops it and waits until it is gone. */
@@ -167,6 +173,7 @@ export class ContainerSlot {
       once: this.#options.initial && this.spec.restartPolicy !== "Always",
     });
     this.#state = { running: { startedAt } };
+    if (worker.main[0] === this) this.listen(context.servicePorts(worker.pod));
     this.#startProbes(life.signal);
     this.#options.onChange();
     const exit = await this.#running.exited;

@@ -8,7 +8,7 @@ import { podCommand } from "../pod-command.ts";
 import { startCalls } from "../stand-in/calls.ts";
 import type { Role } from "../stand-in/http.ts";
 import type { Player } from "../stand-in/player.ts";
-import { playedPorts } from "../stand-in/ports.ts";
+import { type PlayedPort, playedPorts } from "../stand-in/ports.ts";
 import type { LogBuffer } from "./log-buffer.ts";
 
 export interface Exit {
@@ -22,6 +22,8 @@ export interface RunningContainer {
   readonly exited: Promise<Exit>;
   /** SIGTERM now, SIGKILL after the grace period. */
   stop(graceMs: number): void;
+  /** A stand-in takes further ports; a process knows its own. */
+  listen?(ports: readonly PlayedPort[]): void;
 }
 
 /** Where and as whom a container runs. */
@@ -76,10 +78,13 @@ function startStandIn(runtime: ContainerRuntime, start: ContainerStart): Running
     log: (text) => log.line(text),
   };
   const closers: (() => void)[] = [];
+  let listen: RunningContainer["listen"];
   if (DNS_IMAGE.test(container.image ?? "")) closers.push(runtime.dns.serve(start.netns, role));
   else {
     const ports = playedPorts(container);
-    closers.push(runtime.player.play({ netns: start.netns, families: runtime.families, ports, role }));
+    const playing = runtime.player.play({ netns: start.netns, families: runtime.families, ports, role });
+    closers.push(() => playing.close());
+    listen = playing.listen;
     if (env.CALLS) closers.push(startCalls({ netns: start.netns, nameserver: start.nameserver, env, role }));
     else if (ports.length === 0 && pod.spec.restartPolicy !== "Always") {
       // A job's container: a stand-in has no work to do, so it is done.
@@ -92,7 +97,7 @@ function startStandIn(runtime: ContainerRuntime, start: ContainerStart): Running
     finish({ code: 0 });
   };
   void exited.then(stop);
-  return { exited, stop };
+  return { exited, stop, ...(listen && { listen }) };
 }
 
 function startProcess(start: ContainerStart, play: Play & { kind: "process" }): RunningContainer {

@@ -3,6 +3,7 @@ import type { Logger } from "#lib/log.ts";
 import type { ImageMap } from "../image-map.ts";
 import type { NodePlan } from "../layout.ts";
 import type { Pod, PodStatus } from "../objects.ts";
+import type { PlayedPort } from "../stand-in/ports.ts";
 import type { ContainerRuntime } from "./container.ts";
 import type { EnvSources } from "./env.ts";
 import type { PodWorker } from "./pod-worker.ts";
@@ -24,6 +25,8 @@ export interface KubeletContext {
   readonly runtime: ContainerRuntime;
   readonly sandboxes: Sandboxes;
   envSources(worker: PodWorker): EnvSources;
+  /** Ports Services lead to on the pod. */
+  servicePorts(pod: Pod): PlayedPort[];
   event(pod: Pod, type: "Normal" | "Warning", reason: string, message: string): void;
   writeStatus(pod: Pod, status: PodStatus): Promise<void>;
   /** Takes the object out of the API: the last thing a kubelet does for a pod. */

@@ -15,6 +15,7 @@ import { loadImageMap } from "../image-map.ts";
 import { byFamily, clusterDns, type LabShape, planLab } from "../layout.ts";
 import type { EndpointSlice, KubeObject, Pod, Service } from "../objects.ts";
 import { createPlayer } from "../stand-in/player.ts";
+import { servicePorts } from "../stand-in/ports.ts";
 import { createKubeletApi, type KubeletApi } from "./api.ts";
 import { type CniRuntime, cniGc, cniStatus, loadConfList } from "./cni.ts";
 import type { KubeletContext } from "./context.ts";
@@ -47,8 +48,14 @@ export async function runLabNode(
   const api = createKubeletApi(client, { node: plan.name, signal, log });
   const binDirs = config.cniBinDirs ?? [dirname(nativeProgram("weft-cni"))];
   const cni: CniRuntime = { confDir: plan.cniConfDir, binDirs };
+  const workers = new Map<string, PodWorker>();
   const [services, slices, namespaces] = await Promise.all([
-    api.follow<Service>(resources.services),
+    api.follow<Service>(resources.services, {
+      onChange: (_key, service) => {
+        if (!service) return;
+        for (const worker of workers.values()) worker.main[0]?.listen(servicePorts(worker.pod, [service]));
+      },
+    }),
     api.follow<EndpointSlice>(resources.endpointSlices),
     api.follow<KubeObject>(resources.namespaces),
     api.register(nodeObject(plan)),
@@ -71,11 +78,11 @@ export async function runLabNode(
     },
     sandboxes,
     envSources: (worker) => envSources(worker, { api, services, hostIps: plan.addresses }),
+    servicePorts: (pod) => servicePorts(pod, services.values()),
     event: (pod, type, reason, message) => api.event(pod, { type, reason, message }),
     writeStatus: (pod, status) => api.writePodStatus(pod, status),
     finalize: (pod) => api.deletePod(pod),
   };
-  const workers = new Map<string, PodWorker>();
   await using _server = await serveKubelet(plan.kubelet, workers);
   await Promise.all([followCni(api, { plan, cni, signal, log }), followPods(context, { api, cni, workers })]);
   client[Symbol.dispose]();

@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { bindUdp, listenTcp } from "#kernel/socket.ts";
 import { errorText } from "#lib/errors.ts";
 import { parseAddress } from "#model/ip.ts";
-import type { Families } from "../layout.ts";
+import { byFamily, type Families } from "../layout.ts";
 import { createHttpServers, type HttpServers, type Role } from "./http.ts";
 import type { PlayedPort } from "./ports.ts";
 import { serveConnection } from "./tcp.ts";
@@ -19,11 +19,15 @@ export interface PlayOptions {
 
 /** Plays containers: sockets in the pods' namespaces, all served by this process. */
 export interface Player {
-  /**
-   * Opens the sockets. A port that another container of the pod has already is left to it, with a line in the log.
-   * @returns what closes them and their connections
-   */
-  play(options: PlayOptions): () => void;
+  /** Opens the sockets. A port that another container of the pod has already is left to it, with a line in the log. */
+  play(options: PlayOptions): Playing;
+}
+
+export interface Playing {
+  /** Further ports; those open already stay as they are. */
+  listen(ports: readonly PlayedPort[]): void;
+  /** Closes the sockets and their connections. */
+  close(): void;
 }
 
 const wildcard = { v4: parseAddress("0.0.0.0"), v6: parseAddress("::") };
@@ -33,31 +37,42 @@ export function createPlayer(): Player {
   const servers = createHttpServers((socket) => roles.get(socket));
   return {
     play(options) {
-      const closers: (() => void)[] = [];
-      for (const { protocol, port } of options.ports) {
-        const families = [
-          ...(options.families === "v6" ? [] : ["v4" as const]),
-          ...(options.families === "v4" ? [] : ["v6" as const]),
-        ];
-        for (const family of families) {
-          try {
-            const where = { netns: options.netns, v6Only: family === "v6" };
-            closers.push(
-              protocol === "TCP"
-                ? serveTcp(listenTcp(wildcard[family], port, where), { options, roles, servers })
-                : serveUdp(bindUdp(wildcard[family], port, where), family, options.role),
-            );
-          } catch (thrown) {
-            options.role.log(`cannot listen on ${port}/${protocol}: ${errorText(thrown)}`);
-          }
+      const closers = new Map<string, (() => void)[]>();
+      const listen = (ports: readonly PlayedPort[]) => {
+        for (const played of ports) {
+          const key = `${played.port}/${played.protocol}`;
+          if (!closers.has(key)) closers.set(key, openPort(played, { options, roles, servers }));
         }
-        options.role.log(`listening on ${port}/${protocol}`);
-      }
-      return () => {
-        for (const close of closers) close();
+      };
+      listen(options.ports);
+      return {
+        listen,
+        close: () => {
+          for (const close of [...closers.values()].flat()) close();
+          closers.clear();
+        },
       };
     },
   };
+}
+
+function openPort({ protocol, port }: PlayedPort, deps: TcpDeps): (() => void)[] {
+  const { netns, role, families } = deps.options;
+  const closers: (() => void)[] = [];
+  for (const family of byFamily(families, "v4" as const, "v6" as const)) {
+    try {
+      const where = { netns, v6Only: family === "v6" };
+      closers.push(
+        protocol === "TCP"
+          ? serveTcp(listenTcp(wildcard[family], port, where), deps)
+          : serveUdp(bindUdp(wildcard[family], port, where), family, role),
+      );
+    } catch (thrown) {
+      role.log(`cannot listen on ${port}/${protocol}: ${errorText(thrown)}`);
+    }
+  }
+  if (closers.length > 0) role.log(`listening on ${port}/${protocol}`);
+  return closers;
 }
 
 interface TcpDeps {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Container, Probe } from "../objects.ts";
+import type { Container, Pod, Probe, Service } from "../objects.ts";
 
 export interface PlayedPort {
   readonly protocol: "TCP" | "UDP";
@@ -38,4 +38,29 @@ export function playedPorts(container: Container): PlayedPort[] {
 function probePort(probe: Probe | undefined): number | undefined {
   const port = probe?.httpGet?.port ?? probe?.tcpSocket?.port ?? probe?.grpc?.port;
   return typeof port === "number" ? port : undefined;
+}
+
+/**
+ * The ports Services lead to on this pod by number: an image may listen on a port its manifest does not declare, and
+ * who wrote the Service knows. Pure.
+ */
+export function servicePorts(pod: Pod, services: Iterable<Service>): PlayedPort[] {
+  const found = new Map<string, PlayedPort>();
+  const declared = new Set(
+    pod.spec.containers.flatMap(playedPorts).map(({ protocol, port }) => `${protocol}/${port}`),
+  );
+  for (const { metadata, spec } of services) {
+    const selector = Object.entries(spec.selector ?? {});
+    if (metadata.namespace !== pod.metadata.namespace || selector.length === 0) continue;
+    if (!selector.every(([key, value]) => pod.metadata.labels?.[key] === value)) continue;
+    for (const port of spec.ports ?? []) {
+      const protocol = port.protocol ?? "TCP";
+      const number = port.targetPort ?? port.port;
+      if (declared.has(`${protocol}/${number}`)) continue;
+      if (typeof number === "number" && (protocol === "TCP" || protocol === "UDP")) {
+        found.set(`${protocol}/${number}`, { protocol, port: number });
+      }
+    }
+  }
+  return [...found.values()];
 }
