@@ -2,7 +2,7 @@
 import type { KubeObject } from "#k8s/resource.ts";
 import { isAddress } from "#model/ip.ts";
 import type { NamedPort } from "./endpoint.ts";
-import type { ClusterEndpoint, Namespace, Pod } from "./table.ts";
+import type { ClusterEndpoint, Namespace, Pod, Workload } from "./table.ts";
 
 /** The fields of a core/v1 Pod that the agent reads. */
 export interface PodObject extends KubeObject {
@@ -11,12 +11,19 @@ export interface PodObject extends KubeObject {
     readonly namespace: string;
     readonly uid: string;
     readonly labels?: Readonly<Record<string, string>>;
+    readonly ownerReferences?: readonly OwnerReference[];
   };
   readonly spec?: {
     readonly serviceAccountName?: string;
     readonly initContainers?: readonly ContainerObject[];
     readonly containers?: readonly ContainerObject[];
   };
+}
+
+interface OwnerReference {
+  readonly kind: string;
+  readonly name: string;
+  readonly controller?: boolean;
 }
 
 interface ContainerObject {
@@ -76,7 +83,27 @@ export function podRow(pod: PodObject): Pod {
         });
     }
   }
-  return { namespace, name, uid, labels, serviceAccount: serviceAccountName, namedPorts };
+  const workload = workloadOf(pod);
+  return {
+    namespace,
+    name,
+    uid,
+    labels,
+    serviceAccount: serviceAccountName,
+    namedPorts,
+    ...(workload && { workload }),
+  };
+}
+
+/** The pod's controller; for a ReplicaSet that a Deployment made, which carries the template's hash in its name, the Deployment. */
+export function workloadOf({ metadata }: PodObject): Workload | undefined {
+  const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
+  if (!owner) return undefined;
+  const suffix = `-${metadata.labels?.["pod-template-hash"]}`;
+  if (owner.kind === "ReplicaSet" && owner.name.endsWith(suffix)) {
+    return { kind: "Deployment", name: owner.name.slice(0, -suffix.length) };
+  }
+  return { kind: owner.kind, name: owner.name };
 }
 
 export function namespaceRow(namespace: NamespaceObject): Namespace {

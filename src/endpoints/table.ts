@@ -27,6 +27,12 @@ export function endpointTable(db: Database): WritableTable<Endpoint> {
   });
 }
 
+/** The object that a user made and that stands behind a pod: `Deployment front`. */
+export interface Workload {
+  readonly kind: string;
+  readonly name: string;
+}
+
 /** What the API server says of a pod of this node: labels for its identity, names for flows and events. */
 export interface Pod {
   readonly namespace: string;
@@ -35,6 +41,8 @@ export interface Pod {
   readonly labels: Readonly<Record<string, string>>;
   readonly serviceAccount: string;
   readonly namedPorts: readonly NamedPort[];
+  /** What the pod was made for. */
+  readonly workload?: Workload;
 }
 
 export function podTable(db: Database): WritableTable<Pod> {
@@ -84,7 +92,7 @@ export interface ClusterEndpoint {
   readonly nodeAddress: string;
   readonly namedPorts: readonly NamedPort[];
   readonly labels: readonly string[];
-  readonly workload?: { readonly kind: string; readonly name: string };
+  readonly workload?: Workload;
 }
 
 export function clusterEndpointTable(db: Database): WritableTable<ClusterEndpoint> {

@@ -8,6 +8,8 @@ import type { DirectoryUpdate, Party, PolicyOrigin, ServiceAddress, Update, Work
 export interface FlowTables {
   /** Pods of this node. */
   readonly endpoints: Table<EndpointRow>;
+  /** What the API server says of this node's pods. */
+  readonly pods: Table<PodRow>;
   /** Pods of the whole cluster. */
   readonly clusterEndpoints: Table<ClusterEndpointRow>;
   readonly identities: Table<{ readonly id: number; readonly labels: Labels }>;
@@ -26,6 +28,12 @@ interface EndpointRow {
   readonly v6?: Address;
   readonly hostIfname: string;
   readonly hostIfindex: number;
+}
+
+interface PodRow {
+  readonly namespace: string;
+  readonly name: string;
+  readonly workload?: Workload;
 }
 
 interface ClusterEndpointRow {
@@ -92,13 +100,15 @@ export async function feedDirectory(
         interfaces: interfacesOf(changes),
       });
     }),
-    follow(tables.clusterEndpoints, (changes) =>
-      post({
-        parties: partiesOf(
-          podKeys(changes, ({ name }) => name),
-          tables,
-        ),
-      }),
+    ...[tables.clusterEndpoints, tables.pods].map((table) =>
+      follow<PodRow>(table, (changes) =>
+        post({
+          parties: partiesOf(
+            podKeys(changes, ({ name }) => name),
+            tables,
+          ),
+        }),
+      ),
     ),
     follow(tables.identities, (changes) => {
       post({
@@ -145,13 +155,14 @@ function podKeys<V extends { readonly namespace: string }>(
   return new Set([...changes.values()].map(({ row }) => `${row.namespace}/${name(row)}`));
 }
 
-/** A pod of this node is in both tables: the endpoint comes first, the workload with what the cluster knows. */
+/** A pod of this node is in all three tables, one of another node in `clusterEndpoints` only. */
 function partiesOf(keys: ReadonlySet<string>, tables: FlowTables): Update<Party> {
   const put: Party[] = [];
   const gone: string[] = [];
   for (const key of keys) {
     const [endpoint] = tables.endpoints.by("pod", key);
     const known = tables.clusterEndpoints.get(key);
+    const workload = tables.pods.get(key)?.workload ?? known?.workload;
     if (!endpoint && !known) {
       gone.push(key);
       continue;
@@ -163,7 +174,7 @@ function partiesOf(keys: ReadonlySet<string>, tables: FlowTables): Update<Party>
       pod: endpoint?.pod ?? known!.name,
       addresses: endpoint ? own : known!.addresses,
       endpoint: endpoint?.id ?? 0,
-      workloads: known?.workload ? [known.workload] : [],
+      workloads: workload ? [workload] : [],
     });
   }
   return { put, delete: gone };

@@ -20,6 +20,7 @@ export function flowTables(): Rows<FlowTables> & { fill(): void } {
     endpoints: table("endpoints", ({ id }) => String(id), {
       pod: ({ namespace, pod }) => [`${namespace}/${pod}`],
     }),
+    pods: table("pods", ({ namespace, name }) => `${namespace}/${name}`),
     clusterEndpoints: table("cluster-endpoints", ({ namespace, name }) => `${namespace}/${name}`),
     identities: table("identities", ({ id }) => String(id)),
     frontends: table("frontends", ({ address, port }) => `${address}:${port}`),
@@ -43,7 +44,8 @@ export function flowTables(): Rows<FlowTables> & { fill(): void } {
         };
         tx.put(tables.endpoints, pod);
         const workload = { kind: "Deployment", name: name.split("-")[0]! };
-        tx.put(tables.clusterEndpoints, { namespace: "shop", name, addresses: [address], workload });
+        tx.put(tables.pods, { namespace: "shop", name, workload });
+        tx.put(tables.clusterEndpoints, { namespace: "shop", name, addresses: [address] });
       }
       tx.put(tables.identities, { id: 1234, labels: parseLabels(["k8s:app=client"]) });
       tx.put(tables.identities, { id: 5678, labels: parseLabels(["k8s:app=front"]) });
