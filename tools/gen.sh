@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 sh tools/build-bpf.sh
 node_modules/node/bin/node tools/gen-layouts.ts
-(cd api && ../node_modules/.bin/buf generate >/dev/null)
+node_modules/node/bin/node tools/gen-proto.ts
 if [ "${1:-}" = --check ] && ! git diff --exit-code --stat -- src/datapath/layouts api/gen; then
 	echo "generated files are out of date: run \`npm run gen\` and commit what it changes" >&2
 	exit 1

@@ -28,6 +28,15 @@ export interface EndpointControllerDeps {
 export function startEndpointController(deps: EndpointControllerDeps): Disposable & { refresh(): void } {
   const { db, endpoints, policies, desired } = deps;
   const waiting = new Set<string>();
+  const source = desired.source("endpoints");
+  let complete = false;
+  let synced = false;
+  // Not before every endpoint has its row: what the table lacks when it is ready is taken out of the kernel.
+  const checkSynced = () => {
+    if (synced || !complete || waiting.size > 0) return;
+    synced = true;
+    source.synced();
+  };
   const update = (keys: Iterable<string>) => {
     db.write((tx) => {
       for (const key of keys) {
@@ -42,8 +51,13 @@ export function startEndpointController(deps: EndpointControllerDeps): Disposabl
         }
       }
     });
+    checkSynced();
   };
   update([...endpoints.all()].map((endpoint) => String(endpoint.id)));
+  void Promise.all([endpoints.ready, policies.ready]).then(() => {
+    complete = true;
+    checkSynced();
+  });
   const stops = [endpoints.onCommit(update), policies.onCommit(update)];
   return {
     refresh: () => update([...waiting]),

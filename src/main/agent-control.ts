@@ -35,6 +35,8 @@ import { startServiceController } from "#services/controller.ts";
 import { serviceMaps } from "#services/maps.ts";
 import { startServiceReconciler } from "#services/ops.ts";
 import { startServiceSource } from "#services/source.ts";
+import type { Reconciler } from "#store/reconciler.ts";
+import type { Table } from "#store/table.ts";
 import { familiesOf, type NodeDatapath } from "./agent-datapath.ts";
 import type { AgentTables } from "./agent-tables.ts";
 
@@ -105,7 +107,7 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
   return stack;
 }
 
-/** Intent tables → desired tables → kernel. Returns what waits for an endpoint to be in the kernel. */
+/** Intent tables → desired tables → kernel. `inKernel` resolves when the first complete state is there. */
 export function startControl(deps: ControlDeps, signal: AbortSignal) {
   const { config, tables, health, log, nodeDatapath, node } = deps;
   const { db } = tables;
@@ -116,7 +118,9 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   const stack = new AsyncDisposableStack();
 
   stack.use(startIpcacheController(db, tables.claims, tables.ipcache));
-  stack.use(startIpcacheReconciler({ ...common, ipcache: tables.ipcache, map: maps.ipcache, signal }));
+  const ipcacheReconciler = stack.use(
+    startIpcacheReconciler({ ...common, ipcache: tables.ipcache, map: maps.ipcache, signal }),
+  );
   stack.use(
     startNodeController(
       {
@@ -132,7 +136,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
     ),
   );
   const tunnel = config.routing === "tunnel" ? { tunnelDevice } : {};
-  stack.use(
+  const routeReconciler = stack.use(
     startRouteReconciler({ ...common, routes: tables.routes, netlink: deps.netlink, ...tunnel }, signal),
   );
 
@@ -140,7 +144,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   stack.use(
     startServiceController({ ...common, services, endpointSlices, nodes, frontends, families }, signal),
   );
-  stack.use(
+  const serviceReconciler = stack.use(
     startServiceReconciler(
       { ...common, frontends, frontendIds, maps: serviceMaps((name) => datapath.map(name)) },
       signal,
@@ -211,5 +215,27 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
       signal,
     }),
   );
-  return { endpointReconciler, maps, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  const stages: readonly Stage[] = [
+    { table: tables.ipcache, reconciler: ipcacheReconciler },
+    { table: tables.routes, reconciler: routeReconciler },
+    { table: frontends, reconciler: serviceReconciler },
+    { table: policyMaps, reconciler: policyReconciler },
+  ];
+  return {
+    endpointReconciler,
+    maps,
+    inKernel: (until: AbortSignal) => Promise.all(stages.map((stage) => reached(stage, until))),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+interface Stage {
+  readonly table: Table<unknown>;
+  readonly reconciler: Reconciler;
+}
+
+/** Resolves when the kernel holds what the table had when it was first complete. */
+async function reached({ table, reconciler }: Stage, signal: AbortSignal): Promise<void> {
+  await table.ready;
+  await reconciler.waitUntil(table.revision, signal);
 }

@@ -24,7 +24,7 @@ import { familiesOf, startNodeDatapath } from "./agent-datapath.ts";
 import { startEndpoints } from "./agent-endpoints.ts";
 import { agentMaps } from "./agent-maps.ts";
 import { agentStatus } from "./agent-status.ts";
-import { agentTables } from "./agent-tables.ts";
+import { type AgentTables, agentTables } from "./agent-tables.ts";
 
 const version = (JSON.parse(readFileSync(join(installRoot(), "package.json"), "utf8")) as { version: string })
   .version;
@@ -104,15 +104,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
     }),
   );
 
-  const inputs = [
-    tables.nodes,
-    tables.namespaces,
-    tables.policies,
-    tables.identities,
-    tables.endpointPolicies,
-    tables.frontends,
-  ];
-  await Promise.race([Promise.all(inputs.map((table) => table.ready)), aborted(signal)]);
+  await firstState(tables, control, { log, signal });
   if (!signal.aborted) {
     ready = true;
     writeCniConf(config.cniConfDir, paths.cni);
@@ -120,6 +112,35 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
     const following = endpoints.followLabels(signal);
     await Promise.race([aborted(signal), flows.ended]);
     await following;
+  }
+}
+
+/** A service that can't be written must not keep the node from running pods. */
+const firstStateMs = 5_000;
+
+/**
+ * Waits until the cluster's state has been read and is in the kernel: only then is a new pod judged, balanced and reached as it should be.
+ */
+async function firstState(
+  tables: AgentTables,
+  control: { inKernel(signal: AbortSignal): Promise<unknown> },
+  { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
+): Promise<void> {
+  const read = [
+    tables.nodes,
+    tables.namespaces,
+    tables.policies,
+    tables.identities,
+    tables.endpointPolicies,
+    tables.frontends,
+  ];
+  await Promise.race([Promise.all(read.map((table) => table.ready)), aborted(signal)]);
+  if (signal.aborted) return;
+  try {
+    await control.inKernel(AbortSignal.any([signal, AbortSignal.timeout(firstStateMs)]));
+  } catch (error) {
+    if (!signal.aborted)
+      log.warn({ error: errorText(error) }, "not everything is in the kernel yet, going on");
   }
 }
 
