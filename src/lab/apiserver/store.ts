@@ -125,11 +125,6 @@ export class Store {
     return () => this.#everyListener.delete(listener);
   }
 
-  /** Forgets a kind that is no longer served. */
-  drop(kind: string): void {
-    this.#collections.delete(kind);
-  }
-
   #stamp(object: KubeObject): KubeObject {
     this.#revision++;
     return { ...object, metadata: { ...object.metadata, resourceVersion: String(this.#revision) } };

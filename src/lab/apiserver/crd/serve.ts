@@ -38,7 +38,6 @@ export function serveDefinitions(
     const storage = storageOf(event.object);
     for (const object of store.list(storage))
       store.remove(storage, objectKey(object.metadata.namespace, object.metadata.name));
-    store.drop(storage);
   });
 }
 

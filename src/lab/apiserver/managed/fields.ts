@@ -80,13 +80,13 @@ export function union(a: FieldSet, b: FieldSet): FieldSet {
   return out;
 }
 
-/** Fields of `a` that `b` does not name. */
+/** Fields of `a` that `b` does not name. An empty object in `b` says nothing of what is below it in `a`. */
 export function subtract(a: FieldSet, b: FieldSet): FieldSet {
   const out: Record<string, FieldSet> = {};
   for (const [step, below] of Object.entries(a)) {
     const other = Object.hasOwn(b, step) ? b[step] : undefined;
     if (!other) out[step] = below;
-    else if (!isWhole(other) && !isWhole(below)) {
+    else if (!isWhole(below)) {
       const rest = subtract(below, other);
       if (!isWhole(rest)) out[step] = rest;
     }
@@ -94,13 +94,13 @@ export function subtract(a: FieldSet, b: FieldSet): FieldSet {
   return out;
 }
 
-/** Fields that both name; a field owned as a whole meets all below it. */
+/** Fields that both name. */
 export function intersect(a: FieldSet, b: FieldSet): FieldSet {
   const out: Record<string, FieldSet> = {};
   for (const [step, below] of Object.entries(a)) {
     const other = Object.hasOwn(b, step) ? b[step] : undefined;
     if (!other) continue;
-    if (isWhole(below) || isWhole(other)) out[step] = isWhole(below) ? other : below;
+    if (isWhole(below) && isWhole(other)) out[step] = whole;
     else {
       const both = intersect(below, other);
       if (!isWhole(both)) out[step] = both;

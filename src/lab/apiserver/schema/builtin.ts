@@ -25,7 +25,9 @@ export function builtinSchema(name: string): Schema {
     if (text.endsWith("!")) required.push(field);
     const type = parseType(text.replace(/!$/, ""), quantityFields.has(field));
     const rule = rules[field];
-    properties[field] = rule ? { ...type, ...rule } : type;
+    // The one key of keyed lists that has a default: an element without it is the same as one with it.
+    const isKey = field === "protocol" && (name === "V1ContainerPort" || name === "V1ServicePort");
+    properties[field] = rule ? { ...type, ...rule } : isKey ? { ...type, default: "TCP" } : type;
   }
   schema.required = required;
   return schema;
