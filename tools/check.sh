@@ -9,7 +9,9 @@ run() {
 	shift
 	"$@" || status=1
 }
-run "format and lint" node_modules/.bin/biome check --error-on-warnings
+set -- node_modules/@biomejs/cli-linux-*/biome
+run "format and lint" "$1" check --error-on-warnings
 run "types" node_modules/.bin/tsc -p .
 run "import rules" $node tools/check-deps.ts
+run "generated files" sh tools/gen.sh --check
 exit $status
