@@ -76,10 +76,10 @@ int from_pod(struct __sk_buff *skb)
 		return drop(skb, &p, reason);
 	if (is_link_local_chatter(&p))
 		return TC_ACT_OK;
+	find_receiver(&p, &r);
 	if (!source_is_own(&p, sender))
 		return drop(skb, &p, DROP_INVALID_SOURCE_IP);
 
-	find_receiver(&p, &r);
 	if (!is_pod_identity(p.dst.identity)) {
 		if (is_tunnelled(&p)) /* a node would believe the identity a pod writes there */
 			return drop(skb, &p, DROP_ENCAPSULATION_TRAFFIC_IS_PROHIBITED);

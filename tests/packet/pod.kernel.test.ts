@@ -74,6 +74,7 @@ for (const name of ["v4", "v6"] as const) {
       const out = node.fromPod(a, udp(net.b, net.remote, [++port, 53]));
       assert.equal(out.action, Action.drop);
       assert.equal(out.events[0]?.reason, DropReason.invalidSourceIp);
+      assert.deepEqual([out.events[0]?.srcIdentity, out.events[0]?.dstIdentity], [1001, 2005]);
     });
 
     it("go to another node through the tunnel with their identity", () => {
