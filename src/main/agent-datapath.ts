@@ -28,6 +28,8 @@ export interface NodeDatapath {
   readonly target: AttachTarget;
   readonly device: Link;
   readonly tunnelIfindex: number;
+  /** Names of the node's devices by index, for flows. */
+  readonly interfaces: ReadonlyMap<number, string>;
   /** Of pods' devices, in bytes. */
   readonly podMtu: number;
   readonly underlay: Address;
@@ -90,6 +92,8 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       mtu: device.mtu,
     }),
   });
+  const interfaces = new Map([[device.index, device.name]]);
+  if (tunnel) interfaces.set(tunnelIfindex, tunnelDevice);
   const target = { datapath, linksDir: paths.links, log };
   attachNode(target, { ifindex: device.index, tunnelIfindex });
   attachSockets(target, config.cgroup ?? cgroupRoot());
@@ -100,7 +104,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const sources = tunnel
     ? routers
     : { v4: serves(4) ? nodeAddress(node, 4) : undefined, v6: serves(6) ? nodeAddress(node, 6) : undefined };
-  return { datapath, target, device, tunnelIfindex, podMtu, underlay, sources };
+  return { datapath, target, device, tunnelIfindex, interfaces, podMtu, underlay, sources };
 }
 
 function namedDevice(netlink: Netlink, name: string): Link {

@@ -51,6 +51,20 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   stack.use(nodeDatapath.datapath);
 
   const tables = agentTables();
+  // A thread takes a while to start: it does so while the rest is read.
+  const flowsStarting = startFlows({
+    tables: { ...tables, rules: tables.policyRules },
+    ringMap: nodeDatapath.datapath.map("events"),
+    lostMap: nodeDatapath.datapath.map("events_lost"),
+    listen: { unix: paths.observer, tcp: parseListen(config.observer.listen) },
+    nodeName: config.nodeName,
+    clusterName: config.clusterName,
+    version,
+    capacity: config.flowBuffer,
+    interfaces: nodeDatapath.interfaces,
+    signal,
+  });
+  flowsStarting.catch(() => {});
   const deps = { config, tables, client, node, nodeDatapath, netlink, health, log };
   const control = stack.use(startControl(deps, signal));
   const settled = (id: string, until: AbortSignal) => control.endpointReconciler.settled(id, until);
@@ -69,20 +83,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
       maps: agentMaps(control.maps, nodeDatapath.datapath, tables),
     }),
   );
-  const flows = stack.use(
-    await startFlows({
-      tables: { ...tables, rules: tables.policyRules },
-      ringMap: nodeDatapath.datapath.map("events"),
-      lostMap: nodeDatapath.datapath.map("events_lost"),
-      listen: { unix: paths.observer, tcp: parseListen(config.observer.listen) },
-      nodeName: config.nodeName,
-      clusterName: config.clusterName,
-      version,
-      capacity: config.flowBuffer,
-      interfaces: new Map([[nodeDatapath.device.index, nodeDatapath.device.name]]),
-      signal,
-    }),
-  );
+  const flows = stack.use(await flowsStarting);
   stack.use(
     await startMetricsServer({
       listen: config.metrics.listen,
@@ -170,6 +171,8 @@ async function main(): Promise<void> {
     }
   }
   log.info({}, "stopped");
+  // A thread or socket of a start that failed half-way must not keep the process: whoever supervises it starts it anew.
+  process.exit();
 }
 
 await main();
