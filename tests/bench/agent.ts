@@ -3,7 +3,15 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { BenchContext, BenchPart } from "./context.ts";
 import { startLab } from "./lab.ts";
-import { type CniJob, cpuSeconds, makeOwnNode, mapMemoryMb, type OwnNode, type RunningAgent, rssMb } from "./own-node.ts";
+import {
+  type CniJob,
+  cpuSeconds,
+  makeOwnNode,
+  mapMemoryMb,
+  type OwnNode,
+  type RunningAgent,
+  rssMb,
+} from "./own-node.ts";
 import { type Figure, figure, latency } from "./stats.ts";
 
 const defaultRounds = 5;
@@ -16,7 +24,10 @@ let containers = 0;
 
 /** New containers for the first `count` pods. */
 function jobs(count: number): CniJob[] {
-  return Array.from({ length: count }, (_, pod) => ({ container: `bench-${process.pid}-${containers++}`, pod }));
+  return Array.from({ length: count }, (_, pod) => ({
+    container: `bench-${process.pid}-${containers++}`,
+    pod,
+  }));
 }
 
 /** Attaches pods, takes the times, detaches them. */
@@ -46,7 +57,11 @@ async function starts(node: OwnNode, rounds: number): Promise<Figure[]> {
 }
 
 /** CPU as a share of one core, and memory, after some rest. */
-async function idle(name: string, agent: RunningAgent, options: { ms: number; signal: AbortSignal }): Promise<Figure[]> {
+async function idle(
+  name: string,
+  agent: RunningAgent,
+  options: { ms: number; signal: AbortSignal },
+): Promise<Figure[]> {
   await delay(3_000, undefined, { signal: options.signal });
   const [cpu, startMs] = [cpuSeconds(agent.pid), performance.now()];
   const rss: number[] = [];
@@ -55,7 +70,10 @@ async function idle(name: string, agent: RunningAgent, options: { ms: number; si
     rss.push(rssMb(agent.pid));
   }
   const share = ((cpuSeconds(agent.pid) - cpu) / (performance.now() - startMs)) * 1e5;
-  return [figure(`agent, ${name}: CPU when idle`, "% of a core", [share]), figure(`agent, ${name}: RSS`, "MB", rss)];
+  return [
+    figure(`agent, ${name}: CPU when idle`, "% of a core", [share]),
+    figure(`agent, ${name}: RSS`, "MB", rss),
+  ];
 }
 
 function cniFigures(node: OwnNode, rounds: number): Figure[] {
@@ -97,11 +115,15 @@ export const agent: BenchPart = {
     figures.push(...cniFigures(node, rounds));
     signal.throwIfAborted();
     const startMs = performance.now();
-    figures.push(...latency(`CNI ADD, ${manyPods} in a row`, node.cni("ADD", jobs(manyPods), { parallel: 1 })));
+    figures.push(
+      ...latency(`CNI ADD, ${manyPods} in a row`, node.cni("ADD", jobs(manyPods), { parallel: 1 })),
+    );
     figures.push(figure(`CNI ADD, ${manyPods} in a row: all`, "ms", [performance.now() - startMs]));
     progress(`idle with ${manyPods} pods`);
     figures.push(...(await idle(`${manyPods} pods`, running, { ms: idleMs / 3, signal })));
-    figures.push(figure(`BPF maps of a node with ${manyPods} pods, default sizes`, "MB", [mapMemoryMb(running.pid)]));
+    figures.push(
+      figure(`BPF maps of a node with ${manyPods} pods, default sizes`, "MB", [mapMemoryMb(running.pid)]),
+    );
     progress("restarts");
     const [restart, last] = await restarts(node, running, Math.min(rounds, 5));
     running = last;

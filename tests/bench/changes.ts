@@ -106,7 +106,10 @@ async function policyChanges(lab: BenchLab, context: BenchContext, rounds: numbe
     ],
     { rounds, signal },
   );
-  return [...latency("policy created to enforced", enforced!), ...latency("policy deleted to lifted", lifted!)];
+  return [
+    ...latency("policy created to enforced", enforced!),
+    ...latency("policy deleted to lifted", lifted!),
+  ];
 }
 
 export const changes: BenchPart = {

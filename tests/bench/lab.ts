@@ -41,7 +41,11 @@ export interface BenchLab extends AsyncDisposable {
 
 interface StatusJson {
   readonly kubeconfig: string;
-  readonly pods: readonly { readonly namespace: string; readonly name: string; readonly ips: readonly string[] }[];
+  readonly pods: readonly {
+    readonly namespace: string;
+    readonly name: string;
+    readonly ips: readonly string[];
+  }[];
 }
 
 /** Brings the lab up with the command people use. What an earlier run left under this name goes first. */
@@ -52,7 +56,19 @@ export async function startLab({ name, routing, signal }: LabOptions): Promise<B
   };
   await using stack = new AsyncDisposableStack();
   stack.defer(async () => void (await weft("lab", "down")));
-  await weft("lab", "up", "--detach", "--nodes", "2", "--families", "v4", "--routing", routing, "-f", manifests);
+  await weft(
+    "lab",
+    "up",
+    "--detach",
+    "--nodes",
+    "2",
+    "--families",
+    "v4",
+    "--routing",
+    routing,
+    "-f",
+    manifests,
+  );
   signal.throwIfAborted();
   const status = JSON.parse(await weft("lab", "status", "-o", "json")) as StatusJson;
   const client = stack.use(
@@ -66,7 +82,9 @@ export async function startLab({ name, routing, signal }: LabOptions): Promise<B
     client,
     pod: (pod) => {
       const row = status.pods.find((one) => one.namespace === "bench" && one.name === pod);
-      const netns = readdirSync(NETNS_DIR).find((file) => /^[0-9a-f]{5}$/.test(rest(file, `${prefix}-p-${pod}-`)));
+      const netns = readdirSync(NETNS_DIR).find((file) =>
+        /^[0-9a-f]{5}$/.test(rest(file, `${prefix}-p-${pod}-`)),
+      );
       if (!row?.ips[0] || !netns) throw new Error(`lab ${name} has no pod ${pod}`);
       return { netns: join(NETNS_DIR, netns), ip: row.ips[0] };
     },

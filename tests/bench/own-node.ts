@@ -2,11 +2,21 @@
 /** A node of the lab without a kubelet: its agent is ours to start, and pods get there by the CNI plugin alone. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, openSync, closeSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  watch,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { AgentConfig } from "#agent/config.ts";
-import { resources } from "#k8s/resource.ts";
+import { type KubeObject, resources } from "#k8s/resource.ts";
 import { cgroupRoot, createCgroup, joinCgroup } from "#kernel/cgroup.ts";
 import { createNetns, deleteNetns, inNetns, netnsPath } from "#kernel/netns.ts";
 import { installRoot } from "#lib/assets.ts";
@@ -63,7 +73,15 @@ export async function makeOwnNode(lab: BenchLab, pods: number, signal: AbortSign
   };
   writeFileSync(join(dir, "agent.yaml"), stringify(config));
   const conf = join(dir, "conf.json");
-  writeFileSync(conf, JSON.stringify({ cniVersion: "1.0.0", name: "weft", type: "weft-cni", socket: join(dir, "run/cni.sock") }));
+  writeFileSync(
+    conf,
+    JSON.stringify({
+      cniVersion: "1.0.0",
+      name: "weft",
+      type: "weft-cni",
+      socket: join(dir, "run/cni.sock"),
+    }),
+  );
   return {
     startAgent: () => startAgent(prefix, dir),
     forget() {
@@ -71,11 +89,20 @@ export async function makeOwnNode(lab: BenchLab, pods: number, signal: AbortSign
         rmSync(path, { recursive: true, force: true });
     },
     cni(command, jobs, { parallel, pauseMs = 0 }) {
-      const lines = jobs.map(({ container, pod }) => `${container} ${netns[pod]} bench x-${pod} ${uids[pod]}\n`);
+      const lines = jobs.map(
+        ({ container, pod }) => `${container} ${netns[pod]} bench x-${pod} ${uids[pod]}\n`,
+      );
       const plugin = join(installRoot(), "build/native/weft-cni");
       const args = [command, String(parallel), String(pauseMs), plugin, conf];
-      const options = { input: lines.join(""), encoding: "utf8", timeout: 120_000, stdio: ["pipe", "pipe", "inherit"] } as const;
-      const rows = execFileSync(compileTool("swarm"), args, options).trim().split("\n").map((line) => line.split(" ").map(Number));
+      const rows = execFileSync(compileTool("swarm"), args, {
+        input: lines.join(""),
+        encoding: "utf8",
+        timeout: 120_000,
+        stdio: ["pipe", "pipe", "inherit"],
+      })
+        .trim()
+        .split("\n")
+        .map((line) => line.split(" ").map(Number));
       const failed = rows.filter(([, code]) => code !== 0).length;
       if (failed > 0) throw new Error(`${failed} of ${jobs.length} CNI ${command} failed`);
       return rows.map(([us]) => us! / 1000);
@@ -105,7 +132,12 @@ async function register({ client }: BenchLab, signal: AbortSignal): Promise<void
   };
   await client.create(resources.nodes, object, { signal });
   const body = { status: { addresses: [{ type: "InternalIP", address }] } };
-  await client.patch(resources.nodes, { name: node }, { type: "merge", body }, { subresource: "status", signal });
+  await client.patch(
+    resources.nodes,
+    { name: node },
+    { type: "merge", body },
+    { subresource: "status", signal },
+  );
 }
 
 async function createPod({ client }: BenchLab, index: number, signal: AbortSignal): Promise<string> {
@@ -115,8 +147,8 @@ async function createPod({ client }: BenchLab, index: number, signal: AbortSigna
     metadata: { name: `x-${index}`, namespace: "bench", labels: { app: `x-${index % 10}` } },
     spec: { nodeName: node, containers: [{ name: "idle", image: "bench" }] },
   };
-  const made: { metadata?: { uid?: string } } = await client.create(resources.pods, pod, { signal });
-  return made.metadata?.uid ?? "";
+  const made = await client.create<KubeObject>(resources.pods, pod, { signal });
+  return (made.metadata as { readonly uid?: string } | undefined)?.uid ?? "";
 }
 
 async function startAgent(prefix: string, dir: string): Promise<RunningAgent> {

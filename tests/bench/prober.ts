@@ -39,7 +39,8 @@ export function startProber({ client, connect, servers }: ProberOptions): Prober
         if (now.letter !== letter) return;
         done();
         // It may have been so all the time.
-        resolve(now.ns > sinceNs ? now.ns : sinceNs);
+        const isNew = now.ns > sinceNs;
+        resolve(isNew ? now.ns : sinceNs);
       };
       const onExit = () => {
         done();

@@ -38,12 +38,15 @@ export function latency(name: string, ms: readonly number[]): Figure[] {
   const sorted = [...ms].sort((a, b) => a - b);
   const size = Math.max(1, Math.ceil(ms.length / 5));
   const fifths: number[] = [];
-  for (let at = 0; at < ms.length; at += size) fifths.push(quantile(ms.slice(at, at + size).sort((a, b) => a - b), 0.99));
+  for (let at = 0; at < ms.length; at += size)
+    fifths.push(
+      quantile(
+        ms.slice(at, at + size).sort((a, b) => a - b),
+        0.99,
+      ),
+    );
   const p99 = figure(`${name}: p99`, "ms", fifths);
-  return [
-    figure(`${name}: p50`, "ms", ms),
-    { ...p99, median: quantile(sorted, 0.99), rounds: ms.length },
-  ];
+  return [figure(`${name}: p50`, "ms", ms), { ...p99, median: quantile(sorted, 0.99), rounds: ms.length }];
 }
 
 /** `0.93 [0.88–0.97]` */
@@ -60,4 +63,14 @@ export function shuffled<T>(list: readonly T[]): T[] {
     [out[i], out[j]] = [out[j]!, out[i]!];
   }
   return out;
+}
+
+/** A path held against itself must come out as 1: where it does not, the run says nothing about that kind of traffic. */
+export function distrusted(figures: readonly Figure[]): string[] {
+  return figures
+    .filter(
+      ({ name, unit, median }) =>
+        name.includes("(again)") && unit === "ratio" && (median < 0.93 || median > 1.07),
+    )
+    .map(({ name, median }) => `${name} is ${median.toFixed(2)}, not 0.93 to 1.07`);
 }

@@ -298,6 +298,16 @@ export class TestNode implements Disposable {
     };
   }
 
+  /** What a program costs: mean nanoseconds of `repeat` runs, each with the packet as the one before left it, and its last answer. */
+  time(program: string, bytes: Uint8Array, where: { ifindex: number; repeat: number }) {
+    const context = skBuffContext({ ifindex: where.ifindex });
+    const { durationNs, returned } = inNetns(this.#netns, () =>
+      this.program(program).testRun({ data: bytes, context, repeat: where.repeat }),
+    );
+    this.events();
+    return { ns: durationNs, action: returned };
+  }
+
   fromPod(pod: PodFields, bytes: Uint8Array): Outcome {
     return this.run("from_pod", bytes, { ifindex: this.podIfindex(pod) });
   }

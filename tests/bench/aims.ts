@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What the project wants to reach, by figure. */
+interface Aim {
+  readonly text: string;
+  met(value: number): boolean;
+}
+
+const atLeast = (limit: number): Aim => ({ text: `≥ ${limit}`, met: (value) => value >= limit });
+const atMost = (limit: number): Aim => ({ text: `≤ ${limit}`, met: (value) => value <= limit });
+
+const aims: readonly (readonly [name: string, unit: string, aim: Aim])[] = [
+  ["pods of one node: tcp_rr rate", "ratio", atLeast(0.88)],
+  ["pods of one node: tcp_crr rate", "ratio", atLeast(0.8)],
+  ["pods across nodes, VXLAN: tcp_rr rate", "ratio", atLeast(0.9)],
+  ["pods across nodes, VXLAN: tcp_crr rate", "ratio", atLeast(0.8)],
+  ["ClusterIP: tcp_rr CPU per operation", "ratio", atMost(1.05)],
+  ["CNI ADD alone: p50", "ms", atMost(30)],
+  ["CNI ADD, 40 at once: p50", "ms", atMost(100)],
+  ["endpoint change to first packet on the new backend: p50", "ms", atMost(20)],
+  ["policy created to enforced: p50", "ms", atMost(50)],
+  ["policy deleted to lifted: p50", "ms", atMost(50)],
+  ["agent, new node: exec to ready", "ms", atMost(1000)],
+  ["agent, new node: exec to first pod attached", "ms", atMost(1000)],
+  ["agent, no pods: RSS", "MB", atMost(130)],
+  ["agent, 100 pods: RSS", "MB", atMost(130)],
+  ["agent, no pods: CPU when idle", "% of a core", atMost(0.5)],
+  ["agent, 100 pods: CPU when idle", "% of a core", atMost(0.5)],
+  ["BPF maps of a node with 100 pods, default sizes", "MB", atMost(64)],
+  ["flow events taken without loss, highest of the run", "events/s", atLeast(100_000)],
+];
+
+export function aimOf(name: string, unit: string): Aim | undefined {
+  return aims.find((row) => row[0] === name && row[1] === unit)?.[2];
+}

@@ -1,0 +1,7 @@
+#!/bin/sh
+# npm run bench: set up and build what is missing, then measure. `npm run bench -- --help` lists the parts.
+set -eu
+cd "$(dirname "$0")/.."
+sh tools/setup.sh
+sh tools/build.sh
+exec node_modules/node/bin/node tests/bench/run.ts "$@"
