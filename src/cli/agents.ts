@@ -10,6 +10,8 @@ export interface AgentChoice {
   readonly agent?: string;
   /** Only this node's agent. */
   readonly node?: string;
+  /** Rows that several agents have in common are one row that says how many have it. */
+  readonly merge?: boolean;
 }
 
 export interface AgentAddress {
@@ -43,8 +45,25 @@ export async function gatherGrid(choice: AgentChoice, path: string, signal: Abor
   const agents = findAgents(choice);
   const answers = await Promise.all(agents.map((agent) => agentGet<Grid>(agent.socket, path, signal)));
   if (agents.length === 1) return answers[0]!;
+  if (choice.merge) return mergeGrids(answers);
   return {
     columns: [{ name: "NODE" }, ...answers[0]!.columns],
     rows: answers.flatMap((answer, at) => answer.rows.map((row) => [agents[at]!.node, ...row])),
+  };
+}
+
+function mergeGrids(answers: readonly Grid[]): Grid {
+  const counts = new Map<string, { row: Grid["rows"][number]; nodes: number }>();
+  for (const { rows } of answers) {
+    for (const row of rows) {
+      const key = JSON.stringify(row);
+      const known = counts.get(key);
+      if (known) known.nodes++;
+      else counts.set(key, { row, nodes: 1 });
+    }
+  }
+  return {
+    columns: [...answers[0]!.columns, { name: "NODES" }],
+    rows: [...counts.values()].map(({ row, nodes }) => [...row, `${nodes}/${answers.length}`]),
   };
 }

@@ -33,13 +33,13 @@ function where(grid: Grid, column: string, value: string): Grid {
   return { columns: grid.columns, rows: grid.rows.filter((row) => String(row[at]) === value) };
 }
 
-function listCommand(name: string, description: string, table: string): Command {
+function listCommand(name: string, description: string, table: string, merge = false): Command {
   const list = withAgentOptions(new Command("list").alias("ls").description(description)).option(
     "-n, --namespace <name>",
     "only this namespace",
   );
   list.action((options: InspectOptions) =>
-    show(`/v1/db/${table}`, options, (grid) =>
+    show(`/v1/db/${table}`, { ...options, merge }, (grid) =>
       options.namespace ? where(grid, "NAMESPACE", options.namespace) : grid,
     ),
   );
@@ -52,11 +52,7 @@ export function endpointCommand(): Command {
   );
   get.action(async (which: string, options: InspectOptions) => {
     await show("/v1/db/endpoints", { ...options, output: options.output ?? "yaml" }, (grid) => {
-      const slash = which.indexOf("/");
-      const found =
-        slash < 0
-          ? where(grid, "ID", which)
-          : where(where(grid, "NAMESPACE", which.slice(0, slash)), "POD", which.slice(slash + 1));
+      const found = findEndpoint(grid, which);
       if (found.rows.length === 0) throw new WeftError("E_NOT_FOUND", `no endpoint "${which}"`);
       return found;
     });
@@ -64,12 +60,24 @@ export function endpointCommand(): Command {
   return listCommand("endpoint", "pods attached to the datapath", "endpoints").addCommand(get);
 }
 
+/** By number, by `namespace/pod`, or by the name of the pod's workload. */
+function findEndpoint(grid: Grid, which: string): Grid {
+  const slash = which.indexOf("/");
+  if (slash < 0) return where(grid, "ID", which);
+  const here = where(grid, "NAMESPACE", which.slice(0, slash));
+  const pod = which.slice(slash + 1);
+  const exact = where(here, "POD", pod);
+  if (exact.rows.length > 0) return exact;
+  const at = grid.columns.findIndex((column) => column.name === "POD");
+  return { columns: here.columns, rows: here.rows.filter((row) => String(row[at]).startsWith(`${pod}-`)) };
+}
+
 export function identityCommand(): Command {
-  return listCommand("identity", "identities and their labels", "identities");
+  return listCommand("identity", "identities and their labels", "identities", true);
 }
 
 export function serviceCommand(): Command {
-  return listCommand("service", "service frontends and their backends", "frontends");
+  return listCommand("service", "service frontends and their backends", "frontends", true);
 }
 
 export function policyCommand(): Command {
@@ -77,7 +85,7 @@ export function policyCommand(): Command {
     new Command("get").description("policies as the agents hold them").argument("[namespace/name]"),
   );
   get.action((which: string | undefined, options: InspectOptions) =>
-    show("/v1/db/policies", options, (grid) => {
+    show("/v1/db/policies", { ...options, merge: true }, (grid) => {
       if (!which) return grid;
       const slash = which.indexOf("/");
       const found =

@@ -75,7 +75,7 @@ function execCommand(): Command {
     .action(async (target: string, argv: string[], options: { namespace: string; container?: string }) => {
       process.exitCode = await labExec({
         target,
-        argv,
+        argv: argv[0] === "--" ? argv.slice(1) : argv,
         namespace: options.namespace,
         ...(options.container && { container: options.container }),
       });

@@ -13,19 +13,32 @@ export interface Grid {
 export function outputForm(text: string | undefined): OutputForm {
   if (text === undefined) return "table";
   if (text === "json" || text === "yaml" || text === "wide" || text === "table") return text;
-  throw new WeftError("E_USAGE", `unknown output form "${text}"`, { hint: "one of: table, wide, json, yaml" });
+  throw new WeftError("E_USAGE", `unknown output form "${text}"`, {
+    hint: "one of: table, wide, json, yaml",
+  });
 }
 
 /** kubectl's look: upper-case headers, three spaces between columns, no borders, no trailing blanks. */
 export function renderGrid(grid: Grid, wide: boolean): string {
-  const kept = grid.columns.map((column, index) => ({ column, index })).filter(({ column }) => wide || !column.wide);
+  const kept = grid.columns
+    .map((column, index) => ({ column, index }))
+    .filter(({ column }) => wide || !column.wide);
   const lines = [kept.map(({ column }) => column.name.toUpperCase())];
   for (const row of grid.rows) {
-    lines.push(kept.map(({ index }) => (row[index] === "" || row[index] === undefined ? "<none>" : String(row[index]))));
+    lines.push(
+      kept.map(({ index }) =>
+        row[index] === "" || row[index] === undefined ? "<none>" : String(row[index]),
+      ),
+    );
   }
   const widths = kept.map((_, at) => Math.max(...lines.map((line) => line[at]!.length)));
   return lines
-    .map((line) => line.map((cell, at) => cell.padEnd(widths[at]!)).join("   ").trimEnd())
+    .map((line) =>
+      line
+        .map((cell, at) => cell.padEnd(widths[at]!))
+        .join("   ")
+        .trimEnd(),
+    )
     .join("\n");
 }
 
@@ -35,7 +48,9 @@ export function printGrid(grid: Grid, form: OutputForm, write: (text: string) =>
     write(grid.rows.length === 0 ? "No rows found.\n" : `${renderGrid(grid, form === "wide")}\n`);
     return;
   }
-  const objects = grid.rows.map((row) => Object.fromEntries(grid.columns.map((c, i) => [keyOf(c.name), row[i]])));
+  const objects = grid.rows.map((row) =>
+    Object.fromEntries(grid.columns.map((c, i) => [keyOf(c.name), row[i]])),
+  );
   printObject(objects, form, write);
 }
 
