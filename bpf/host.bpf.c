@@ -38,18 +38,22 @@ static __always_inline int to_remote_backend(struct __sk_buff *skb, struct pkt *
 					     const struct ipcache_entry *entry)
 {
 	bool tunnelled = config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel);
-	struct addr source = tunnelled ? router_address(p) : node_address(p), node;
+	struct addr source = tunnelled ? router_address(p) : node_address(p), node = {};
 	int reason;
 
+	if (tunnelled)
+		node = entry->tunnel;
+	/* not for the stack to answer: it would name a backend, which the client does not know */
+	if (p->ttl <= 1)
+		return drop(skb, p, DROP_TTL_EXCEEDED);
+	if (tunnelled && !fits_tunnel(skb, p, &node))
+		return drop(skb, p, DROP_IP_FRAGMENTATION_NOT_SUPPORTED);
 	if (p->flags & PKT_NEW)
 		p->flags |= PKT_REPORT;
 	reason = nat_source(skb, p, sent, &source);
 	if (reason)
 		return drop(skb, p, reason);
-	if (!tunnelled)
-		return route(skb, p);
-	node = entry->tunnel;
-	return encapsulate(skb, p, &node);
+	return tunnelled ? encapsulate(skb, p, &node) : route(skb, p);
 }
 
 /* On from a frontend of this node to the backend that translate_from_outside chose. */

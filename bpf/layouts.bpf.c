@@ -39,6 +39,8 @@ STRUCT(lb_backend_key);
 STRUCT(lb_backend);
 STRUCT(lb_reverse_key);
 STRUCT(lb_reverse);
+STRUCT(lb_affinity_key);
+STRUCT(lb_affinity);
 STRUCT(lb_sock_key);
 STRUCT(lb_sock);
 STRUCT(flow_event);

@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 #include "lib/maps.h"
 #include "lib/backend.h"
+#include "lib/clock.h"
 
 #define ALLOW 1
 #define REFUSE 0
@@ -70,6 +71,7 @@ enum outcome { NOT_A_SERVICE, NO_BACKEND, TRANSLATED };
 static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct peer *peer)
 {
 	struct lb_frontend_key key = { .addr = peer->addr, .port = peer->port, .proto = peer->proto };
+	struct addr client = {};
 	struct peer asked = *peer;
 	struct lb_backend *backend;
 	struct lb_frontend *f;
@@ -80,7 +82,9 @@ static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct 
 	f = bpf_map_lookup_elem(&lb_frontends, &key);
 	if (!f)
 		return NOT_A_SERVICE;
-	backend = backend_choose(f, &id);
+	if (f->flags & LB_AFFINITY)
+		client.halves[1] = bpf_get_netns_cookie(ctx);
+	backend = backend_choose(f, &client, now_sec(), &id);
 	if (!backend)
 		return NO_BACKEND;
 	peer->addr = backend->addr;

@@ -71,15 +71,19 @@ static __always_inline int set_tunnel(struct __sk_buff *skb, const struct addr *
 	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6 | BPF_F_ZERO_CSUM_TX);
 }
 
+static __always_inline bool fits_tunnel(struct __sk_buff *skb, const struct pkt *p, const struct addr *node)
+{
+	__u32 overhead = addr_is_v4(node) ? VXLAN_OVERHEAD_V4 : VXLAN_OVERHEAD_V6;
+
+	return segment_length(skb, p) + overhead <= config.mtu;
+}
+
 /* Through VXLAN to another node, with the sender's identity as the VNI. */
 __noinline int encapsulate(struct __sk_buff *skb, struct pkt *p, const struct addr *node)
 {
-	__u32 overhead;
-
 	if (!p || !node)
 		return TC_ACT_SHOT;
-	overhead = addr_is_v4(node) ? VXLAN_OVERHEAD_V4 : VXLAN_OVERHEAD_V6;
-	if (p->ttl <= 1 || segment_length(skb, p) + overhead > config.mtu)
+	if (p->ttl <= 1 || !fits_tunnel(skb, p, node))
 		return to_stack(skb, p, TRACE_TO_STACK);
 	if (decrement_ttl(skb, p) < 0)
 		return drop(skb, p, DROP_ERROR_WRITING_TO_PACKET);

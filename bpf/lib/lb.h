@@ -63,6 +63,20 @@ struct lb_reverse {
 	__u32 pad2;
 };
 
+/* Session affinity: the backend a client had for its last connection. */
+struct lb_affinity_key {
+	struct addr client; /* its address; for one at a socket hook, which has none yet, its network namespace's cookie */
+	__u32 frontend;
+	__u32 pad;
+};
+
+struct lb_affinity {
+	__u32 slot;
+	__u32 backend;     /* what the slot held: another one there means that it is gone */
+	__u32 expires_sec; /* seconds of CLOCK_MONOTONIC */
+	__u32 pad;
+};
+
 /* What a socket was told it talks to, for recvmsg and getpeername. */
 struct lb_sock_key {
 	__u64 cookie;

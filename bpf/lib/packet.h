@@ -11,6 +11,7 @@
 #include "endpoint.h"
 #include "ct.h"
 #include "protocols.h"
+#include "clock.h"
 
 extern const volatile struct node_config config;
 
@@ -99,10 +100,4 @@ static __always_inline void set_end(struct end *end, const struct endpoint *ep)
 	end->policy_rev = ep->policy_rev;
 	end->id = ep->id;
 	end->flags = ep->flags;
-}
-
-/* The coarse clock costs a tenth of the fine one and ticks often enough for time-outs in seconds. */
-static __always_inline __u32 now_sec(void)
-{
-	return bpf_ktime_get_coarse_ns() / 1000000000ull;
 }

@@ -47,7 +47,7 @@ static __always_inline struct lb_backend *backend_new(struct pkt *p, const struc
 {
 	/* replies do not pass here, so the long time-outs apply at once */
 	struct ct_entry entry = { .frontend = f->id, .flags = CT_SEEN_REPLY, .packets = { 1, 0 } };
-	struct lb_backend *backend = backend_choose(f, &entry.backend);
+	struct lb_backend *backend = backend_choose(f, &p->saddr, p->now, &entry.backend);
 
 	if (!backend)
 		return NULL;

@@ -70,6 +70,7 @@ export interface ServiceFields {
   readonly port: number;
   readonly proto: number;
   readonly type?: "ClusterIP" | "NodePort";
+  readonly affinitySec?: number;
   readonly backends: readonly { readonly id: number; readonly address: string; readonly port: number }[];
 }
 
@@ -102,8 +103,10 @@ export interface NodeOptions {
 
 /** A service's entries in all four maps. */
 export function writeService(maps: ReadonlyMap<string, BpfMap>, fields: ServiceFields): void {
-  const { id, proto, type = "ClusterIP", backends } = fields;
+  const { id, proto, type = "ClusterIP", affinitySec = 0, backends } = fields;
   const address = parseAddress(fields.address);
+  const flags =
+    (type === "NodePort" ? LbFlag.nodeport : LbFlag.clusterIp) | (affinitySec > 0 ? LbFlag.affinity : 0);
   const typed = <K, V>(name: string, key: Layout<K>, value: Layout<V>) =>
     typedMap(mapOf(maps, name), key, value);
   backends.forEach((backend, i) => {
@@ -122,12 +125,7 @@ export function writeService(maps: ReadonlyMap<string, BpfMap>, fields: ServiceF
   );
   typed("lb_frontends", lbFrontendKeyLayout, lbFrontendLayout).set(
     { addr: address, port: fields.port, proto, scope: LbScope.any },
-    {
-      id,
-      count: backends.length,
-      flags: type === "NodePort" ? LbFlag.nodeport : LbFlag.clusterIp,
-      affinitySec: 0,
-    },
+    { id, count: backends.length, flags, affinitySec },
   );
 }
 

@@ -214,6 +214,19 @@ for (const routing of ["tunnel", "native"] as const) {
         );
       });
 
+      it("says what it cannot carry to a backend of another node", () => {
+        const fields = {
+          from: net.client,
+          to: net.node,
+          transport: { kind: "udp", sport: ++port, dport: NODE_PORT + 1 } as const,
+        };
+        const spent = node.fromDevice(buildPacket({ ...fields, ttl: 1 }));
+        assert.equal(spent.events[0]?.reason, DropReason.ttlExceeded);
+        const big = node.fromDevice(buildPacket({ ...fields, payload: new Uint8Array(1430) }));
+        if (routing === "tunnel") assert.equal(big.events[0]?.reason, DropReason.ipFragmentationNotSupported);
+        else assert.equal(big.action, Action.redirect);
+      });
+
       it("leads a NodePort to a process of the node itself, and turns its answer round", () => {
         node.service({
           id: 23,

@@ -166,6 +166,22 @@ for (const name of ["v4", "v6"] as const) {
       assert.deepEqual([answer.packet.source, answer.packet.sport], [net.vip, 53]);
     });
 
+    it("with session affinity keep their backend until it is gone", () => {
+      const backends = [1, 2, 3, 4].map((n) => ({ id: 900 + n, address: net.b, port: 9000 + n }));
+      const service = { id: 12, address: net.vip, port: 90, proto: Proto.tcp, affinitySec: 60, backends };
+      node.service(service);
+      const connect = () => node.fromPod(a, tcp(net.a, net.vip, [++port, 90], Tcp.syn)).packet.dport;
+      const first = connect();
+      assert.ok(Array.from({ length: 20 }, connect).every((one) => one === first));
+      const left = backends.filter((backend) => backend.port !== first);
+      node.service({ ...service, backends: [...left, { id: 999, address: net.b, port: 9999 }] });
+      const second = connect();
+      assert.notEqual(second, first);
+      assert.ok(Array.from({ length: 20 }, connect).every((one) => one === second));
+      node.service({ ...service, affinitySec: 0 });
+      assert.ok(new Set(Array.from({ length: 60 }, connect)).size > 1, "spread without affinity");
+    });
+
     it("find no backend where a service has none", () => {
       node.service({ id: 9, address: net.vip, port: 81, proto: Proto.tcp, backends: [] });
       const out = node.fromPod(a, tcp(net.a, net.vip, [++port, 81], Tcp.syn));
