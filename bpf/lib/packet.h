@@ -17,8 +17,7 @@ extern const volatile struct node_config config;
 
 enum pkt_flag {
 	PKT_V6 = 1,
-	PKT_FRAGMENT = 2,       /* a part of a datagram */
-	PKT_LATER_FRAGMENT = 4, /* without a transport header: ports are those of the first fragment */
+	PKT_LATER_FRAGMENT = 2, /* a fragment without a transport header: ports are those of the first fragment */
 	PKT_ICMP_ECHO = 8,      /* sport and dport are the echo's id */
 	PKT_ICMP_ERROR = 16,    /* carries the head of the packet it is about */
 	PKT_REPLY = 32,         /* answers the connection's originator */

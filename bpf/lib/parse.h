@@ -24,7 +24,6 @@ static __always_inline int parse_fragment(struct __sk_buff *skb, struct pkt *p, 
 	struct fragment *known, first = {};
 	int err;
 
-	p->flags |= PKT_FRAGMENT;
 	if (!is_v6(p)) /* in IPv6 the fragments of one datagram may name different next headers (RFC 8200 4.5) */
 		key.proto = p->proto;
 	if (head->offset != 0) {
