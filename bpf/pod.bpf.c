@@ -37,6 +37,19 @@ static __always_inline bool source_is_own(const struct pkt *p, const struct endp
 	return addr_equal(&p->saddr, is_v6(p) ? &pod->v6 : &pod->v4);
 }
 
+/* Between the pod and its node alone; what the node would forward is judged like everything else. */
+static __always_inline bool is_for_the_link(const struct pkt *p)
+{
+	struct ipcache_entry *entry;
+
+	if (!is_link_local_chatter(p))
+		return false;
+	if (p->daddr.bytes[0] == 0xff || (p->daddr.bytes[0] == 0xfe && (p->daddr.bytes[1] & 0xc0) == 0x80))
+		return true;
+	entry = ipcache_lookup(&p->daddr);
+	return entry && entry->identity == IDENTITY_HOST;
+}
+
 /* Sends an admitted packet on its way. */
 static __always_inline int forward(struct __sk_buff *skb, struct pkt *p, const struct receiver *r)
 {
@@ -74,7 +87,7 @@ int from_pod(struct __sk_buff *skb)
 	reason = parse(skb, &p);
 	if (reason)
 		return drop(skb, &p, reason);
-	if (is_link_local_chatter(&p))
+	if (is_for_the_link(&p))
 		return TC_ACT_OK;
 	find_receiver(&p, &r);
 	if (!source_is_own(&p, sender))

@@ -305,6 +305,14 @@ for (const name of ["v4", "v6"] as const) {
         );
         assert.deepEqual([out.action, out.events.length], [Action.pass, 0], `type ${type}`);
       }
+      const solicitation = { kind: "icmp", type: 135, code: 0 } as const;
+      const toNode = buildPacket({ from: net.a, to: net.router, transport: solicitation, ttl: 255 });
+      assert.equal(node.fromPod(a, toNode).events.length, 0);
+      const beyond = node.fromPod(
+        a,
+        buildPacket({ from: net.b, to: net.remote, transport: solicitation, ttl: 255 }),
+      );
+      assert.equal(beyond.events[0]?.reason, DropReason.invalidSourceIp, "and it is no way out");
       const advertisement = { kind: "icmp", type: 134, code: 0 } as const;
       const out = node.fromPod(
         a,
