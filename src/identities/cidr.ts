@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { contains, family, type Prefix } from "#model/ip.ts";
+import { ReservedIdentity } from "#model/identity.ts";
+import { contains, family, type Prefix, parsePrefix } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
 import type { Database, Transaction, WritableTable } from "#store/table.ts";
 import { localIdentity } from "./allocate.ts";
@@ -25,13 +26,26 @@ export interface CidrIdentityDeps {
   readonly dualStack: boolean;
 }
 
+/** IPv4 addresses are IPv4-mapped in the ipcache: without an entry of their own, ::/0 and its wide parts would take them in. */
+const everyV4 = parsePrefix("0.0.0.0/0");
+
 /** Gives every prefix that policies name a node-local identity and an ipcache entry; takes them back when none names it any more. */
 export class CidrIdentities {
   readonly #deps: CidrIdentityDeps;
   readonly #ids = new Map<Prefix, number>();
+  readonly #source: { synced(): void };
 
   constructor(deps: CidrIdentityDeps) {
     this.#deps = deps;
+    this.#source = deps.claims.source("cidr");
+    const { db, claims, dualStack } = deps;
+    const identity = dualStack ? ReservedIdentity.worldV4 : ReservedIdentity.world;
+    db.write((tx) => tx.put(claims, { prefix: everyV4, identity, source: "reserved" }));
+  }
+
+  /** Says that every policy there is has been asked: what an earlier agent left in the kernel is kept until then. */
+  synced(): void {
+    this.#source.synced();
   }
 
   /** The prefixes that policies in force need, all of them at once. */

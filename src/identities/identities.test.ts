@@ -7,7 +7,7 @@ import { Database } from "#store/table.ts";
 import { allocateIdentity, type IdentityStore, localIdentity } from "./allocate.ts";
 import { CidrIdentities, cidrLabels } from "./cidr.ts";
 import type { IpcacheEntry } from "./identity.ts";
-import { startIpcacheController } from "./ipcache.ts";
+import { bestClaim, startIpcacheController } from "./ipcache.ts";
 import { securityLabels } from "./security-labels.ts";
 import { identityTable, ipcacheClaimTable, ipcacheTable } from "./table.ts";
 
@@ -117,4 +117,24 @@ test("CIDR identities carry every prefix around them and go when nobody names th
   assert.equal(claims.get(`cidr ${inner}`)?.identity, before);
   assert.equal(identities.size, reserved + 1);
   assert.equal(labelText(identities.get(String(before))!.labels), "cidr:10.1.0.0/16,reserved:world");
+});
+
+test("IPv4 has an ipcache entry of its own, which no IPv6 prefix around the mapped addresses takes in", () => {
+  for (const dualStack of [true, false]) {
+    const db = new Database();
+    const claims = ipcacheClaimTable(db);
+    const cidrs = new CidrIdentities({ db, identities: identityTable(db), claims, dualStack });
+    cidrs.require(new Set<Prefix>([parsePrefix("::/0"), parsePrefix("0.0.0.0/0")]));
+    const best = bestClaim(claims.by("prefix", parsePrefix("0.0.0.0/0")));
+    assert.equal(best?.identity, dualStack ? 9 : 2);
+  }
+});
+
+test("claims are complete only when every policy's prefixes are among them", () => {
+  const db = new Database();
+  const claims = ipcacheClaimTable(db);
+  const cidrs = new CidrIdentities({ db, identities: identityTable(db), claims, dualStack: false });
+  assert.equal(claims.isReady, false);
+  cidrs.synced();
+  assert.equal(claims.isReady, true);
 });

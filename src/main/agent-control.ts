@@ -171,10 +171,12 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
         policyRules,
         requireCidrs: (prefixes) => cidrs.require(prefixes),
         enforcement: "default",
+        ...(families.length === 1 && { onlyFamily: families[0]! }),
       },
       signal,
     ),
   );
+  void policyMaps.ready.then(() => cidrs.synced());
   const policyReconciler = stack.use(
     startPolicyReconciler({ ...common, policyMaps, outer: datapath.map("policies") }, signal),
   );

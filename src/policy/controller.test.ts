@@ -19,7 +19,7 @@ import { verdict } from "./verdict.ts";
 const log = createLogger("test", "silent");
 const networkPolicy = policyLanguages[0]!;
 
-function start() {
+function start(onlyFamily?: 4 | 6) {
   const db = new Database();
   const policies = tables.policyTable(db);
   const endpoints = db.table<tables.PolicyEndpoint>({
@@ -61,7 +61,7 @@ function start() {
   for (const table of [endpoints, pods, identities]) table.source("test").synced();
   const source = policies.source("test");
   const controller = startPolicyController(
-    { ...deps, enforcement: "default", health: createHealth(), log },
+    { ...deps, enforcement: "default", health: createHealth(), log, ...(onlyFamily && { onlyFamily }) },
     AbortSignal.timeout(10_000),
   );
   return { ...deps, source, required, [Symbol.asyncDispose]: () => controller[Symbol.asyncDispose]() };
@@ -219,4 +219,17 @@ test("a refused policy is a row that says why, and no rules", async () => {
     row.refused!.message,
     /^NetworkPolicy shop\/bad: spec\.ingress\[0\]\.ports\[0\]\.port: 99999 is not a port/,
   );
+});
+
+test("the world of a cluster of one family is not the other family's", async () => {
+  await using world = start(4);
+  world.source.synced();
+  world.db.write((tx) => {
+    tx.put(world.endpoints, pod(1, "web"));
+    const egress = [{ to: [{ ipBlock: { cidr: "::/0" } }] }];
+    tx.put(world.policies, policyObject("six", { podSelector: {}, policyTypes: ["Egress"], egress }));
+  });
+  await turn();
+  const ofWorld = policyOf(world, 1)!.entries.filter((entry) => entry.identity === 2);
+  assert.deepEqual(ofWorld, []);
 });

@@ -2,8 +2,8 @@
 import type { Identity } from "#identities/identity.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
-import { isLocalIdentity } from "#model/identity.ts";
-import type { Prefix } from "#model/ip.ts";
+import { isLocalIdentity, ReservedIdentity } from "#model/identity.ts";
+import type { Family, Prefix } from "#model/ip.ts";
 import { startController } from "#store/controller.ts";
 import type { Changes, Database, Table, Transaction, WritableTable } from "#store/table.ts";
 import { type EngineChanges, PolicyEngine } from "./engine.ts";
@@ -29,6 +29,8 @@ export interface PolicyControllerDeps {
    */
   requireCidrs(prefixes: ReadonlySet<Prefix>): void;
   readonly enforcement: Enforcement;
+  /** The cluster's only address family: its world is that family's, and no CIDR of the other one means it. */
+  readonly onlyFamily?: Family;
   readonly health: Health;
   readonly log: Logger;
 }
@@ -59,7 +61,7 @@ export function startPolicyController(deps: PolicyControllerDeps, signal: AbortS
           for (const row of identities.all()) if (isLocalIdentity(row.id)) engine.setIdentity(row);
         cidrs = text;
       }
-      feed(engine, changes, identities);
+      feed(engine, changes, deps);
       const result = engine.flush();
       db.write((tx) => store(tx, deps, { engine, changes: changes.endpoints, result }));
       return `${policies.size} policies, ${deps.policyMaps.size} distinct, ${endpoints.size} endpoint(s)`;
@@ -74,12 +76,12 @@ function feed(
     readonly identities: Changes<Identity>;
     readonly pods: Changes<PolicyPeerPod>;
   },
-  identities: Table<Identity>,
+  { identities, onlyFamily }: Pick<PolicyControllerDeps, "identities" | "onlyFamily">,
 ): void {
   for (const [key, { row }] of changes.identities) {
     // The table may be ahead of the change: identities of CIDRs were made in this very round.
     const now = identities.get(key);
-    if (now) engine.setIdentity(now);
+    if (now) engine.setIdentity(onlyFamily ? worldOf(now, onlyFamily) : now);
     else engine.removeIdentity(row.id);
   }
   for (const [key, { kind, row }] of changes.pods) {
@@ -89,6 +91,11 @@ function feed(
     if (kind === "put") engine.setEndpoint(row);
     else engine.removeEndpoint(row.id);
   }
+}
+
+function worldOf(identity: Identity, only: Family): Identity {
+  if (identity.id !== ReservedIdentity.world) return identity;
+  return { ...identity, labels: new Map([...identity.labels, [`reserved:world-ipv${only}`, ""]]) };
 }
 
 interface Outcome {
