@@ -87,8 +87,14 @@ static __always_inline __u32 sender_through_stack(struct pkt *p)
 	return p->src.identity == IDENTITY_HOST ? IDENTITY_HOST : world_identity(p);
 }
 
+/* What the stack's routes give everything they carry, as seen from here or from the other node. */
+static __always_inline bool is_stacks_tunnel_id(__u32 id)
+{
+	return id == IDENTITY_REMOTE_NODE || id == IDENTITY_HOST;
+}
+
 /*
- * Everything that enters the tunnel. The fast path has set the sender's identity; the stack's routes say "this node"
+ * Everything that enters the tunnel. The fast path has set the sender's identity; the stack's routes say "a node"
  * for all they carry, which is true neither of a pod's packet the fast path left to them nor of one from outside.
  */
 SEC("tcx/egress")
@@ -99,7 +105,7 @@ int to_overlay(struct __sk_buff *skb)
 	int malformed;
 	__u32 sender;
 
-	if (!is_ip(skb) || tunnel_id(skb) != IDENTITY_HOST)
+	if (!is_ip(skb) || !is_stacks_tunnel_id(tunnel_id(skb)))
 		return TC_ACT_OK;
 	malformed = parse(skb, &p);
 	sender = sender_through_stack(&p);

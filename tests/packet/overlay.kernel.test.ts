@@ -73,19 +73,25 @@ for (const name of ["v4", "v6"] as const) {
       assert.deepEqual(out.tunnel, { vni: 1001, remote: 0x20 });
     });
 
-    it("does not take a pod's packet for the node's because the stack sent it", () => {
-      const out = leave(udp(net.pod, net.remote), 1);
-      assert.equal(out.action, Action.pass);
-      assert.deepEqual(out.tunnel, { vni: 1001, remote: 0xc0a80114 });
-      assert.equal(leave(udp(net.router, net.remote), 1).tunnel?.vni, 1, "the node's own stay the node's");
+    it("does not take a pod's packet for a node's because the stack sent it", () => {
+      for (const stacks of [1, 6]) {
+        const out = leave(udp(net.pod, net.remote), stacks);
+        assert.equal(out.action, Action.pass);
+        assert.deepEqual(out.tunnel, { vni: 1001, remote: 0xc0a80114 });
+        assert.equal(
+          leave(udp(net.router, net.remote), stacks).tunnel?.vni,
+          stacks,
+          "a node's stay a node's",
+        );
+      }
       assert.equal(leave(udp(net.pod, net.remote), 1001).tunnel?.vni, 1001);
     });
 
     it("takes what the outside had routed through this node for the world's", () => {
-      const out = leave(udp(net.world, net.remote), 1);
+      const out = leave(udp(net.world, net.remote), 6);
       assert.deepEqual([out.action, out.tunnel?.vni], [Action.pass, v6 ? 10 : 9]);
       assert.equal(
-        leave(udp(net.remote, net.remote), 1).tunnel?.vni,
+        leave(udp(net.remote, net.remote), 6).tunnel?.vni,
         v6 ? 10 : 9,
         "also under a pod's address",
       );
