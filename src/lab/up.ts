@@ -60,6 +60,22 @@ export async function labUp(options: UpOptions, deps: UpDeps): Promise<Lab> {
       deps,
     ),
   );
+  try {
+    return await finishUp(options, deps, { lab, stack });
+  } catch (thrown) {
+    // The logs go with the lab: what they say of the failure has to be in the error.
+    const trouble = nodeTrouble(lab.plan);
+    if (!(thrown instanceof WeftError) || trouble === "" || deps.signal.aborted) throw thrown;
+    throw new WeftError(thrown.code, thrown.message, { cause: thrown.cause, hint: trouble });
+  }
+}
+
+interface Begun {
+  readonly lab: Lab;
+  readonly stack: AsyncDisposableStack;
+}
+
+async function finishUp(options: UpOptions, deps: UpDeps, { lab, stack }: Begun): Promise<Lab> {
   const services = await deps.startServices?.(lab.plan, deps.signal);
   if (services) stack.use(services);
   writeRecord({
@@ -78,6 +94,19 @@ export async function labUp(options: UpOptions, deps: UpDeps): Promise<Lab> {
   );
   const kept = stack.move();
   return { ...lab, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** The last complaint of each agent and kubelet, one a line. */
+function nodeTrouble(plan: LabPlan): string {
+  const lines = plan.nodes.flatMap((node) =>
+    [node.agentLog, node.nodeLog].flatMap((path) => {
+      const last = logTail(path, 200)
+        .split("\n")
+        .findLast((line) => /"level":[456]0/.test(line) || /Error/.test(line));
+      return last === undefined ? [] : [`${path}: ${last.slice(0, 500)}`];
+    }),
+  );
+  return lines.join("\n  ");
 }
 
 function requireRoot(): void {

@@ -37,6 +37,7 @@ async function reconcile(cluster: Cluster, key: string): Promise<undefined> {
   if (!deployment || deployment.metadata.deletionTimestamp) return;
   if (!deployment.spec.paused) {
     const current = await currentSet(cluster, deployment);
+    await noteRevision(cluster, key, current);
     const others = ownedBy(cluster.cache(kinds.replicaSet), deployment).filter(
       (set) => set.metadata.uid !== current.metadata.uid,
     );
@@ -46,6 +47,18 @@ async function reconcile(cluster: Cluster, key: string): Promise<undefined> {
     await prune(cluster, deployment, others);
   }
   await writeStatus(cluster, key);
+}
+
+/** `kubectl rollout` reads the revision on the Deployment. */
+async function noteRevision(cluster: Cluster, key: string, current: ReplicaSet): Promise<void> {
+  const deployment = cluster.cache(kinds.deployment).get(key);
+  const revision = current.metadata.annotations?.[REVISION];
+  if (!deployment || !revision || deployment.metadata.annotations?.[REVISION] === revision) return;
+  const annotations = { ...deployment.metadata.annotations, [REVISION]: revision };
+  await cluster.update(kinds.deployment, {
+    ...deployment,
+    metadata: { ...deployment.metadata, annotations },
+  });
 }
 
 interface Sets {
@@ -198,19 +211,7 @@ async function writeStatus(cluster: Cluster, key: string): Promise<void> {
     conditions,
   };
   if (canonicalJson(status) === canonicalJson(deployment.status ?? {})) return;
-  await cluster.updateStatus(kinds.deployment, {
-    ...deployment,
-    metadata: {
-      ...deployment.metadata,
-      ...(current && {
-        annotations: {
-          ...deployment.metadata.annotations,
-          [REVISION]: current.metadata.annotations?.[REVISION] ?? "1",
-        },
-      }),
-    },
-    status,
-  });
+  await cluster.updateStatus(kinds.deployment, { ...deployment, status });
 }
 
 function condition(type: string, isTrue: boolean, reason: string, message: string): Condition {

@@ -42,6 +42,16 @@ export interface CniRuntime {
   readonly binDirs: readonly string[];
 }
 
+/** What a plugin answered instead of a result; `plugin` is its error code (CNI specification, section 5). */
+export class CniError extends WeftError {
+  readonly plugin: number | undefined;
+
+  constructor(message: string, plugin?: number) {
+    super("E_CNI", message);
+    this.plugin = plugin;
+  }
+}
+
 type Command = "ADD" | "DEL" | "CHECK" | "GC" | "STATUS";
 
 const TIMEOUT_MS = 30_000;
@@ -222,14 +232,11 @@ function run(program: string, { env, input, what }: Run): Promise<string> {
   });
 }
 
-function failure(what: string, { out, err, how }: { out: string; err: string; how: string }): WeftError {
+function failure(what: string, { out, err, how }: { out: string; err: string; how: string }): CniError {
   try {
     const { code, msg, details } = JSON.parse(out) as { code?: number; msg?: string; details?: string };
-    return new WeftError("E_CNI", `${what}: ${msg ?? how}${details ? `: ${details}` : ""} (code ${code})`);
+    return new CniError(`${what}: ${msg ?? how}${details ? `: ${details}` : ""} (code ${code})`, code);
   } catch (thrown) {
-    return new WeftError(
-      "E_CNI",
-      `${what}: ${how}: ${(err || out).trim().slice(0, 500) || errorText(thrown)}`,
-    );
+    return new CniError(`${what}: ${how}: ${(err || out).trim().slice(0, 500) || errorText(thrown)}`);
   }
 }

@@ -146,7 +146,7 @@ async function followPods(context: KubeletContext, { api, cni, workers }: PodsDe
     const uid = pod.metadata.uid ?? "";
     const sandbox = kept.get(uid);
     kept.delete(uid);
-    const intact = sandbox !== undefined && (await sandboxes.isIntact(sandbox));
+    const intact = sandbox !== undefined && (await sandboxes.isIntact(sandbox, signal));
     if (sandbox && !intact) await sandboxes.remove(sandbox).catch(() => {});
     const worker = new PodWorker(context, pod, intact ? sandbox : undefined);
     workers.set(key, worker);

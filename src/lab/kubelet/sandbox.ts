@@ -5,12 +5,15 @@ import { join } from "node:path";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { setLink } from "#kernel/netlink/link.ts";
 import { createNetns, deleteNetns, netnsPath } from "#kernel/netns.ts";
+import { backoffMs } from "#lib/backoff.ts";
+import { pause } from "#lib/clock.ts";
 import { WeftError } from "#lib/errors.ts";
 import { type Address, parseAddress } from "#model/ip.ts";
 import { POD_NETNS_PREFIX } from "../layout.ts";
 import type { Pod } from "../objects.ts";
 import {
   type Attachment,
+  CniError,
   type CniResult,
   type CniRuntime,
   cniAdd,
@@ -38,12 +41,14 @@ export interface Sandboxes {
   remove(sandbox: Sandbox): Promise<void>;
   /** What earlier processes left. */
   list(): Sandbox[];
-  /** True when the attachment is as ADD made it: the pod can keep it. */
-  isIntact(sandbox: Sandbox): Promise<boolean>;
+  /** True when the attachment is as ADD made it: the pod can keep it. Waits for an agent that is not there to be asked. */
+  isIntact(sandbox: Sandbox, signal: AbortSignal): Promise<boolean>;
   attachment(sandbox: Sandbox): Attachment;
 }
 
 const IFNAME = "eth0";
+/** "Try again later", and the two of STATUS. */
+const NOT_NOW: ReadonlySet<number> = new Set([11, 50, 51]);
 
 /** `dir`: where the records are. */
 export function createSandboxes(runtime: CniRuntime, dir: string): Sandboxes {
@@ -95,15 +100,20 @@ export function createSandboxes(runtime: CniRuntime, dir: string): Sandboxes {
         }
       });
     },
-    async isIntact(sandbox) {
-      try {
-        const list = await loadConfList(runtime.confDir);
-        if (!list) return false;
-        await cniCheck(runtime, list, attachment(sandbox), sandbox.result);
-        return true;
-      } catch {
-        return false;
+    async isIntact(sandbox, signal) {
+      for (let failures = 1; !signal.aborted; failures++) {
+        try {
+          const list = await loadConfList(runtime.confDir);
+          if (!list) return false;
+          await cniCheck(runtime, list, attachment(sandbox), sandbox.result);
+          return true;
+        } catch (thrown) {
+          if (!(thrown instanceof CniError && thrown.plugin !== undefined && NOT_NOW.has(thrown.plugin)))
+            return false;
+          await pause(backoffMs(failures, { minMs: 50, maxMs: 2_000 }), signal);
+        }
       }
+      return true;
     },
   };
 }
