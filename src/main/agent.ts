@@ -16,13 +16,14 @@ import { installRoot } from "#lib/assets.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { createHealth } from "#lib/health.ts";
 import { createLogger, type Logger } from "#lib/log.ts";
-import { createRegistry, parseListen, startMetricsServer } from "#lib/metrics.ts";
+import { parseListen, startMetricsServer } from "#lib/metrics.ts";
 import { family } from "#model/ip.ts";
 import { ownNode } from "#nodes/self.ts";
 import { startControl, startSources } from "./agent-control.ts";
 import { familiesOf, startNodeDatapath } from "./agent-datapath.ts";
 import { startEndpoints } from "./agent-endpoints.ts";
 import { agentMaps } from "./agent-maps.ts";
+import { agentMetrics } from "./agent-metrics.ts";
 import { agentStatus } from "./agent-status.ts";
 import { type AgentTables, agentTables } from "./agent-tables.ts";
 
@@ -87,7 +88,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   stack.use(
     await startMetricsServer({
       listen: config.metrics.listen,
-      registries: [createRegistry(), flows.metrics],
+      registries: [agentMetrics(health), flows.metrics],
     }),
   );
   const { v4, v6 } = nodeDatapath.sources;

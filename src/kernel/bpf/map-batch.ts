@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { countMapWrites } from "#kernel/bpf/map-writes.ts";
 import { BpfAttr, BpfCommand, bpfError, ENOTSUPP } from "#kernel/bpf/sys.ts";
 import { type Block, block } from "#kernel/memory.ts";
 
@@ -66,6 +67,7 @@ export function updateInBatches(map: BatchMap, keys: Uint8Array, values: Uint8Ar
     some.bytes.set(values.subarray(done * map.valueBytes, (done + size) * map.valueBytes));
     const result = attr.pointer(24, some).try(BpfCommand.mapUpdateBatch);
     if (isUnsupported(result)) return done;
+    countMapWrites(map.name, "updates", size);
     done += processed(attr, result, size);
     if (result < 0) throw bpfError(-result, `update map ${map.name} (element ${done + 1} of ${count})`);
   }
@@ -80,6 +82,7 @@ export function deleteInBatches(map: BatchMap, keys: Uint8Array): number {
     const attr = batchAttr(map, keys, done, size);
     const result = attr.try(BpfCommand.mapDeleteBatch);
     if (isUnsupported(result)) return done;
+    countMapWrites(map.name, "deletes", size);
     done += processed(attr, result, size);
     // The kernel stops at the first key that is not there.
     if (result === -ENOENT) done++;

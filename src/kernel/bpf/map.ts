@@ -9,6 +9,7 @@ import {
   slot,
   updateInBatches,
 } from "#kernel/bpf/map-batch.ts";
+import { countMapWrites } from "#kernel/bpf/map-writes.ts";
 import { openPinned, pinObject } from "#kernel/bpf/pin.ts";
 import { BpfAttr, BpfCommand, bpfError } from "#kernel/bpf/sys.ts";
 import { hasErrno } from "#kernel/errno.ts";
@@ -153,11 +154,13 @@ export class BpfMap implements Disposable {
   }
 
   updateScratch(mode: UpdateMode = "any"): void {
+    countMapWrites(this.name, "updates");
     const result = this.#open(this.#element).u64(24, MODES[mode]).try(BpfCommand.mapUpdate);
     if (result < 0) throw bpfError(-result, `update map ${this.name}`);
   }
 
   deleteScratch(): boolean {
+    countMapWrites(this.name, "deletes");
     const result = this.#open(this.#delete).try(BpfCommand.mapDelete);
     if (result < 0 && result !== -ENOENT) throw bpfError(-result, `delete from map ${this.name}`);
     return result >= 0;

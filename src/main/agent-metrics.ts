@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+import { mapWrites } from "#kernel/bpf/map-writes.ts";
+import type { Health } from "#lib/health.ts";
+import { Counter, createRegistry, Gauge, type Registry } from "#lib/metrics.ts";
+
+/** The agent's own metrics: its process, what it wrote to the kernel, how its parts fare. */
+export function agentMetrics(health: Health): Registry {
+  const registry = createRegistry();
+  new Counter({
+    name: "weft_map_writes_total",
+    help: "Elements of BPF maps the agent has written since it started",
+    labelNames: ["map", "operation"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [map, { updates, deletes }] of mapWrites()) {
+        this.inc({ map, operation: "update" }, updates);
+        this.inc({ map, operation: "delete" }, deletes);
+      }
+    },
+  });
+  new Gauge({
+    name: "weft_health",
+    help: "1 for a part of the agent that is well, 0 for one that is not",
+    labelNames: ["part"],
+    registers: [registry],
+    collect() {
+      for (const { name, level } of health.rows()) this.set({ part: name }, level === "ok" ? 1 : 0);
+    },
+  });
+  return registry;
+}

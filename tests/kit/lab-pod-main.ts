@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs in a pod: reads operations as JSON lines on stdin, answers each on stdout.
+import { createSocket } from "node:dgram";
+import { lookup } from "node:dns/promises";
+import { request } from "node:http";
+import { createInterface } from "node:readline";
+import { parseAddress } from "#model/ip.ts";
+import { type IcmpAnswer, type PingOptions, ping, type SpoofOptions, spoof } from "./lab-pod-icmp.ts";
+import { type Load, type LoadOptions, type LoadReport, startLoad } from "./lab-pod-load.ts";
+
+export interface Operations {
+  hello: Record<string, never>;
+  http: { readonly host: string; readonly port: number; readonly path?: string; readonly timeoutMs?: number };
+  udp: {
+    readonly address: string;
+    readonly port: number;
+    readonly bytes?: number;
+    readonly timeoutMs?: number;
+  };
+  ping: PingOptions;
+  spoof: SpoofOptions;
+  resolve: { readonly name: string; readonly family: 4 | 6 };
+  start: LoadOptions;
+  stop: { readonly load: number };
+}
+
+export interface Answers {
+  hello: Record<string, never>;
+  /** `refused`, `timeout`: no connection. The pod is who answered, from the stand-in's header. */
+  http: {
+    readonly outcome: "answered" | "refused" | "timeout" | "reset";
+    readonly pod: string;
+    readonly body: string;
+  };
+  udp: { readonly outcome: "echoed" | "changed" | "refused" | "timeout"; readonly from: string };
+  ping: IcmpAnswer;
+  spoof: Record<string, never>;
+  resolve: { readonly addresses: readonly string[]; readonly error?: string };
+  start: { readonly load: number };
+  stop: LoadReport;
+}
+
+const loads = new Map<number, Load>();
+
+const handlers: { [K in keyof Operations]: (options: Operations[K]) => Promise<Answers[K]> } = {
+  hello: async () => ({}),
+  http,
+  udp,
+  ping,
+  spoof: async (options) => {
+    spoof(options);
+    return {};
+  },
+  resolve: async ({ name, family }) => {
+    try {
+      return { addresses: (await lookup(name, { all: true, family })).map(({ address }) => address) };
+    } catch (error) {
+      return { addresses: [], error: (error as NodeJS.ErrnoException).code ?? String(error) };
+    }
+  },
+  start: async (options) => {
+    const load = loads.size + 1;
+    loads.set(load, startLoad(options));
+    return { load };
+  },
+  stop: async ({ load }) => await loads.get(load)!.stop(),
+};
+
+function http({
+  host,
+  port,
+  path = "/hostname",
+  timeoutMs = 1_500,
+}: Operations["http"]): Promise<Answers["http"]> {
+  const none = { pod: "", body: "" };
+  return new Promise((resolve) => {
+    const signal = AbortSignal.timeout(timeoutMs);
+    const outgoing = request({ host, port, path, agent: false, signal }, (answer) => {
+      let body = "";
+      answer.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+      answer.once("end", () =>
+        resolve({ outcome: "answered", pod: String(answer.headers["x-weft-pod"] ?? ""), body }),
+      );
+      answer.once("error", () => resolve({ outcome: "reset", ...none }));
+    });
+    outgoing.once("error", (error: NodeJS.ErrnoException) => {
+      const refused = error.code === "ECONNREFUSED";
+      resolve({ outcome: signal.aborted ? "timeout" : refused ? "refused" : "reset", ...none });
+    });
+    outgoing.end();
+  });
+}
+
+/** Sends one datagram from a socket that is not connected, so that the answer shows where it came from. */
+function udp({ address, port, bytes = 32, timeoutMs = 1_500 }: Operations["udp"]): Promise<Answers["udp"]> {
+  const sent = Buffer.from(Uint8Array.from({ length: bytes }, (_, i) => (i * 7) & 0xff));
+  const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
+  return new Promise((resolve) => {
+    const settle = (outcome: Answers["udp"]["outcome"], from = "") => {
+      clearTimeout(timer);
+      socket.close();
+      resolve({ outcome, from });
+    };
+    const timer = setTimeout(() => settle("timeout"), timeoutMs);
+    socket.once("message", (message, from) =>
+      settle(message.equals(sent) ? "echoed" : "changed", `${from.address} ${from.port}`),
+    );
+    socket.once("error", () => settle("refused"));
+    socket.send(sent, port, parseAddress(address));
+  });
+}
+
+createInterface({ input: process.stdin })
+  .on("line", (line) => void handle(line))
+  .once("close", () => process.exit(0));
+
+async function handle(line: string): Promise<void> {
+  const { id, operation, options } = JSON.parse(line) as {
+    id: number;
+    operation: keyof Operations;
+    options: never;
+  };
+  try {
+    const value = await handlers[operation](options);
+    process.stdout.write(`${JSON.stringify({ id, value })}\n`);
+  } catch (error) {
+    process.stdout.write(
+      `${JSON.stringify({ id, error: error instanceof Error ? error.message : String(error) })}\n`,
+    );
+  }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { renameSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, suite, test } from "node:test";
+import { agentPid, kernelState } from "#kit/lab-kernel.ts";
+import { type Sample, scrape } from "#kit/lab-metrics.ts";
+import { PodClient } from "#kit/lab-pod.ts";
+import type { LoadOptions, LoadReport } from "#kit/lab-pod-load.ts";
+import { labStateDir, until, weft, weftJson } from "#kit/lab-run.ts";
+import { kubectlOk, labStatus, podOf, useLab } from "#kit/lab-use.ts";
+
+// SYN and data are sent again after 200 ms and 1 s at the soonest: what took less was not lost on the way.
+const LOST_MS = 900;
+
+suite("an agent that is killed loses nothing", () => {
+  const lab = useLab({ families: "dual", files: ["restart.yaml"] });
+  let client: PodClient;
+  let loads: Record<string, LoadOptions>;
+
+  before(async () => {
+    client = await PodClient.start("load/client");
+    const near = podOf(lab.status, "load", "near").ips[0]!;
+    const [far = "", farV6 = ""] = podOf(lab.status, "load", "far").ips;
+    const service = await serviceAddress("echo");
+    loads = {
+      "ping on the node": { kind: "ping", address: near, everyMs: 10 },
+      "ping to another node": { kind: "ping", address: far, everyMs: 10 },
+      "IPv6 ping to another node": { kind: "ping", address: farV6, everyMs: 10 },
+      "transfer on the node": { kind: "transfer", address: near, port: 7000 },
+      "transfer to another node": { kind: "transfer", address: far, port: 7000 },
+      "connections to the Service": { kind: "connections", address: service, port: 70, everyMs: 20 },
+    };
+  });
+  after(() => client?.[Symbol.dispose]());
+
+  for (const node of ["n1", "n2"]) {
+    test(`kill -9 of ${node}'s agent`, async () => {
+      const state = kernelState(node);
+      await underLoad(client, loads, async () => {
+        await killAgent(node);
+        await ready(node);
+      });
+      assert.deepEqual(kernelState(node), state);
+      assert.deepEqual(await writes(lab.status.metrics, node), []);
+    });
+  }
+
+  test("held down for 2 s and killed again while it starts", async () => {
+    const state = kernelState("n1");
+    await underLoad(client, loads, async () => {
+      await heldDown("n1", 2_000);
+      const first = await until("the agent to start", () => agentPid("n1"));
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      process.kill(first, "SIGKILL");
+      await ready("n1");
+    });
+    assert.deepEqual(kernelState("n1"), state);
+    assert.deepEqual(await writes(lab.status.metrics, "n1"), []);
+  });
+
+  test("pods come and go right after", async () => {
+    await killAgent("n1");
+    await kubectlOk(["-n", "load", "scale", "deployment", "near", "--replicas=2"]);
+    await kubectlOk(["-n", "load", "rollout", "status", "deployment", "near", "--timeout=20s"], {
+      timeoutMs: 25_000,
+    });
+    const pods = (await labStatus()).pods.filter((pod) => pod.workload === "near");
+    assert.equal(pods.length, 2);
+    for (const pod of pods)
+      assert.equal((await client.call("http", { host: pod.ips[0]!, port: 7000 })).pod, `load/${pod.name}`);
+    await kubectlOk(["-n", "load", "scale", "deployment", "near", "--replicas=1"]);
+    await until("the pod to go", async () => (await endpointsOf("n1")) === 3);
+  });
+
+  test("policy that changed while the agent was down holds when it is back", async () => {
+    const near = podOf(await labStatus(), "load", "near").ips[0]!;
+    await heldDown("n1", 0, async () => {
+      await kubectlOk(["-n", "load", "delete", "networkpolicy", "echo"]);
+      await kubectlOk(["apply", "-f", "-"], { input: denyEverything });
+    });
+    await ready("n1");
+    await until("the policy to hold", async () => {
+      const { outcome } = await client.call("http", { host: near, port: 7000, timeoutMs: 300 });
+      return outcome === "timeout";
+    });
+    await kubectlOk(["-n", "load", "delete", "networkpolicy", "nobody"]);
+    await until("the policy to be gone", async () => {
+      const { outcome } = await client.call("http", { host: near, port: 7000, timeoutMs: 300 });
+      return outcome === "answered";
+    });
+  });
+});
+
+const denyEverything = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: nobody, namespace: load}
+spec: {podSelector: {matchLabels: {app: echo}}, policyTypes: [Ingress]}
+`;
+
+async function serviceAddress(name: string): Promise<string> {
+  return await kubectlOk(["-n", "load", "get", "service", name, "-o", "jsonpath={.spec.clusterIP}"]);
+}
+
+async function underLoad(
+  client: PodClient,
+  loads: Record<string, LoadOptions>,
+  work: () => Promise<void>,
+): Promise<void> {
+  const started: [string, number][] = [];
+  for (const [name, options] of Object.entries(loads))
+    started.push([name, (await client.call("start", options)).load]);
+  await work();
+  const reports: [string, LoadReport][] = [];
+  for (const [name, load] of started) reports.push([name, await client.call("stop", { load })]);
+  for (const [name, report] of reports) {
+    const text = `${name}: ${JSON.stringify(report)}`;
+    assert.deepEqual(report.lost, [], text);
+    assert.equal(report.received, report.sent, text);
+    assert.ok(report.sent > 0 && report.slowestMs < LOST_MS, text);
+    assert.deepEqual(report.tcpLosses, {}, text);
+  }
+}
+
+async function killAgent(node: string): Promise<void> {
+  const pid = agentPid(node);
+  assert.ok(pid);
+  process.kill(pid, "SIGKILL");
+  await until("the agent to die", () => agentPid(node) !== pid);
+}
+
+/** Without its settings an agent ends as soon as it starts. */
+async function heldDown(
+  node: string,
+  ms: number,
+  meanwhile: () => Promise<void> = async () => {},
+): Promise<void> {
+  const config = join(labStateDir, "nodes", node, "agent.yaml");
+  renameSync(config, `${config}.away`);
+  try {
+    await killAgent(node);
+    await meanwhile();
+    await new Promise((resolve) => setTimeout(resolve, ms));
+  } finally {
+    renameSync(`${config}.away`, config);
+  }
+}
+
+interface AgentStatus {
+  readonly pid: number;
+  readonly ready: boolean;
+  readonly health: readonly { readonly name: string; readonly ok: boolean; readonly text: string }[];
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+/** Waits until the agent has read the cluster and the kernel has what it wants. */
+async function ready(node: string): Promise<void> {
+  await until(`${node}'s agent to be ready`, async () => {
+    const { code, stdout, stderr } = await weft("status", "--node", node, "-o", "json");
+    if (code !== 0) throw new Error(stderr);
+    const [status] = JSON.parse(stdout) as AgentStatus[];
+    return status?.ready === true && status.pid === agentPid(node) && status.health.every(({ ok }) => ok);
+  });
+}
+
+async function endpointsOf(node: string): Promise<number | undefined> {
+  const [status] = await weftJson<AgentStatus[]>("status", "--node", node);
+  return status?.counts.endpoints;
+}
+
+/** Maps the agent has written since it started; the constants of its programs are new with every load. */
+async function writes(url: string, node: string): Promise<Sample[]> {
+  return (await scrape(url)).filter(
+    ({ name, labels, value }) =>
+      name === "weft_map_writes_total" && labels.node === node && labels.map !== ".rodata" && value > 0,
+  );
+}
