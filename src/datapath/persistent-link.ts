@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { BpfLink } from "#kernel/bpf/link.ts";
 import type { BpfProgram } from "#kernel/bpf/program.ts";
 import { errorText } from "#lib/errors.ts";
@@ -40,10 +40,4 @@ export function ensureLink(
 /** Forgets a pin; the kernel detaches the program with the last reference. */
 export function dropLink(path: string): void {
   rmSync(path, { force: true });
-}
-
-/** Drops the pins of a directory that nobody keeps. */
-export function pruneLinks(dir: string, keep: (name: string) => boolean): void {
-  if (!existsSync(dir)) return;
-  for (const name of readdirSync(dir)) if (!keep(name)) rmSync(join(dir, name), { force: true });
 }

@@ -37,9 +37,8 @@ export interface EndpointManagerDeps {
   fetchNamespace(name: string, signal: AbortSignal): Promise<Namespace | undefined>;
   securityLabels(pod: Pod, namespace: Namespace): Labels;
   identityOf(labels: Labels, signal: AbortSignal): Promise<number>;
-  /** Attaches the programs to the endpoint's device, or adopts the links that are there. @throws WeftError */
+  /** Puts the programs on the endpoint's device, in place of those that are there; they go with it. @throws WeftError */
   attach(endpoint: Endpoint): void;
-  detach(endpoint: Endpoint): void;
   /** Resolves when the kernel holds the endpoint's present row. */
   settled(id: string, signal: AbortSignal): Promise<void>;
 }
@@ -244,14 +243,9 @@ export class EndpointManager {
   }
 
   #drop(endpoint: Endpoint): void {
-    const { db, endpoints, state, detach, log } = this.#deps;
+    const { db, endpoints, state } = this.#deps;
     db.write((tx) => tx.delete(endpoints, String(endpoint.id)));
     this.#reserved.delete(String(endpoint.id));
-    try {
-      detach(endpoint);
-    } catch (error) {
-      log.warn({ endpoint: endpoint.id, error: errorText(error) }, "programs can't be detached");
-    }
     state.remove(endpoint.id);
   }
 }

@@ -94,7 +94,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   });
   const interfaces = new Map([[device.index, device.name]]);
   if (tunnel) interfaces.set(tunnelIfindex, tunnelDevice);
-  const target = { datapath, linksDir: paths.links, log };
+  const target = { datapath, linksDir: paths.links, netlink, log };
   attachNode(target, { ifindex: device.index, tunnelIfindex });
   attachSockets(target, config.cgroup ?? cgroupRoot());
   log.info(

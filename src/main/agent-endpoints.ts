@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { join } from "node:path";
 import type { AgentPaths } from "#agent/paths.ts";
-import { attachPod, detachPod } from "#datapath/attach.ts";
-import { pruneLinks } from "#datapath/persistent-link.ts";
+import { attachPod } from "#datapath/attach.ts";
 import { EndpointManager } from "#endpoints/manager.ts";
 import { type NamespaceObject, namespaceRow, type PodObject, podRow } from "#endpoints/source.ts";
 import { EndpointState } from "#endpoints/state.ts";
@@ -60,18 +58,10 @@ export function startEndpoints(deps: EndpointDeps): EndpointManager {
         cluster: deps.clusterName,
       }),
     identityOf: (labels, signal) => allocateIdentity(identities, labels, signal),
-    attach: (endpoint) => attachPod(target, { name: endpoint.hostIfname, ifindex: endpoint.hostIfindex }),
-    detach: (endpoint) => detachPod(target, endpoint.hostIfname),
+    attach: (endpoint) => attachPod(target, { ifindex: endpoint.hostIfindex }),
     settled: deps.settled,
   });
-  const kept = manager.restore(
-    (endpoint) => getLink(netlink, endpoint.hostIfname)?.index === endpoint.hostIfindex,
-  );
-  const pins = kept.flatMap((endpoint) => [
-    `pod_${endpoint.hostIfname}_ingress`,
-    `pod_${endpoint.hostIfname}_egress`,
-  ]);
-  pruneLinks(join(paths.links), (name) => !name.startsWith("pod_") || pins.includes(name));
+  manager.restore((endpoint) => getLink(netlink, endpoint.hostIfname)?.index === endpoint.hostIfindex);
   source.synced();
   return manager;
 }

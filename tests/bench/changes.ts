@@ -3,7 +3,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Resource, resources } from "#k8s/resource.ts";
 import type { BenchContext, BenchPart } from "./context.ts";
-import { type BenchLab, startLab } from "./lab.ts";
+import { type BenchLab, endpointSlice, startLab } from "./lab.ts";
 import { startProber } from "./prober.ts";
 import { type Figure, latency } from "./stats.ts";
 
@@ -39,21 +39,10 @@ async function times(
   return taken;
 }
 
-function slice(address: string) {
-  return {
-    apiVersion: "discovery.k8s.io/v1",
-    kind: "EndpointSlice",
-    metadata: { name: "moving", namespace, labels: { "kubernetes.io/service-name": "moving" } },
-    addressType: "IPv4",
-    endpoints: [{ addresses: [address], conditions: { ready: true } }],
-    ports: [{ name: "udp", port: 7701, protocol: "UDP" }],
-  };
-}
-
 async function endpointChanges(lab: BenchLab, context: BenchContext, rounds: number): Promise<Figure[]> {
   const { signal } = context;
   const [a, b] = [lab.pod("near"), lab.pod("far")];
-  await lab.client.create(resources.endpointSlices, slice(a.ip), { signal });
+  await lab.client.create(resources.endpointSlices, endpointSlice("moving", a.ip, 7701), { signal });
   await using prober = startProber({
     client: { netns: lab.pod("client").netns, cgroup: lab.cgroup("n1") },
     connect: "10.96.77.2:80",
@@ -67,7 +56,7 @@ async function endpointChanges(lab: BenchLab, context: BenchContext, rounds: num
     lab.client.patch(
       resources.endpointSlices,
       { namespace, name: "moving" },
-      { type: "merge", body: { endpoints: slice(ip).endpoints } },
+      { type: "merge", body: { endpoints: endpointSlice("moving", ip, 7701).endpoints } },
       { signal },
     );
   const taken = await times(

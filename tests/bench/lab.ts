@@ -39,6 +39,21 @@ export interface BenchLab extends AsyncDisposable {
   weft(...args: string[]): Promise<string>;
 }
 
+/** The one endpoint of a Service of `lab.yaml`, as its EndpointSlice. */
+export function endpointSlice(service: string, ip: string, port: number) {
+  return {
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: service, namespace: "bench", labels: { "kubernetes.io/service-name": service } },
+    addressType: "IPv4",
+    endpoints: [{ addresses: [ip], conditions: { ready: true } }],
+    ports: [
+      { name: "tcp", port, protocol: "TCP" },
+      { name: "udp", port, protocol: "UDP" },
+    ],
+  };
+}
+
 interface StatusJson {
   readonly kubeconfig: string;
   readonly pods: readonly {

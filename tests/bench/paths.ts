@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Throughput, latency and CPU cost of pods' traffic against the same traffic without Weft. */
+import { resources } from "#k8s/resource.ts";
 import type { BenchContext, BenchPart } from "./context.ts";
-import { type BenchLab, startLab } from "./lab.ts";
+import { type BenchLab, endpointSlice, startLab } from "./lab.ts";
 import { compileTool } from "./native.ts";
 import { directVeth, hostRouting, removeReferences, twoNodes } from "./reference.ts";
 import type { Figure } from "./stats.ts";
@@ -45,6 +46,8 @@ export const tunnelPaths: BenchPart = {
     references(async () => {
       context.progress("lab with tunnel routing");
       await using lab = await startLab({ ...context, routing: "tunnel" });
+      const slice = endpointSlice("near", lab.pod("near").ip, 7700);
+      await lab.client.create(resources.endpointSlices, slice, { signal: context.signal });
       const veth = directVeth("");
       const near = labPath(lab, "pods of one node", "near");
       return await measured(context, [
