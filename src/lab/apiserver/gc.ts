@@ -157,7 +157,7 @@ function workFinalizers(state: State, reference: Reference | undefined): void {
     }
     dropFinalizer(state, reference, object, orphanFinalizer);
   } else if (finalizers.includes(foregroundFinalizer)) {
-    if (owned.length === 0) return dropFinalizer(state, reference, object, foregroundFinalizer);
+    if (owned.length === 0) dropFinalizer(state, reference, object, foregroundFinalizer);
     for (const dependent of owned) {
       const child = state.store.get(dependent.kind, dependent.key);
       if (child && !child.metadata.deletionTimestamp) remove(state, dependent, child, "Foreground");

@@ -2,7 +2,7 @@
 import { ApiError, badRequest, expired } from "./errors.ts";
 import { type Form, listMeta } from "./negotiate.ts";
 import { encode, type Json, type JsonObject, type KubeObject } from "./object.ts";
-import { apiVersionOf, type Resource } from "./resource.ts";
+import { apiVersionOf, inVersion, type Resource } from "./resource.ts";
 import { type Match, parseFieldSelector, parseLabelSelector } from "./selectors.ts";
 import type { Store } from "./store.ts";
 import { partialMetadata, plainTable, table, tableRow } from "./tables/table.ts";
@@ -147,7 +147,7 @@ function listText(
   const partial = form.as === "PartialObjectMetadata";
   const items = partial
     ? objects.map((object) => JSON.stringify(partialMetadata(object)))
-    : objects.map(encode);
+    : objects.map((object) => encode(inVersion(resource, object)));
   const kind = partial ? "PartialObjectMetadataList" : `${resource.kind}List`;
   const apiVersion = partial ? "meta.k8s.io/v1" : apiVersionOf(resource);
   return `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[${items.join(",")}]}`;

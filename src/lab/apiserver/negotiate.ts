@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ApiError } from "./errors.ts";
 import type { JsonObject, KubeObject } from "./object.ts";
-import type { Resource } from "./resource.ts";
+import { inVersion, type Resource } from "./resource.ts";
 import { type Inclusion, partialMetadata, plainTable, table, tableRow } from "./tables/table.ts";
 
 /** How objects are written to a client: as they are, as rows of a Table, or their metadata only. */
@@ -40,7 +40,7 @@ export function negotiate(accept: string | undefined, query: URLSearchParams): F
 
 /** One object in the client's form. */
 export function formObject(form: Form, resource: Resource, object: KubeObject): JsonObject {
-  if (form.as === "Object") return object;
+  if (form.as === "Object") return inVersion(resource, object);
   if (form.as === "PartialObjectMetadata") return partialMetadata(object);
   const layout = resource.table ?? plainTable;
   return table(

@@ -36,6 +36,21 @@ export function openapiDocument(catalog: Catalog, group: string, version: string
   return { openapi: "3.0.0", info, paths, components: { schemas } };
 }
 
+/** The older form of the document, which names no kinds: clients that read it have nothing to check by. */
+export const openapi2: JsonObject = { swagger: "2.0", info: { title: "Weft lab", version: "v1" }, paths: {} };
+
+/** {@link openapi2} as `openapi.v2.Document`: swagger is field 1, info 2 (title 1, version 2), paths 8. */
+export function openapi2Protobuf(): Buffer {
+  const field = (number: number, content: Buffer) =>
+    Buffer.concat([Buffer.from([(number << 3) | 2, content.length]), content]);
+  const text = (number: number, value: string) => field(number, Buffer.from(value));
+  return Buffer.concat([
+    text(1, "2.0"),
+    field(2, Buffer.concat([text(1, "Weft lab"), text(2, "v1")])),
+    field(8, Buffer.alloc(0)),
+  ]);
+}
+
 function kindOf(resource: Resource): JsonObject {
   return { group: resource.group, version: resource.version, kind: resource.kind };
 }

@@ -100,7 +100,10 @@ function edit(document: Json, path: string, change: Edit, whole: () => Json): Js
 }
 
 function insert(parent: Json, key: string, value: Json): void {
-  if (!Array.isArray(parent)) return put(parent, key, value);
+  if (!Array.isArray(parent)) {
+    put(parent, key, value);
+    return;
+  }
   const index = key === "-" ? parent.length : Number(key);
   if (!Number.isInteger(index) || index < 0 || index > parent.length) throw cannot(`invalid index ${key}`);
   parent.splice(index, 0, value);

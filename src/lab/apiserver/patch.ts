@@ -6,7 +6,7 @@ import { clone, isObject, type Json, type KubeObject, stringAt } from "./object.
 import { jsonPatch } from "./patch-json.ts";
 import { mergePatch } from "./patch-merge.ts";
 import { strategicPatch } from "./patch-strategic.ts";
-import { apiVersionOf } from "./resource.ts";
+import { apiVersionOf, inVersion } from "./resource.ts";
 import type { Store } from "./store.ts";
 import {
   createObject,
@@ -32,7 +32,7 @@ export function patchObject(store: Store, target: Target, body: Body, options: P
   if (body.type === "application/apply-patch+yaml" || body.type === "application/apply-patch+cbor") {
     return applyObject(store, target, body, options);
   }
-  const old = getObject(store, target);
+  const old = inVersion(target.resource, getObject(store, target));
   const next = patchedBody(target, old, body);
   if (!isObject(next)) throw badRequest("the patched object is no JSON object");
   const draft = decodeObject(target.resource, next, undefined, options.validation);
@@ -77,7 +77,8 @@ function applyObject(store: Store, target: Target, body: Body, options: PatchOpt
   }
   if (config.metadata["managedFields"] !== undefined) throw badRequest("metadata.managedFields must be nil");
   config.metadata.name = name;
-  const live = findObject(store, target);
+  const stored = findObject(store, target);
+  const live = stored && inVersion(resource, stored);
   if (!live && (options.subresource || config.metadata.uid)) throw notFound(resource, name);
   const { manager, force, subresource } = options;
   const next = applyConfig(resource, live, clone(config), { manager, force, subresource });

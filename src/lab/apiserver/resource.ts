@@ -55,6 +55,13 @@ export function apiVersionOf(resource: { group: string; version: string }): stri
   return resource.group === "" ? resource.version : `${resource.group}/${resource.version}`;
 }
 
+/** An object as one of its kind's versions says it: versions differ in name only, as with conversion strategy None. */
+export function inVersion(resource: Resource, object: KubeObject): KubeObject {
+  if (!resource.custom) return object;
+  const apiVersion = apiVersionOf(resource);
+  return object.apiVersion === apiVersion ? object : { ...object, apiVersion };
+}
+
 /** The served kinds, found by group, version and plural; changes when CustomResourceDefinitions come and go. */
 export class Catalog {
   readonly #resources = new Map<string, Resource>();

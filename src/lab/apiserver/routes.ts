@@ -7,7 +7,7 @@ import { ApiError, unknownPath } from "./errors.ts";
 import type { KubeletClient } from "./kubelet.ts";
 import type { Lister } from "./list.ts";
 import type { JsonObject } from "./object.ts";
-import { openapiDocument, openapiRoot } from "./openapi.ts";
+import { openapi2, openapi2Protobuf, openapiDocument, openapiRoot } from "./openapi.ts";
 import { parsePath } from "./path.ts";
 import type { Catalog } from "./resource.ts";
 import { sendJson, serveResource } from "./serve.ts";
@@ -54,6 +54,8 @@ async function handle(parts: ServerParts, request: IncomingMessage, response: Se
   const path = parsePath(parts.catalog, pathname);
   if (path) return serveResource({ ...parts, path, query: url.searchParams, caller, request, response });
   const document = discoveryDocument(parts.catalog, pathname, request.headers.accept ?? "");
+  if (pathname === "/openapi/v2" && request.method === "GET")
+    return sendOpenapi2(request.headers.accept ?? "", response);
   if (!document || request.method !== "GET") throw unknownPath();
   response.setHeader("vary", "Accept");
   if (document.type) response.setHeader("content-type", document.type);
@@ -74,8 +76,20 @@ function sendDocument(response: ServerResponse, document: Document): void {
   response.end(body);
 }
 
+/** kubectl asks for this form when it finds a kind in no v3 document. */
+function sendOpenapi2(accept: string, response: ServerResponse): void {
+  const isProtobuf = accept.includes("spec.v2@v1.0+protobuf");
+  const body = isProtobuf ? openapi2Protobuf() : Buffer.from(JSON.stringify(openapi2));
+  const type = isProtobuf ? "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" : "application/json";
+  response.writeHead(200, { "content-type": type, "content-length": body.length });
+  response.end(body);
+}
+
 function serveOpen(path: string, response: ServerResponse): void {
-  if (path === "/version") return sendJson(response, 200, JSON.stringify(versionInfo));
+  if (path === "/version") {
+    sendJson(response, 200, JSON.stringify(versionInfo));
+    return;
+  }
   response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
   response.end("ok");
 }
@@ -105,7 +119,7 @@ function discoveryDocument(catalog: Catalog, path: string, accept: string): Docu
   return wrap(version === undefined ? groupOf(catalog, group) : resourceList(catalog, group, version));
 }
 
-/** `/openapi/v3`, `/openapi/v3/api/v1`, `/openapi/v3/apis/GROUP/VERSION`. The older v2 form is not served. */
+/** `/openapi/v3`, `/openapi/v3/api/v1`, `/openapi/v3/apis/GROUP/VERSION`. */
 function openapi(
   catalog: Catalog,
   [form, root, ...path]: readonly (string | undefined)[],

@@ -4,7 +4,7 @@ import { ApiError, badRequest } from "./errors.ts";
 import type { Selection } from "./list.ts";
 import { type Form, formObject, listMeta } from "./negotiate.ts";
 import { encode, type JsonObject, type KubeObject } from "./object.ts";
-import { apiVersionOf } from "./resource.ts";
+import { apiVersionOf, inVersion } from "./resource.ts";
 import type { Store, StoreEvent } from "./store.ts";
 import { plainTable, table } from "./tables/table.ts";
 
@@ -111,7 +111,10 @@ class WatchWriter {
 
   object(type: string, object: KubeObject): void {
     const { form, selection } = this.#request;
-    if (form.as === "Object") return this.raw(type, encode(object));
+    if (form.as === "Object") {
+      this.raw(type, encode(inVersion(selection.resource, object)));
+      return;
+    }
     const shown = formObject(form, selection.resource, object);
     if (form.as === "Table") {
       // The heads are sent once: a client keeps those of the first event.
@@ -132,7 +135,8 @@ class WatchWriter {
       const row = { cells: [], object: plain };
       const rows = initialEventsEnd ? [row] : [];
       const shown = table(resource.table ?? plainTable, rows, { ...listMeta(resourceVersion) }, form.version);
-      return this.raw("BOOKMARK", JSON.stringify({ ...shown, columnDefinitions: null }));
+      this.raw("BOOKMARK", JSON.stringify({ ...shown, columnDefinitions: null }));
+      return;
     }
     const partial = { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata: meta };
     this.raw("BOOKMARK", JSON.stringify(form.as === "Object" ? plain : partial));

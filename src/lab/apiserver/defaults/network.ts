@@ -63,8 +63,7 @@ export function defaultSecret(draft: KubeObject): void {
 }
 
 export function defaultNamespace(draft: KubeObject): void {
-  const labels = (draft.metadata.labels ??= {});
-  labels["kubernetes.io/metadata.name"] = draft.metadata.name;
+  draft.metadata.labels = { ...draft.metadata.labels, "kubernetes.io/metadata.name": draft.metadata.name };
 }
 
 export function startNamespace(draft: KubeObject): void {

@@ -78,7 +78,10 @@ export function trackWrite(
   const sent = draft.metadata["managedFields"];
   // A client that sends an empty list asks for a clean slate; one that sends its own keeps it.
   const managers = managersOf(sent === undefined ? old : draft);
-  if (!options.manager) return setManagers(draft, managers);
+  if (!options.manager) {
+    setManagers(draft, managers);
+    return;
+  }
   const subresource = options.subresource ?? "";
   const next = ownable(resource, draft, subresource);
   const changed = changedFields(resource.schema, next, old ? ownable(resource, old, subresource) : {});

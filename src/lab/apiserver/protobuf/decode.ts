@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { kubernetesWire } from "#api/gen/kubernetes-wire.ts";
 import { badRequest } from "../errors.ts";
-import { isObject, type Json, type JsonObject, stringAt } from "../object.ts";
+import { ensureObject, isObject, type Json, type JsonObject, stringAt } from "../object.ts";
 import { malformed, type WireField, wireFields } from "./reader.ts";
 
 /** What a protobuf body of Kubernetes starts with. */
@@ -73,8 +73,8 @@ function decodeMessage(message: string, bytes: Uint8Array): JsonObject {
     if (!field) continue;
     if (field.map) putEntry(out, field, wire.bytes);
     else if (field.repeated) {
-      const list = (out[field.name] ??= []) as Json[];
-      list.push(decodeValue(field.type, wire));
+      out[field.name] ??= [];
+      (out[field.name] as Json[]).push(decodeValue(field.type, wire));
     } else {
       const value = decodeValue(field.type, wire);
       if (field.name === "^") Object.assign(out, value);
@@ -91,8 +91,7 @@ function putEntry(out: JsonObject, field: Field, bytes: Uint8Array): void {
     if (part.number === 1) key = text(part.bytes);
     if (part.number === 2) value = decodeValue(field.type, part);
   }
-  const map = (out[field.name] ??= {}) as JsonObject;
-  map[key] = value;
+  ensureObject(out, field.name)[key] = value;
 }
 
 function text(bytes: Uint8Array): string {
