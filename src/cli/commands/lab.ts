@@ -95,9 +95,7 @@ function downCommand(): Command {
     .action(async () => {
       const gone = await labDown(AbortSignal.timeout(60_000));
       const what =
-        gone.supervisor || gone.namespaces > 0 || gone.pins
-          ? `the lab is down (${gone.namespaces} namespaces removed)`
-          : "there was no lab";
+        gone.supervisor || gone.namespaces > 0 || gone.pins ? "the lab is down" : "there was no lab";
       process.stdout.write(`${what}\n`);
     });
 }
