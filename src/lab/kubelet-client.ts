@@ -100,6 +100,7 @@ async function* readLogs(
     follow: String(options.follow),
     timestamps: String(options.timestamps),
   });
+  if (options.previous) query.set("previous", "true");
   if (options.tailLines !== undefined) query.set("tail", String(options.tailLines));
   const since = options.sinceTime
     ? Date.parse(options.sinceTime)

@@ -48,9 +48,17 @@ function expandPath(path: string): string[] {
   return files;
 }
 
+/** stdin can be read once, and `up` reads its manifests twice: before anything is made and when the API server answers. */
+let stdin: string | undefined;
+
+function readStdin(): string {
+  stdin ??= readFileSync(0, "utf8");
+  return stdin;
+}
+
 function readText(path: string): string {
   try {
-    const text = readFileSync(path === "-" ? 0 : path, "utf8");
+    const text = path === "-" ? readStdin() : readFileSync(path, "utf8");
     if (text.length > MAX_BYTES)
       throw new WeftError("E_MANIFEST", `${path}: longer than ${MAX_BYTES >> 20} MiB`);
     return text;

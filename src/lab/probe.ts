@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { setTimeout as delay } from "node:timers/promises";
 import type { KubeClient } from "#k8s/client.ts";
 import { resources } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
@@ -53,6 +54,8 @@ export interface ProbeOptions {
   readonly signal?: AbortSignal;
 }
 
+const TRIES = 5;
+const RETRY_MS = 500;
 /** First try, and the second one of what was silent: together under 3 s. */
 const TIMEOUTS_MS = [1_000, 1_500] as const;
 
@@ -64,11 +67,19 @@ const TIMEOUTS_MS = [1_000, 1_500] as const;
 export async function labProbe(options: ProbeOptions = {}): Promise<ProbeRow[]> {
   const { plan } = runningLab();
   using client = await labClient();
-  const view = await readView(client, options.signal);
-  const attempts = options.questions
-    ? questionAttempts(view, options.questions)
-    : matrixAttempts(view, options);
-  return await ask(plan, attempts, options.signal);
+  for (let tries = 1; ; tries++) {
+    const view = await readView(client, options.signal);
+    const attempts = options.questions
+      ? questionAttempts(view, options.questions)
+      : matrixAttempts(view, options);
+    try {
+      return await ask(plan, attempts, options.signal);
+    } catch (thrown) {
+      // A pod went, or a kubelet was started anew, between the reading and the asking.
+      if (!(thrown instanceof WeftError) || thrown.code !== "E_LAB" || tries === TRIES) throw thrown;
+      await delay(RETRY_MS, undefined, options.signal && { signal: options.signal });
+    }
+  }
 }
 
 async function readView(client: KubeClient, signal: AbortSignal | undefined): Promise<ClusterView> {

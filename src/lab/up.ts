@@ -159,7 +159,7 @@ export async function labUpDetached(
   const argv = [
     "--disable-warning=ExperimentalWarning",
     entryPoint("lab-supervisor", "src/main/lab-supervisor.ts"),
-    JSON.stringify({ ...options, files }),
+    JSON.stringify({ ...options, files, ...(options.imageMap && { imageMap: resolve(options.imageMap) }) }),
   ];
   const child = spawn(process.execPath, argv, {
     stdio: ["ignore", log, log, "ipc"],

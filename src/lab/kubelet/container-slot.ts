@@ -31,7 +31,6 @@ const STABLE_MS = 60_000;
 /** One container of a pod through all its restarts. */
 export class ContainerSlot {
   readonly spec: Container;
-  readonly log = new LogBuffer();
   readonly #options: SlotOptions;
   #state: ContainerState = { waiting: { reason: "ContainerCreating" } };
   #lastState: ContainerState = {};
@@ -41,6 +40,8 @@ export class ContainerSlot {
   #ready = false;
   #final = false;
   #running: RunningContainer | undefined;
+  #log = new LogBuffer();
+  #previousLog: LogBuffer | undefined;
   #env: Record<string, string> = {};
   #play: Play = { kind: "stand-in" };
 
@@ -50,6 +51,15 @@ export class ContainerSlot {
     if (options.initial || (options.worker.pod.spec.initContainers ?? []).length > 0) {
       this.#state = { waiting: { reason: "PodInitializing" } };
     }
+  }
+
+  /** What the present run wrote, and what the one before did. */
+  get log(): LogBuffer {
+    return this.#log;
+  }
+
+  get previousLog(): LogBuffer | undefined {
+    return this.#previousLog;
   }
 
   get env(): Readonly<Record<string, string>> {
@@ -157,6 +167,10 @@ export class ContainerSlot {
       return undefined;
     }
     if (signal.aborted) return undefined;
+    if (this.#id !== undefined) {
+      this.#previousLog = this.#log;
+      this.#log = new LogBuffer();
+    }
     const startedAt = new Date().toISOString();
     const life = new AbortController();
     this.#id = `weft://${randomBytes(32).toString("hex")}`;
@@ -178,6 +192,7 @@ export class ContainerSlot {
     this.#options.onChange();
     const exit = await this.#running.exited;
     life.abort();
+    this.#log.end();
     this.#running = undefined;
     [this.#started, this.#ready] = [false, false];
     const reason = exit.code === 0 ? "Completed" : "Error";

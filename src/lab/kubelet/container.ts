@@ -8,7 +8,7 @@ import { podCommand } from "../pod-command.ts";
 import { startCalls } from "../stand-in/calls.ts";
 import type { Role } from "../stand-in/http.ts";
 import type { Player } from "../stand-in/player.ts";
-import { type PlayedPort, playedPorts } from "../stand-in/ports.ts";
+import { type PlayedPort, peersInEnv, playedPorts } from "../stand-in/ports.ts";
 import type { LogBuffer } from "./log-buffer.ts";
 
 export interface Exit {
@@ -50,6 +50,9 @@ export interface ContainerRuntime {
   readonly dns: DnsServer;
 }
 
+/** How often a stand-in calls the peers its manifest names. */
+const PEERS_EVERY = "10s";
+
 /** The lab's own images, played by name: everything else unknown is a plain stand-in. */
 const DNS_IMAGE = /(^|\/)(lab-dns|coredns|kube-dns)(:|@|$)/;
 
@@ -85,7 +88,10 @@ function startStandIn(runtime: ContainerRuntime, start: ContainerStart): Running
     const playing = runtime.player.play({ netns: start.netns, families: runtime.families, ports, role });
     closers.push(() => playing.close());
     listen = playing.listen;
-    if (env.CALLS) closers.push(startCalls({ netns: start.netns, nameserver: start.nameserver, env, role }));
+    const peers = env.CALLS ?? peersInEnv(container).join(",");
+    const calls = env.CALLS === undefined ? { CALLS: peers, EVERY: PEERS_EVERY } : env;
+    if (peers)
+      closers.push(startCalls({ netns: start.netns, nameserver: start.nameserver, env: calls, role }));
     else if (ports.length === 0 && pod.spec.restartPolicy !== "Always") {
       // A job's container: a stand-in has no work to do, so it is done.
       const timer = setTimeout(() => finish({ code: 0 }), 500);

@@ -6,13 +6,19 @@ export interface LogLine {
   readonly text: string;
 }
 
+export interface Follower {
+  onLine(line: LogLine): void;
+  onEnd(): void;
+}
+
 /** The last lines a container wrote, bounded in bytes; the oldest go first. */
 export class LogBuffer {
   readonly #limit: number;
   #lines: LogLine[] = [];
   #bytes = 0;
   #partial = "";
-  readonly #followers = new Set<(line: LogLine) => void>();
+  readonly #followers = new Set<Follower>();
+  #ended = false;
 
   constructor(limitBytes = 256 * 1024) {
     this.#limit = limitBytes;
@@ -38,7 +44,7 @@ export class LogBuffer {
     this.#lines.push(line);
     this.#bytes += text.length + 32;
     if (this.#bytes > this.#limit) this.#trim();
-    for (const follower of this.#followers) follower(line);
+    for (const { onLine } of this.#followers) onLine(line);
   }
 
   /** The last `tail` lines (all when absent) not older than `sinceMs`. */
@@ -48,9 +54,19 @@ export class LogBuffer {
     return options.tail === undefined ? recent : options.tail === 0 ? [] : recent.slice(-options.tail);
   }
 
-  follow(listener: (line: LogLine) => void): () => void {
-    this.#followers.add(listener);
-    return () => this.#followers.delete(listener);
+  /** Calls back for each further line and once at the end. Returns what stops that. */
+  follow(follower: Follower): () => void {
+    if (this.#ended) follower.onEnd();
+    else this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
+  }
+
+  /** The container has exited: nothing more will be written. */
+  end(): void {
+    this.flush();
+    this.#ended = true;
+    for (const { onEnd } of this.#followers) onEnd();
+    this.#followers.clear();
   }
 
   /** Down to three quarters, so that this does not happen with every line. */

@@ -151,4 +151,9 @@ test("a log keeps its last lines within its bounds", () => {
     ["half"],
   );
   assert.deepEqual(log.lines({ tail: 0 }), []);
+  const followed: string[] = [];
+  log.follow({ onLine: ({ text }) => followed.push(text), onEnd: () => followed.push("end") });
+  log.write("last");
+  log.end();
+  assert.deepEqual(followed, ["last", "end"]);
 });

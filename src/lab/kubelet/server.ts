@@ -160,22 +160,21 @@ async function probe(
 
 function sendLogs(url: URL, slot: ContainerSlot, response: ServerResponse): void {
   const query = url.searchParams;
+  const log = query.get("previous") === "true" ? slot.previousLog : slot.log;
+  if (!log) throw new WeftError("E_LAB", `previous terminated container "${slot.spec.name}" not found`);
   const number = (name: string) => (query.has(name) ? Number(query.get(name)) : undefined);
   const [tail, sinceMs] = [number("tail"), number("sinceMs")];
   const stamps = query.get("timestamps") === "true";
   const text = (line: LogLine) =>
     stamps ? `${new Date(line.timeMs).toISOString()} ${line.text}\n` : `${line.text}\n`;
   response.writeHead(200, { "content-type": "text/plain; charset=utf-8" });
-  const lines = slot.log.lines({
-    ...(tail !== undefined && { tail }),
-    ...(sinceMs !== undefined && { sinceMs }),
-  });
+  const lines = log.lines({ ...(tail !== undefined && { tail }), ...(sinceMs !== undefined && { sinceMs }) });
   response.write(lines.map(text).join(""));
   if (query.get("follow") !== "true") {
     response.end();
     return;
   }
   response.flushHeaders();
-  const stop = slot.log.follow((line) => response.write(text(line)));
+  const stop = log.follow({ onLine: (line) => response.write(text(line)), onEnd: () => response.end() });
   response.once("close", stop);
 }

@@ -83,7 +83,9 @@ async function call(url: URL, { options, resolve, timeoutMs }: Call): Promise<vo
     const code = await get(url, socket, timeoutMs);
     options.role.log(`GET ${url.href} ${code}, ${took()}`);
   } catch (thrown) {
-    options.role.log(`GET ${url.href} failed after ${took()}: ${errorText(thrown)}`);
+    options.role.log(
+      `${url.protocol === "tcp:" ? "" : "GET "}${url.href} failed after ${took()}: ${errorText(thrown)}`,
+    );
   }
 }
 

@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { attemptProbe } from "../kubelet/probes.ts";
 import { durationMs } from "./calls.ts";
 import { createHttpServers, type Role } from "./http.ts";
-import { playedPorts, servicePorts } from "./ports.ts";
+import { peersInEnv, playedPorts, servicePorts } from "./ports.ts";
 import { serveConnection } from "./tcp.ts";
 
 const role: Role = {
@@ -113,4 +113,15 @@ test("durations are read, with a default for anything else", () => {
     [durationMs("500ms", 1), durationMs("1.5s", 1), durationMs("2m", 1), durationMs("soon", 7)],
     [500, 1500, 120_000, 7],
   );
+});
+
+test("peers are what the manifest's own variables name with a port", () => {
+  const env = [
+    { name: "CART_ADDR", value: "cart:7070" },
+    { name: "API_URL", value: "http://api.shop:80/v1" },
+    { name: "DB_HOST", value: "db" },
+    { name: "RATIO", value: "1:2" },
+    { name: "LISTEN_ADDR", value: ":8080" },
+  ];
+  assert.deepEqual(peersInEnv({ name: "c", env }), ["tcp://cart:7070", "tcp://api.shop:80"]);
 });
