@@ -8,7 +8,7 @@ import { WeftError } from "#lib/errors.ts";
 import { execSpecOf } from "./kubelet-client.ts";
 import { type LabPlan, PREFIX, WORLD } from "./layout.ts";
 import type { Pod } from "./objects.ts";
-import { type PodCommand, podCommand } from "./pod-command.ts";
+import { type PodCommand, podCommand, podPath } from "./pod-command.ts";
 import { labClient, runningLab, workloadOf } from "./status.ts";
 
 export interface LabExec {
@@ -28,7 +28,10 @@ export async function labExec(exec: LabExec): Promise<number> {
   const { command, env } = placeOf(plan, exec) ?? (await podPlace(plan, exec));
   createCgroup(command.cgroup, "/");
   const { file, args } = podCommand(command);
-  const child = spawn(file, args, { env: { ...process.env, ...env }, stdio: "inherit" });
+  const child = spawn(file, args, {
+    env: { ...process.env, PATH: podPath(process.env["PATH"]), ...env },
+    stdio: "inherit",
+  });
   return await new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code, signal) =>

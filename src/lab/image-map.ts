@@ -5,6 +5,7 @@ import { parseDocument } from "yaml";
 import { z } from "zod";
 import { WeftError } from "#lib/errors.ts";
 import type { Container } from "./objects.ts";
+import { harmlessCommand } from "./stand-in/harmless.ts";
 
 const rule = z.strictObject({
   /** Image reference with `*` for any text: `docker.io/library/nginx:*`, `*agnhost*`. */
@@ -57,10 +58,14 @@ export function loadImageMap(path: string): ImageMap {
   );
 }
 
-/** The first rule whose pattern fits the image decides; no rule: a stand-in. Pure. */
+/** The first rule whose pattern fits the image decides; no rule: a harmless command is run, all else is a stand-in's. Pure. */
 export function playOf(map: ImageMap, container: Container): Play {
   const found = map.find((one) => matches(one.image, container.image ?? ""));
-  if (!found || found.standIn) return { kind: "stand-in" };
+  if (found?.standIn) return { kind: "stand-in" };
+  if (!found) {
+    const command = harmlessCommand(container);
+    return command ? { kind: "process", argv: command, root: undefined, env: {} } : { kind: "stand-in" };
+  }
   const command = container.command?.length ? container.command : found.entrypoint;
   const args = container.args ?? (container.command?.length ? [] : found.cmd);
   const argv = found.run ?? [...command, ...args];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { basename, join } from "node:path";
 import { nativeProgram } from "#lib/assets.ts";
 
 export interface PodCommand {
@@ -28,6 +29,18 @@ export function podCommand(command: PodCommand): { file: string; args: string[] 
     for (const name of ["resolv.conf", "hosts"])
       args.push("--bind", `${join(command.etc, name)}:/etc/${name}`);
   }
-  args.push("--", ...command.argv);
+  args.push("--", ...(command.root ? command.argv : withTool(command.argv)));
   return { file: nativeProgram("pod-exec"), args };
+}
+
+/** The tools come last: a machine's own `curl` is the better one. */
+export function podPath(before = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"): string {
+  return `${before}:${nativeProgram("tools")}`;
+}
+
+/** An image has its programs where it likes (`/agnhost`); what is not there on the machine may be a tool. */
+function withTool([program = "", ...rest]: readonly string[]): readonly string[] {
+  if (!program.includes("/") || existsSync(program)) return [program, ...rest];
+  const tool = join(nativeProgram("tools"), basename(program));
+  return [existsSync(tool) ? tool : program, ...rest];
 }

@@ -6,9 +6,9 @@ import { pause } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
 import { type Play, playOf } from "../image-map.ts";
 import type { Container, ContainerState } from "../objects.ts";
-import { podCommand } from "../pod-command.ts";
+import { podCommand, podPath } from "../pod-command.ts";
 import type { PlayedPort } from "../stand-in/ports.ts";
-import { DEFAULT_PATH, type Exit, type RunningContainer, startContainer } from "./container.ts";
+import { type Exit, type RunningContainer, startContainer } from "./container.ts";
 import type { KubeletContext } from "./context.ts";
 import { containerEnv } from "./env.ts";
 import { LogBuffer } from "./log-buffer.ts";
@@ -269,7 +269,7 @@ export class ContainerSlot {
     if (this.#play.kind === "stand-in" || argv.length === 0) return Promise.resolve(0);
     const { worker } = this.#options;
     const { file, args } = podCommand({ ...this.command(argv), etc: worker.etc });
-    const env = { PATH: DEFAULT_PATH, ...this.#play.env, ...this.#env };
+    const env = { PATH: podPath(), ...this.#play.env, ...this.#env };
     return new Promise((resolve) => {
       execFile(
         file,

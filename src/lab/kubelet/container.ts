@@ -4,7 +4,7 @@ import type { DnsServer } from "../dns/server.ts";
 import type { Play } from "../image-map.ts";
 import type { Families } from "../layout.ts";
 import type { Container, Pod } from "../objects.ts";
-import { podCommand } from "../pod-command.ts";
+import { podCommand, podPath } from "../pod-command.ts";
 import { startCalls } from "../stand-in/calls.ts";
 import type { Role } from "../stand-in/http.ts";
 import type { Player } from "../stand-in/player.ts";
@@ -118,7 +118,7 @@ function startProcess(start: ContainerStart, play: Play & { kind: "process" }): 
     argv: play.argv,
   });
   const env = {
-    PATH: DEFAULT_PATH,
+    PATH: podPath(),
     HOME: "/root",
     HOSTNAME: start.pod.spec.hostname ?? start.pod.metadata.name,
     ...play.env,
@@ -141,7 +141,6 @@ function startProcess(start: ContainerStart, play: Play & { kind: "process" }): 
   return { exited, stop: (graceMs) => stopProcess(child, exited, graceMs) };
 }
 
-export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const SIGNALS: Readonly<Record<string, number>> = {
   SIGHUP: 1,
   SIGINT: 2,

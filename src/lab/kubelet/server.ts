@@ -6,7 +6,7 @@ import { errorText, WeftError } from "#lib/errors.ts";
 import { parseAddress } from "#model/ip.ts";
 import { CLUSTER_DOMAIN } from "../dns/records.ts";
 import { encodeMessage, RecordType } from "../dns/wire.ts";
-import { DEFAULT_PATH } from "./container.ts";
+import { podPath } from "../pod-command.ts";
 import type { ContainerSlot } from "./container-slot.ts";
 import type { LogLine } from "./log-buffer.ts";
 import type { PodWorker } from "./pod-worker.ts";
@@ -136,8 +136,9 @@ function execSpec(worker: PodWorker, slot: ContainerSlot): ExecSpec {
     );
   const { netns, cgroup, root, cwd, hostname } = slot.command([]);
   const env = {
-    PATH: DEFAULT_PATH,
+    PATH: podPath(),
     HOME: "/root",
+    HOSTNAME: hostname,
     ...(slot.play.kind === "process" ? slot.play.env : {}),
     ...slot.env,
   };

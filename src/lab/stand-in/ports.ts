@@ -8,7 +8,7 @@ export interface PlayedPort {
 
 /**
  * What a stand-in for this container listens on: its declared ports, the ports its probes ask, and what its
- * arguments say in the usual forms (`--http-port=8080`, `--udp-port 8081`, `--port=80`). Pure.
+ * arguments say in the usual forms (`--http-port=8080`, `--udp-port 8081`, `--port=80`, `porter` with SERVE_PORT_80). Pure.
  */
 export function playedPorts(container: Container): PlayedPort[] {
   const found = new Map<string, PlayedPort>();
@@ -23,14 +23,19 @@ export function playedPorts(container: Container): PlayedPort[] {
     if (port !== undefined) add("TCP", port);
   }
   const words = [...(container.command ?? []), ...(container.args ?? [])];
+  const udpOnly = words.includes("serve-hostname") && words.some((word) => /^--?udp(=true)?$/.test(word));
   for (const [i, word] of words.entries()) {
     const flag = /^--?(http-port|port|tcp-port|udp-port|listen-port)(?:=(\d+))?$/.exec(word);
-    if (flag) add(flag[1] === "udp-port" ? "UDP" : "TCP", Number(flag[2] ?? words[i + 1]));
+    if (flag) add(flag[1] === "udp-port" || udpOnly ? "UDP" : "TCP", Number(flag[2] ?? words[i + 1]));
   }
   // The one server of the test images that listens without being told where.
   if (words.includes("netexec")) {
     if (!words.some((word) => /^--?http-port/.test(word))) add("TCP", 8080);
     if (!words.some((word) => /^--?udp-port/.test(word))) add("UDP", 8081);
+  }
+  if (words.includes("porter")) {
+    for (const { name } of container.env ?? [])
+      add("TCP", Number(/^SERVE_(?:TLS_)?PORT_(\d+)$/.exec(name)?.[1]));
   }
   return [...found.values()];
 }
