@@ -4,13 +4,14 @@ import { errorText } from "#lib/errors.ts";
 import { authenticate, isOpen, type User } from "./auth.ts";
 import { aggregated, groupList, groupOf, resourceList, versionInfo } from "./discovery.ts";
 import { ApiError, unknownPath } from "./errors.ts";
+import { sendJson } from "./exchange.ts";
 import type { KubeletClient } from "./kubelet.ts";
 import type { Lister } from "./list.ts";
 import type { JsonObject } from "./object.ts";
 import { openapi2, openapi2Protobuf, openapiDocument, openapiRoot } from "./openapi.ts";
 import { parsePath } from "./path.ts";
 import type { Catalog } from "./resource.ts";
-import { sendJson, serveResource } from "./serve.ts";
+import { serveResource } from "./serve.ts";
 import type { Store } from "./store.ts";
 import { createUpgradeHandler, type UpgradeHandler } from "./upgrade.ts";
 

@@ -40,6 +40,8 @@ export interface ApiServer {
   readonly catalog: Catalog;
   /** The authority's certificate, PEM. */
   readonly ca: string;
+  /** PEM. */
+  readonly servingCertificate: string;
   /** What each `listen` entry got, in order. */
   readonly addresses: readonly { readonly host: string; readonly port: number }[];
   /** A kubeconfig (YAML, with the first user's token: write it with mode 0600) for the server at `url`. */
@@ -111,6 +113,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     store,
     catalog,
     ca: authority.certificate,
+    servingCertificate: certificate,
     addresses,
     kubeconfig: (url) => kubeconfig(url, authority.certificate, user),
     clientIdentity: authority.client,

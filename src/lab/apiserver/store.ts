@@ -16,7 +16,7 @@ export interface StoreEvent {
 export type Listener = (event: StoreEvent) => void;
 
 /** Events kept per kind: a watch that starts before the oldest gets 410 and lists again. */
-const historyLimit = 4096;
+const historyLimit = 1024;
 
 interface Collection {
   readonly objects: Map<string, KubeObject>;

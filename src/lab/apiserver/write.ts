@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomInt, randomUUID } from "node:crypto";
-import { alreadyExists, badRequest, conflict, forbidden, invalid, notFound } from "./errors.ts";
+import { checkIdentity, checkNamespace, checkObject, hasGeneration, isSpecChange } from "./admit.ts";
+import { alreadyExists, badRequest, conflict, notFound } from "./errors.ts";
 import { trackWrite } from "./managed/track.ts";
-import { clone, isObject, type KubeObject, now, type ObjectMeta, same, stringAt } from "./object.ts";
-import { apiVersionOf, type Resource } from "./resource.ts";
-import { checkCustom } from "./schema/check.ts";
+import { clone, type KubeObject, now, type ObjectMeta, same, stringAt } from "./object.ts";
+import type { Resource } from "./resource.ts";
 import { objectKey, type Store } from "./store.ts";
-import { validateMeta } from "./validate/names.ts";
 
 /** Which object of which kind a request is about. */
 export interface Target {
@@ -26,8 +25,6 @@ export interface WriteOptions {
   /** managedFields are already in the draft: a server-side apply made them. */
   readonly applied?: boolean;
 }
-
-const namespaceSubject = { group: "", plural: "namespaces", kind: "Namespace" };
 
 export function findObject(store: Store, target: Target): KubeObject | undefined {
   return store.get(target.resource.storage, objectKey(target.namespace, target.name));
@@ -64,7 +61,7 @@ export function createObject(
   if (resource.status) delete body["status"];
   resource.defaults?.(body);
   resource.start?.(body);
-  check(resource, body, undefined);
+  checkObject(resource, body, undefined);
   if (!options.applied) trackWrite(resource, undefined, body, options);
   if (options.dryRun) return body;
   return store.put(resource.storage, objectKey(namespace, meta.name), body);
@@ -101,7 +98,7 @@ export function updateObject(
   if (same(withoutManagers(draft), withoutManagers(old)) && !options.applied) return old;
   if (hasGeneration(resource) && isSpecChange(resource, old, draft))
     draft.metadata.generation = (old.metadata.generation ?? 0) + 1;
-  check(resource, draft, old);
+  checkObject(resource, draft, old);
   if (!options.applied) trackWrite(resource, old, draft, options);
   if (options.dryRun) return draft;
   const finished = draft.metadata.deletionTimestamp && !draft.metadata.finalizers?.length;
@@ -154,73 +151,6 @@ function merge(resource: Resource, old: KubeObject, body: KubeObject, options: W
 
 function withoutManagers(object: KubeObject): KubeObject {
   return { ...object, metadata: { ...object.metadata, managedFields: undefined } };
-}
-
-/** Most core kinds, and those that say nothing of a wanted state, have no generation. */
-export function hasGeneration(resource: Resource): boolean {
-  return resource.group === ""
-    ? resource.plural === "replicationcontrollers"
-    : !withoutGeneration.has(resource.group);
-}
-
-const withoutGeneration: ReadonlySet<string> = new Set([
-  "rbac.authorization.k8s.io",
-  "coordination.k8s.io",
-  "events.k8s.io",
-  "scheduling.k8s.io",
-  "storage.k8s.io",
-]);
-
-/** Generation counts changes of what the user wants: all but metadata, and status where it is a subresource. */
-function isSpecChange(resource: Resource, old: KubeObject, draft: KubeObject): boolean {
-  const ignored = resource.status ? { metadata: undefined, status: undefined } : { metadata: undefined };
-  return !same({ ...old, ...ignored }, { ...draft, ...ignored });
-}
-
-function checkIdentity(
-  target: { resource: Resource; namespace: string | undefined },
-  body: KubeObject,
-): ObjectMeta {
-  const { resource, namespace } = target;
-  const apiVersion = apiVersionOf(resource);
-  if (body.apiVersion !== apiVersion) {
-    throw badRequest(
-      `the API version in the data (${body.apiVersion}) does not match the expected API version (${apiVersion})`,
-    );
-  }
-  if (body.kind !== resource.kind)
-    throw badRequest(
-      `the kind in the data (${body.kind}) does not match the expected kind (${resource.kind})`,
-    );
-  if (!isObject(body.metadata)) body.metadata = { name: "" };
-  const meta = body.metadata;
-  if (namespace !== undefined && meta.namespace && meta.namespace !== namespace) {
-    throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
-  }
-  if (namespace === undefined) delete meta.namespace;
-  else meta.namespace = namespace;
-  return meta;
-}
-
-function checkNamespace(store: Store, resource: Resource, namespace: string | undefined, name: string): void {
-  if (namespace === undefined) return;
-  const found = store.get("/namespaces", objectKey(undefined, namespace));
-  if (!found) throw notFound(namespaceSubject, namespace);
-  if (found.metadata.deletionTimestamp) {
-    throw forbidden(
-      resource,
-      name,
-      `unable to create new content in namespace ${namespace} because it is being terminated`,
-    );
-  }
-}
-
-function check(resource: Resource, draft: KubeObject, old: KubeObject | undefined): void {
-  const errors = validateMeta(draft.metadata, resource.nameRule ?? "subdomain");
-  if (resource.custom) errors.push(...checkCustom(resource.schema, draft));
-  if (!resource.custom || errors.length === 0) errors.push(...(resource.validate?.(draft, old) ?? []));
-  if (errors.length === 0) errors.push(...(resource.allocate?.(draft, old) ?? []));
-  if (errors.length > 0) throw invalid(resource, draft.metadata.name, errors);
 }
 
 const suffixLetters = "bcdfghjklmnpqrstvwxz2456789";
