@@ -29,7 +29,7 @@ export async function labExec(exec: LabExec): Promise<number> {
   createCgroup(command.cgroup, "/");
   const { file, args } = podCommand(command);
   const child = spawn(file, args, {
-    env: { ...process.env, PATH: podPath(process.env["PATH"]), ...env },
+    env: { ...process.env, PATH: podPath(process.env.PATH), ...env },
     stdio: "inherit",
   });
   return await new Promise((resolve, reject) => {
