@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { errorText, WeftError } from "#lib/errors.ts";
+import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
 import { bootOffsetNs } from "./boot-clock.ts";
 import { FlowCounters } from "./counters.ts";
 import { Directory } from "./directory.ts";
@@ -43,6 +44,7 @@ async function run(options: WorkerOptions, port: MessagePort): Promise<void> {
   );
   const ingest = new Ingest({ ring, directory, counters, bootOffsetNs });
   say({ kind: "ready", tcpPort: server.tcpPort });
+  stack.use(releaseStartMemory(releaseMemoryAfterMs));
   await pollRecords(source, ingest, { signal: stop.signal });
 }
 

@@ -7,7 +7,7 @@ import { cgroupRoot } from "#kernel/cgroup.ts";
 import { mountBpffs } from "#kernel/mounts.ts";
 import { netnsPath } from "#kernel/netns.ts";
 import { listenTcp } from "#kernel/socket.ts";
-import { entryPoint } from "#lib/assets.ts";
+import { nodeArguments } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
 import { agentConfig } from "./agent-config.ts";
 import { advertise } from "./apiserver/bootstrap.ts";
@@ -212,13 +212,7 @@ function startNode(
     superviseProcess(
       {
         name: `${node.name}/${name}`,
-        argv: [
-          process.execPath,
-          "--disable-warning=ExperimentalWarning",
-          entryPoint(program, `src/main/${program}.ts`),
-          "--config",
-          spec.file,
-        ],
+        argv: [process.execPath, ...nodeArguments(program, `src/main/${program}.ts`), "--config", spec.file],
         netns,
         cgroup: join(cgroup, name),
         logFile: spec.log,

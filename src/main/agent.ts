@@ -17,6 +17,7 @@ import { errorText, WeftError } from "#lib/errors.ts";
 import { createHealth } from "#lib/health.ts";
 import { createLogger, type Logger } from "#lib/log.ts";
 import { parseListen, startMetricsServer } from "#lib/metrics.ts";
+import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
 import { family } from "#model/ip.ts";
 import { ownNode } from "#nodes/self.ts";
 import { startControl, startSources } from "./agent-control.ts";
@@ -111,6 +112,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
     ready = true;
     writeCniConf(config.cniConfDir, paths.cni);
     log.info({ node: node.name, pid: process.pid, tookMs: Date.now() - startedMs }, "ready");
+    stack.use(releaseStartMemory(releaseMemoryAfterMs));
     const following = endpoints.followLabels(signal);
     await Promise.race([aborted(signal), flows.ended]);
     await following;

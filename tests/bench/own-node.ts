@@ -19,7 +19,7 @@ import type { AgentConfig } from "#agent/config.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
 import { cgroupRoot, createCgroup, joinCgroup } from "#kernel/cgroup.ts";
 import { createNetns, deleteNetns, inNetns, netnsPath } from "#kernel/netns.ts";
-import { installRoot } from "#lib/assets.ts";
+import { installRoot, nodeArguments } from "#lib/assets.ts";
 import type { BenchLab } from "./lab.ts";
 import { compileTool } from "./native.ts";
 
@@ -157,8 +157,8 @@ async function startAgent(prefix: string, dir: string): Promise<RunningAgent> {
   mkdirSync(cniDir, { recursive: true });
   rmSync(conf, { force: true });
   const log = openSync(join(dir, "agent.log"), "a");
-  const program = join(installRoot(), "dist/agent.mjs");
-  const argv = ["--disable-warning=ExperimentalWarning", program, "--config", join(dir, "agent.yaml")];
+  // The bundle, though this process runs from source.
+  const argv = [...nodeArguments("agent", "dist/agent.mjs"), "--config", join(dir, "agent.yaml")];
   const startNs = process.hrtime.bigint();
   const child = inNetns(netnsPath(`${prefix}-${node}`), () =>
     spawn(process.execPath, argv, { stdio: ["ignore", log, log], detached: true }),
