@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { after, before, suite, test } from "node:test";
+import { PodClient } from "#kit/lab-pod.ts";
+import { until } from "#kit/lab-run.ts";
+import { kubectlOk, type LabPod, podOf, useLab } from "#kit/lab-use.ts";
+
+type Family = 4 | 6;
+const families: readonly Family[] = [4, 6];
+
+for (const routing of ["tunnel", "native"] as const) {
+  suite(`services, ${routing}`, () => {
+    const lab = useLab({ families: "dual", routing, files: ["services.yaml"] });
+    let near: LabPod;
+    let far: LabPod;
+    const clients: Record<"socket hook" | "packet", PodClient> = {} as never;
+    let world: PodClient;
+    let node: PodClient;
+    const services: Record<string, readonly string[]> = {};
+
+    before(async () => {
+      near = podOf(lab.status, "svc", "near");
+      far = podOf(lab.status, "svc", "far");
+      const pod = podOf(lab.status, "svc", "client");
+      [clients["socket hook"], clients.packet, world, node] = await Promise.all([
+        PodClient.start("svc/client"),
+        PodClient.startOutsideCgroup(pod),
+        PodClient.start("world"),
+        PodClient.start("n1"),
+      ]);
+      for (const name of ["web", "near", "far"]) {
+        const path = "jsonpath={.spec.clusterIPs}";
+        services[name] = JSON.parse(
+          await kubectlOk(["-n", "svc", "get", "service", name, "-o", path]),
+        ) as string[];
+      }
+    });
+    after(() => {
+      for (const client of [...Object.values(clients), world, node]) client?.[Symbol.dispose]();
+    });
+    const of = (addresses: readonly string[], family: Family) => {
+      const found = addresses.find((one) => one.includes(":") === (family === 6));
+      assert.ok(found, `${addresses.join(" ")}: none of IPv${family}`);
+      return found;
+    };
+    const nodeAddress = (name: string, family: Family) =>
+      of(lab.status.nodes.find((one) => one.name === name)!.addresses, family);
+
+    for (const way of ["socket hook", "packet"] as const) {
+      for (const family of families) {
+        test(`ClusterIP by ${way}, IPv${family}: TCP and UDP, both servers in turn, named ports`, async () => {
+          const address = of(services.web!, family);
+          const seen = new Set<string>();
+          await until("both servers to answer", async () => {
+            const { outcome, pod } = await clients[way].call("http", { host: address, port: 80 });
+            assert.equal(outcome, "answered");
+            seen.add(pod);
+            return seen.size === 2;
+          });
+          assert.deepEqual([...seen].sort(), [`svc/${far.name}`, `svc/${near.name}`]);
+          for (const name of ["near", "far"]) {
+            const to = of(services[name]!, family);
+            const { outcome, from } = await clients[way].call("udp", { address: to, port: 90 });
+            assert.deepEqual({ outcome, from }, { outcome: "echoed", from: `${to} 90` });
+          }
+        });
+
+        test(`NodePort from a pod by ${way}, IPv${family}: either node, near and far`, async () => {
+          for (const name of ["n1", "n2"]) {
+            await reached(clients[way], { host: nodeAddress(name, family), near, far });
+          }
+        });
+
+        test(`datagrams longer than the MTU by ${way}, IPv${family}: pods and services, near and far`, async () => {
+          for (const address of [near, far].map(({ ips }) => of(ips, family))) {
+            const { outcome } = await clients[way].call("udp", { address, port: 9000, bytes: 8_000 });
+            assert.equal(outcome, "echoed", address);
+          }
+          for (const name of ["near", "far"]) {
+            const to = of(services[name]!, family);
+            const { outcome, from } = await clients[way].call("udp", { address: to, port: 90, bytes: 8_000 });
+            assert.deepEqual({ outcome, from }, { outcome: "echoed", from: `${to} 90` }, name);
+          }
+        });
+      }
+    }
+
+    for (const family of families) {
+      test(`NodePort from outside, IPv${family}: either node, near and far`, async () => {
+        for (const name of ["n1", "n2"]) await reached(world, { host: nodeAddress(name, family), near, far });
+      });
+
+      test(`NodePort and ClusterIP from a node, IPv${family}`, async () => {
+        for (const name of ["n1", "n2"]) await reached(node, { host: nodeAddress(name, family), near, far });
+        for (const [name, pod] of Object.entries({ near, far })) {
+          const answer = await node.call("http", { host: of(services[name]!, family), port: 80 });
+          assert.equal(answer.pod, `svc/${pod.name}`);
+        }
+      });
+
+      for (const way of ["socket hook", "packet"] as const) {
+        // Translated packet by packet it would need another source address as well, or the pod meets its own.
+        const todo = way === "packet" && "the datapath does not translate the source of such packets yet";
+        test(`a server reaches itself through its own Service by ${way}, IPv${family}`, {
+          todo,
+        }, async () => {
+          using client = await (way === "packet"
+            ? PodClient.startOutsideCgroup(near)
+            : PodClient.start(`svc/${near.name}`));
+          const host = of(services.near!, family);
+          assert.equal((await client.call("http", { host, port: 80 })).pod, `svc/${near.name}`);
+          assert.equal((await client.call("udp", { address: host, port: 90 })).outcome, "echoed");
+        });
+      }
+
+      test(`names, IPv${family}`, async () => {
+        const ask = (name: string) => clients["socket hook"].call("resolve", { name, family });
+        for (const name of ["web", "web.svc", "web.svc.svc.cluster.local", "web.svc.svc.cluster.local."])
+          assert.deepEqual((await ask(name)).addresses, [of(services.web!, family)], name);
+        const pods = [near, far].map(({ ips }) => of(ips, family));
+        assert.deepEqual([...new Set((await ask("headless")).addresses)].sort(), pods.sort());
+        assert.deepEqual(await ask("nobody.svc"), { addresses: [], error: "ENOTFOUND" });
+      });
+    }
+
+    test("scaled to nothing and back", async () => {
+      const scale = (replicas: number) =>
+        kubectlOk(["-n", "svc", "scale", "deployment", "near", `--replicas=${replicas}`]);
+      await scale(0);
+      for (const way of ["socket hook", "packet"] as const) {
+        await until(`${way}: nobody to answer`, async () => {
+          const { outcome } = await clients[way].call("http", {
+            host: of(services.near!, 4),
+            port: 80,
+            timeoutMs: 500,
+          });
+          return outcome !== "answered";
+        });
+      }
+      await scale(1);
+      for (const family of families) {
+        await until(`an answer over IPv${family}`, async () => {
+          const { pod } = await clients.packet.call("http", {
+            host: of(services.near!, family),
+            port: 80,
+            timeoutMs: 500,
+          });
+          return pod.startsWith("svc/near-");
+        });
+      }
+    });
+  });
+}
+
+/** Both Services by their node ports of one address: TCP and UDP, and answers that come from where was asked. */
+async function reached(
+  client: PodClient,
+  { host, near, far }: { readonly host: string; readonly near: LabPod; readonly far: LabPod },
+): Promise<void> {
+  for (const [pod, tcp, udp] of [
+    [near, 30080, 30090],
+    [far, 30081, 30091],
+  ] as const) {
+    const { outcome, pod: who } = await client.call("http", { host, port: tcp });
+    assert.deepEqual({ outcome, who }, { outcome: "answered", who: `svc/${pod.name}` }, `${host}:${tcp}`);
+    const answer = await client.call("udp", { address: host, port: udp });
+    assert.deepEqual(answer, { outcome: "echoed", from: `${host} ${udp}` }, `${host}:${udp}/UDP`);
+  }
+}
