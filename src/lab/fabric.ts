@@ -42,6 +42,8 @@ function addNode(world: Netlink, bridge: number, plan: LabPlan, node: NodePlan):
     addAddress(inside, { link: eth0, address, bits: fabricBits(address), noDad: true });
   for (const gateway of plan.gateways)
     addRoute(inside, { dst: everything[family(gateway)], link: eth0, gateway });
+  // A service address that is nobody's is not the outside's either.
+  for (const dst of plan.serviceCidrs) addRoute(inside, { dst, type: "unreachable" });
 }
 
 /** The outside's address of one family, where the API server answers the nodes. */

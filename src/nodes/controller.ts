@@ -73,6 +73,9 @@ export function desired(
     if (!claims.has(key)) claims.set(key, row);
   };
   const self = nodes.find((node) => node.self);
+  // An address of ours without a pod: without this it would go out by the default route, and perhaps come back.
+  for (const dst of (self?.podCidrs ?? []).filter(serves))
+    routes.set(dst, { dst, node: self!.name, unreachable: true });
   const own = self ? [...self.addresses, ...routers(self)] : [];
   for (const address of own)
     claim({ prefix: hostPrefix(address), identity: ReservedIdentity.host, source: "host" });

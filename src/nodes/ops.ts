@@ -42,12 +42,13 @@ export function startRouteReconciler(deps: RouteReconcilerDeps, signal: AbortSig
 /** What of a route the kernel is told, and tells back. */
 export type RouteEntry = Omit<NodeRoute, "node">;
 
-export function routeEntry({ dst, encap, gateway, src }: NodeRoute): RouteEntry {
+export function routeEntry({ dst, encap, gateway, src, unreachable }: NodeRoute): RouteEntry {
   return {
     dst,
     ...(encap && { encap: { id: encap.id, dst: encap.dst } }),
     ...(gateway && { gateway }),
     ...(src && { src }),
+    ...(unreachable && { unreachable }),
   };
 }
 
@@ -56,7 +57,8 @@ export function routeOps(
 ): ReconcilerOps<RouteEntry> {
   const { netlink, tunnelDevice } = deps;
   const toKernel = (entry: RouteEntry): Route => {
-    const { dst, encap, gateway, src } = entry;
+    const { dst, encap, gateway, src, unreachable } = entry;
+    if (unreachable) return { dst, protocol: routeProtocol, type: "unreachable" };
     const base: Route = { dst, protocol: routeProtocol, ...(src && { src }) };
     if (!encap) return { ...base, ...(gateway && { gateway }) };
     const link = tunnelDevice === undefined ? undefined : getLink(netlink, tunnelDevice);
@@ -68,7 +70,13 @@ export function routeOps(
     list() {
       const entries = new Map<string, RouteEntry>();
       const tunnel = tunnelDevice === undefined ? undefined : getLink(netlink, tunnelDevice)?.index;
-      for (const { dst, encap, gateway, src, link } of listRoutes(netlink, { protocol: routeProtocol })) {
+      for (const { dst, type, encap, gateway, src, link } of listRoutes(netlink, {
+        protocol: routeProtocol,
+      })) {
+        if (type === "unreachable") {
+          entries.set(dst, { dst, unreachable: true });
+          continue;
+        }
         // Through another device it is not what we want: without its encapsulation it equals no tunnelled route.
         const through = encap && link === tunnel ? { encap: { id: encap.id, dst: encap.dst } } : {};
         entries.set(dst, { dst, ...through, ...(gateway && { gateway }), ...(src && { src }) });
@@ -88,10 +96,11 @@ export function routeOps(
     },
     delete(batch) {
       const failures = new Map<string, unknown>();
-      for (const [key, { dst }] of batch) {
+      for (const [key, { dst, unreachable }] of batch) {
         try {
           // Scope "nowhere" matches a route of any scope.
-          deleteRoute(netlink, { dst, protocol: routeProtocol, scope: "nowhere" });
+          const type = unreachable ? "unreachable" : "unicast";
+          deleteRoute(netlink, { dst, type, protocol: routeProtocol, scope: "nowhere" });
         } catch (thrown) {
           failures.set(key, thrown);
         }

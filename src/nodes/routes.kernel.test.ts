@@ -55,6 +55,7 @@ const via = (dst: string, gateway: string): NodeRoute => ({
   node: "n2",
   gateway: parseAddress(gateway),
 });
+const nowhere = (dst: string): NodeRoute => ({ dst: parsePrefix(dst), node: "n1", unreachable: true });
 
 function world() {
   const db = new Database();
@@ -84,7 +85,7 @@ const ours = (of?: Family) =>
     .filter((route) => of === undefined || family(route.dst) === of)
     .map(
       (r) =>
-        `${r.dst} ${r.encap ? `encap ${r.encap.id} ${r.encap.dst}` : `via ${r.gateway}`}${r.src ? ` src ${r.src}` : ""}`,
+        `${r.dst} ${r.type === "unreachable" ? r.type : r.encap ? `encap ${r.encap.id} ${r.encap.dst}` : `via ${r.gateway}`}${r.src ? ` src ${r.src}` : ""}`,
     )
     .sort();
 
@@ -99,19 +100,23 @@ test("tunnelled and native routes of both families are made, changed and taken a
     encap("10.244.4.0/24", "fd01::4", "10.244.1.1"),
     via("10.244.3.0/24", "192.168.0.3"),
     via("fd10:3::/64", "fd01::3"),
+    nowhere("10.244.1.0/24"),
+    nowhere("fd10:1::/64"),
   );
   await reconciler.waitUntil(w.routes.revision);
   assert.deepEqual(ours(), [
+    "10.244.1.0/24 unreachable",
     "10.244.2.0/24 encap 6 192.168.0.2 src 10.244.1.1",
     "10.244.3.0/24 via 192.168.0.3",
     "10.244.4.0/24 encap 6 fd01::4 src 10.244.1.1",
+    "fd10:1::/64 unreachable",
     "fd10:2::/64 encap 6 192.168.0.2 src fd10:1::1",
     "fd10:3::/64 via fd01::3",
   ]);
   w.put(encap("10.244.2.0/24", "192.168.0.22", "10.244.1.1"), via("fd10:2::/64", "fd01::2"));
   await reconciler.waitUntil(w.routes.revision);
-  assert.equal(ours(4)[0], "10.244.2.0/24 encap 6 192.168.0.22 src 10.244.1.1");
-  assert.equal(ours(6)[0], "fd10:2::/64 via fd01::2");
+  assert.equal(ours(4)[1], "10.244.2.0/24 encap 6 192.168.0.22 src 10.244.1.1");
+  assert.equal(ours(6)[1], "fd10:2::/64 via fd01::2");
   w.db.write((tx) => {
     for (const row of w.routes.all()) tx.delete(w.routes, row.dst);
   });

@@ -41,7 +41,7 @@ export function apiServerTable(db: Database): WritableTable<ApiServer> {
   });
 }
 
-/** A desired route to another node's pods. */
+/** A desired route: to another node's pods, or to the pods of our own that there are not. */
 export interface NodeRoute {
   readonly dst: Prefix;
   readonly node: string;
@@ -51,6 +51,8 @@ export interface NodeRoute {
   readonly gateway?: Address;
   /** What the node's own packets carry as source. */
   readonly src?: Address;
+  /** Leads nowhere: who asks for it is told so. */
+  readonly unreachable?: true;
 }
 
 export function routeTable(db: Database): WritableTable<NodeRoute> {
@@ -62,15 +64,15 @@ export function routeTable(db: Database): WritableTable<NodeRoute> {
       { name: "DESTINATION", of: (row) => row.dst },
       { name: "NODE", of: (row) => row.node },
       { name: "TUNNEL", of: (row) => row.encap?.dst ?? "" },
-      { name: "VIA", of: (row) => row.gateway ?? "" },
+      { name: "VIA", of: (row) => (row.unreachable ? "unreachable" : (row.gateway ?? "")) },
       { name: "SOURCE", of: (row) => row.src ?? "" },
     ],
   });
 }
 
 function routeText(route: NodeRoute): string {
-  const { dst, node, encap, gateway, src } = route;
-  return [dst, node, encap?.id, encap?.dst, gateway, src].join("|");
+  const { dst, node, encap, gateway, src, unreachable } = route;
+  return [dst, node, encap?.id, encap?.dst, gateway, src, unreachable].join("|");
 }
 
 /** What nodes say to the ipcache; the same shape as the identities' own row. */
