@@ -4,6 +4,9 @@ import { runInNewContext } from "node:vm";
 
 type Collect = (options: { readonly type: "major"; readonly flavor: "last-resort" }) => void;
 
+/** When a node's first pods have most likely been attached. */
+export const releaseMemoryAfterMs = 10_000;
+
 /**
  * Gives the memory back that this thread's start took and nothing needs any more: a quarter of an agent's resident set (what was read to
  * load programs, and a young generation grown for it). V8 by itself would keep it as room to grow. Stops the thread for some 50 ms, once,
