@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bundles each program into dist/NAME.mjs. koffi stays outside: it is a native addon.
-import { rmSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { build } from "esbuild";
 
 const programs: Record<string, string> = {
@@ -11,10 +11,12 @@ const programs: Record<string, string> = {
   "flows-worker": "src/flows/worker.ts",
 };
 
-rmSync("dist", { recursive: true, force: true });
+// Beside the old bundles first: a build that fails leaves them as they are.
+const outdir = "dist.new";
+rmSync(outdir, { recursive: true, force: true });
 await build({
   entryPoints: programs,
-  outdir: "dist",
+  outdir,
   outExtension: { ".js": ".mjs" },
   bundle: true,
   platform: "node",
@@ -32,3 +34,5 @@ await build({
     js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
   },
 });
+rmSync("dist", { recursive: true, force: true });
+renameSync(outdir, "dist");

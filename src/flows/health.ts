@@ -8,6 +8,9 @@ import {
   HealthCheckResponse_ServingStatus as Status,
 } from "#api/gen/health/health_pb.ts";
 
+/** Under this name, which is no service's, `hubble status` asks for the observer's health. */
+export const hubbleHealthName = "hubble.server.Observer";
+
 /** `grpc.health.v1.Health`: a server that answers serves all of its services, by name or, with no name, as a whole. */
 export function healthService(services: readonly string[]): ServiceImpl<typeof Health> {
   const known = new Set(["", ...services]);

@@ -173,8 +173,13 @@ test("the health of the services, as `hubble status` asks", async () => {
   const { check, watch } = Health.method;
   const status = async (service: string) => (await served.client.unary(check, { service })).status;
   assert.deepEqual(
-    [await status(""), await status("observer.Observer"), await status("peer.Peer")],
-    [1, 1, 1],
+    [
+      await status(""),
+      await status("observer.Observer"),
+      await status("hubble.server.Observer"),
+      await status("peer.Peer"),
+    ],
+    [1, 1, 1, 1],
   );
   await assert.rejects(status("nothing"), { code: 5 });
   assert.equal((await served.client.stream(watch, {}, (answers) => answers.length === 1))[0]?.status, 1);

@@ -9,7 +9,7 @@ import { Health } from "#api/gen/health/health_pb.ts";
 import { Observer } from "#api/gen/observer/observer_pb.ts";
 import { Peer } from "#api/gen/peer/peer_pb.ts";
 import { WeftError } from "#lib/errors.ts";
-import { healthService } from "./health.ts";
+import { healthService, hubbleHealthName } from "./health.ts";
 import type { ListenAddress } from "./messages.ts";
 
 export interface RpcServer extends AsyncDisposable {
@@ -75,7 +75,10 @@ export async function startRpcServer(listen: ListenAddress, services: FlowServic
 function addRoutes(router: ConnectRouter, { observer, peer }: FlowServices): void {
   router.service(Observer, observer);
   if (peer) router.service(Peer, peer);
-  router.service(Health, healthService([Observer.typeName, ...(peer ? [Peer.typeName] : [])]));
+  router.service(
+    Health,
+    healthService([Observer.typeName, hubbleHealthName, ...(peer ? [Peer.typeName] : [])]),
+  );
 }
 
 /** Binds beside the path and renames: nobody finds the socket before its mode is set. */

@@ -11,7 +11,7 @@ import { loadImageMap } from "./image-map.ts";
 import { DETACHED_LOG, type LabPlan, type LabShape, planLab, STATE_DIR, statePaths } from "./layout.ts";
 import { loadManifests } from "./manifest.ts";
 import { logTail } from "./processes.ts";
-import { type Readiness, waitReady } from "./ready.ts";
+import { type Readiness, readiness, waitReady } from "./ready.ts";
 import { readRecord, writeRecord } from "./record.ts";
 import { type Lab, type LabDeps, startLab } from "./supervisor.ts";
 
@@ -37,6 +37,8 @@ export interface UpDeps extends LabDeps {
   startServices?(plan: LabPlan, signal: AbortSignal): Promise<LabServices>;
   onApplied?(applied: Applied): void;
   onReadiness?(readiness: Readiness): void;
+  /** Some pods did not become ready in time. The lab stays: looking at it is how one finds out why. */
+  onNotReady?(message: string): void;
 }
 
 /**
@@ -84,16 +86,26 @@ async function finishUp(options: UpOptions, deps: UpDeps, { lab, stack }: Begun)
     ...(services?.observer && { observer: services.observer }),
   });
   await timed(deps, "manifests", () => applyFiles(options, deps));
-  await timed(deps, "pods", () =>
-    waitReady(lab.cluster, {
+  await timed(deps, "pods", () => podsReady(options, deps, lab));
+  const kept = stack.move();
+  return { ...lab, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** A pod that does not come up is the manifest's affair, a node that does not is the lab's: that is an error. */
+async function podsReady(options: UpOptions, deps: UpDeps, lab: Lab): Promise<void> {
+  try {
+    await waitReady(lab.cluster, {
       nodes: lab.plan.nodes.length,
       timeoutMs: options.timeoutMs ?? 120_000,
       signal: deps.signal,
       ...(deps.onReadiness && { onChange: deps.onReadiness }),
-    }),
-  );
-  const kept = stack.move();
-  return { ...lab, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+    });
+  } catch (thrown) {
+    const { nodes, nodesReady } = readiness(lab.cluster);
+    const late = thrown instanceof WeftError && thrown.code === "E_LAB_TIMEOUT" && nodesReady === nodes;
+    if (!late || !deps.onNotReady) throw thrown;
+    deps.onNotReady(thrown.message);
+  }
 }
 
 /** The last complaint of each agent and kubelet, one a line. */
@@ -140,6 +152,7 @@ export type SupervisorMessage =
   | { readonly type: "progress"; readonly step: Parameters<NonNullable<LabDeps["progress"]>>[0] }
   | { readonly type: "applied"; readonly applied: Applied }
   | { readonly type: "readiness"; readonly readiness: Readiness }
+  | { readonly type: "notReady"; readonly message: string }
   | { readonly type: "ready" }
   | { readonly type: "failed"; readonly code: string; readonly message: string; readonly hint?: string };
 
@@ -180,6 +193,7 @@ export async function labUpDetached(
         if (message.type === "progress") deps.progress?.(message.step);
         else if (message.type === "applied") deps.onApplied?.(message.applied);
         else if (message.type === "readiness") deps.onReadiness?.(message.readiness);
+        else if (message.type === "notReady") deps.onNotReady?.(message.message);
         else if (message.type === "ready") done();
         else reject(new WeftError(message.code, message.message, message.hint ? { hint: message.hint } : {}));
       });

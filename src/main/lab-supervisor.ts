@@ -23,6 +23,7 @@ async function main(): Promise<void> {
       progress: (step) => tell({ type: "progress", step }),
       onApplied: (applied) => tell({ type: "applied", applied }),
       onReadiness: (readiness) => tell({ type: "readiness", readiness }),
+      onNotReady: (message) => tell({ type: "notReady", message }),
     });
     tell({ type: "ready" });
     await new Promise<void>((resolve) => {

@@ -6,7 +6,7 @@ import type { UpDeps } from "#lab/up.ts";
 /** Prints the steps of a lab coming up, one line each; on a terminal the last line moves along. */
 export function labProgress(
   out: Writable & { readonly isTTY?: boolean },
-): Required<Pick<UpDeps, "progress" | "onApplied" | "onReadiness">> {
+): Required<Pick<UpDeps, "progress" | "onApplied" | "onReadiness" | "onNotReady">> {
   let live = "";
   let applied = 0;
   const show = (text: string) => {
@@ -18,9 +18,15 @@ export function labProgress(
     out.write(`${live === "" ? "" : "\r\x1b[K"}${text}\n`);
     live = "";
   };
+  let late = "";
   return {
+    onNotReady: (message) => {
+      late = message;
+      process.exitCode = 1;
+    },
     progress: (step) => {
-      if (!step.done) show(`  … ${step.name}`);
+      if (step.done && late !== "") line(`  ${styleText("red", "✗")} ${step.name}: ${late}`);
+      else if (!step.done) show(`  … ${step.name}`);
       else {
         const count = step.name === "manifests" && applied > 0 ? ` (${applied} objects)` : "";
         line(
