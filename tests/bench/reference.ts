@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import type { Path } from "./traffic.ts";
 
 /** Paths without Weft to hold it against: a cable, the kernel's router, the kernel's VXLAN. */
-const prefix = "weft-reference-";
+const prefix = `weft-${process.env.WEFT_LAB || "bench"}-ref-`;
 
 function ip(...args: string[]): void {
   execFileSync("ip", args, { stdio: ["ignore", "ignore", "pipe"] });

@@ -3,6 +3,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release } from "node:os";
 import { parseArgs } from "node:util";
+import { errorText } from "#lib/errors.ts";
 import { agent } from "./agent.ts";
 import { aimOf } from "./aims.ts";
 import { changes } from "./changes.ts";
@@ -30,15 +31,23 @@ function usage(message: string): never {
   process.exit(2);
 }
 
+function parsed() {
+  try {
+    return parseArgs({
+      options: {
+        only: { type: "string", multiple: true, default: [] },
+        rounds: { type: "string" },
+        json: { type: "string" },
+        help: { type: "boolean", short: "h", default: false },
+      },
+    }).values;
+  } catch (error) {
+    return usage(errorText(error));
+  }
+}
+
 function options() {
-  const { values } = parseArgs({
-    options: {
-      only: { type: "string", multiple: true, default: [] },
-      rounds: { type: "string" },
-      json: { type: "string" },
-      help: { type: "boolean", short: "h", default: false },
-    },
-  });
+  const values = parsed();
   if (values.help) {
     console.log(help);
     process.exit(0);
@@ -72,6 +81,11 @@ function print(figures: readonly Figure[], name: string): void {
   for (const why of distrusted(figures)) console.log(`  not to be trusted: ${why}`);
 }
 
+/** What went wrong first, not what went wrong while that was cleared up. */
+function cause(error: unknown): string {
+  return error instanceof SuppressedError ? cause(error.suppressed) : errorText(error);
+}
+
 async function main(): Promise<void> {
   const { chosen, rounds, json } = options();
   if (process.getuid?.() !== 0) {
@@ -97,9 +111,8 @@ async function main(): Promise<void> {
       if (json !== undefined) writeFileSync(json, `${JSON.stringify(figures, null, 2)}\n`);
     }
   } catch (error) {
-    if (!stop.signal.aborted) throw error;
-    console.error("bench: stopped, everything is taken down");
-    process.exitCode = 130;
+    console.error(`bench: ${stop.signal.aborted ? "stopped" : cause(error)}; everything is taken down`);
+    process.exitCode = stop.signal.aborted ? 130 : 1;
   }
 }
 
