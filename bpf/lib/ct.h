@@ -4,7 +4,7 @@
 
 /*
  * Both directions of a connection share one entry: the key holds the two (address, port) pairs in ascending order,
- * the entry says which of them began. ICMP echo: its id as both ports.
+ * the entry says which of them began. ICMP echo: its id as both ports, and who asks in the kind.
  */
 struct ct_key {
 	struct addr low;
@@ -19,6 +19,7 @@ struct ct_key {
 enum ct_kind {
 	CT_FLOW = 0,
 	CT_SERVICE = 1, /* client -> frontend as sent (never reordered): remembers the backend */
+	CT_ECHO_OF_HIGH = 2, /* a ping that the high pair sent; CT_FLOW: the low one */
 };
 
 struct ct_entry {

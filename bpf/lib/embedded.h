@@ -12,13 +12,13 @@ struct embedded {
 	__u16 l3; /* offsets in the skb */
 	__u16 l4;
 	__u8 proto;
-	__u8 pad[3];
+	__u8 icmp_type; /* of an echo */
+	__u8 pad[2];
 };
 
 static __always_inline bool embedded_ports(struct __sk_buff *skb, struct embedded *e)
 {
 	__be16 ports[2];
-	__u8 type;
 
 	if (e->proto == IPPROTO_TCP || e->proto == IPPROTO_UDP || e->proto == IPPROTO_SCTP) {
 		if (bpf_skb_load_bytes(skb, e->l4, ports, sizeof(ports)) < 0)
@@ -29,7 +29,7 @@ static __always_inline bool embedded_ports(struct __sk_buff *skb, struct embedde
 	}
 	if (e->proto != IPPROTO_ICMP && e->proto != IPPROTO_ICMP6)
 		return true;
-	if (bpf_skb_load_bytes(skb, e->l4, &type, 1) < 0 || !icmp_is_echo(e->proto, type) ||
+	if (bpf_skb_load_bytes(skb, e->l4, &e->icmp_type, 1) < 0 || !icmp_is_echo(e->proto, e->icmp_type) ||
 	    bpf_skb_load_bytes(skb, e->l4 + 4, &e->sport, 2) < 0)
 		return false;
 	e->dport = e->sport;

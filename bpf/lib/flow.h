@@ -25,6 +25,12 @@ static __always_inline bool sender_is_high(const struct addr *saddr, const struc
 	return bpf_ntohs(sport) > bpf_ntohs(dport);
 }
 
+/* Both ends may ping each other with one id: who asks is part of an echo's key. */
+static __always_inline __u8 echo_kind(bool asks, bool sender_high)
+{
+	return asks == sender_high ? CT_ECHO_OF_HIGH : CT_FLOW;
+}
+
 static __always_inline void flow_of_packet(const struct pkt *p, struct flow *f)
 {
 	f->high = sender_is_high(&p->saddr, &p->daddr, p->sport, p->dport);
@@ -33,7 +39,7 @@ static __always_inline void flow_of_packet(const struct pkt *p, struct flow *f)
 	f->key.low_port = f->high ? p->dport : p->sport;
 	f->key.high_port = f->high ? p->sport : p->dport;
 	f->key.proto = p->proto;
-	f->key.kind = CT_FLOW;
+	f->key.kind = p->flags & PKT_ICMP_ECHO ? echo_kind(icmp_asks(p->proto, p->icmp_type), f->high) : CT_FLOW;
 	f->key.pad = 0;
 }
 
@@ -46,5 +52,7 @@ static __always_inline void flow_of_embedded(const struct embedded *e, struct fl
 	f->key.high_port = f->high ? e->sport : e->dport;
 	f->key.proto = e->proto;
 	f->key.kind = CT_FLOW;
+	if (e->proto == IPPROTO_ICMP || e->proto == IPPROTO_ICMP6)
+		f->key.kind = echo_kind(icmp_asks(e->proto, e->icmp_type), f->high);
 	f->key.pad = 0;
 }

@@ -15,5 +15,6 @@ struct fragment {
 	__be16 sport;
 	__be16 dport;
 	__u8 proto;
-	__u8 pad[3];
+	__u8 icmp_type;
+	__u8 pad[2];
 };

@@ -51,6 +51,11 @@ static __always_inline bool icmp_is_echo(__u8 proto, __u8 type)
 	return type == ICMP4_ECHO || type == ICMP4_ECHO_REPLY;
 }
 
+static __always_inline bool icmp_asks(__u8 proto, __u8 type)
+{
+	return proto == IPPROTO_ICMP6 ? type == ICMP6_ECHO : proto == IPPROTO_ICMP && type == ICMP4_ECHO;
+}
+
 static __always_inline int parse_icmp(struct __sk_buff *skb, struct pkt *p)
 {
 	struct {

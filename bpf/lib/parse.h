@@ -34,6 +34,7 @@ static __always_inline int parse_fragment(struct __sk_buff *skb, struct pkt *p, 
 		p->proto = known->proto;
 		p->sport = known->sport;
 		p->dport = known->dport;
+		p->icmp_type = known->icmp_type;
 		if (p->proto == IPPROTO_ICMP || p->proto == IPPROTO_ICMP6)
 			p->flags |= PKT_ICMP_ECHO;
 		return 0;
@@ -44,6 +45,7 @@ static __always_inline int parse_fragment(struct __sk_buff *skb, struct pkt *p, 
 	first.sport = p->sport;
 	first.dport = p->dport;
 	first.proto = p->proto;
+	first.icmp_type = p->icmp_type;
 	bpf_map_update_elem(&frags, &key, &first, BPF_ANY);
 	return 0;
 }

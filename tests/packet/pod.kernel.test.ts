@@ -201,6 +201,29 @@ for (const name of ["v4", "v6"] as const) {
       assert.equal(answer.events[0]?.reason, TraceReason.reply);
     });
 
+    it("ping: who was pinged may not ping back unjudged, not even with the same id", () => {
+      node.policy(41, []);
+      let revision = 50;
+      for (const [asks, other] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        revision++;
+        const asker = node.pod({ ...asks, policy: 41, revision, enforce: ["ingress"] });
+        const asked = node.pod({ ...other, policy: 0, revision, enforce: [] });
+        const [mine, theirs] = asks.id === a.id ? [net.a, net.b] : [net.b, net.a];
+        const ping = (from: string, to: string, reply: boolean) =>
+          buildPacket({ from, to, transport: { kind: "echo", id: revision, reply } });
+        assert.equal(node.fromPod(asker, ping(mine, theirs, false)).action, Action.redirect);
+        const back = node.fromPod(asked, ping(theirs, mine, false));
+        assert.equal(back.action, Action.drop);
+        assert.equal(back.events[0]?.reason, DropReason.policyDenied);
+        assert.equal(node.fromPod(asked, ping(theirs, mine, true)).events[0]?.reason, TraceReason.reply);
+      }
+      a = node.pod({ ...a, policy: 0, revision: 1, enforce: [] });
+      b = node.pod({ ...b, policy: 0, revision: 1, enforce: [] });
+    });
+
     it("hear 'fragmentation needed' about a flow of theirs, and nothing about another", () => {
       node.policy(40, []);
       a = node.pod({ ...a, policy: 40, revision: 40, enforce: ["ingress"] });

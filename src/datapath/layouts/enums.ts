@@ -45,12 +45,14 @@ export const ctFlagNames: ReadonlyMap<number, string> = new Map([
 export const CtKind = {
   flow: 0,
   service: 1,
+  echoOfHigh: 2,
 } as const;
 export type CtKind = (typeof CtKind)[keyof typeof CtKind];
 
 export const ctKindNames: ReadonlyMap<number, string> = new Map([
   [0, "FLOW"],
   [1, "SERVICE"],
+  [2, "ECHO_OF_HIGH"],
 ]);
 
 /** `enum drop_reason` */

@@ -8,6 +8,7 @@ export interface Fragment {
   readonly sport: number;
   readonly dport: number;
   readonly proto: number;
+  readonly icmpType: number;
 }
 
 export const fragmentLayout: Layout<Fragment> = {
@@ -17,12 +18,14 @@ export const fragmentLayout: Layout<Fragment> = {
     sport: view.getUint16(offset, false),
     dport: view.getUint16(offset + 2, false),
     proto: view.getUint8(offset + 4),
+    icmpType: view.getUint8(offset + 5),
   }),
   write: (view, offset, value) => {
     view.setUint16(offset, value.sport, false);
     view.setUint16(offset + 2, value.dport, false);
     view.setUint8(offset + 4, value.proto);
-    writeZeros(view, offset + 5, 3);
+    view.setUint8(offset + 5, value.icmpType);
+    writeZeros(view, offset + 6, 2);
   },
 };
 
@@ -31,4 +34,5 @@ export const FragmentOffset = {
   sport: 0,
   dport: 2,
   proto: 4,
+  icmpType: 5,
 } as const;
