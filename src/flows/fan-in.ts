@@ -8,20 +8,13 @@ import {
   ServerStatusResponseSchema,
 } from "#api/gen/observer/observer_pb.ts";
 import { NodeState } from "#api/gen/relay/relay_pb.ts";
-import { type ObserverClient, observerClient } from "./client.ts";
+import { observerClient } from "./client.ts";
 import { Directory } from "./directory.ts";
+import { ANSWER_MS, type FanInNode, type Member, memberStatus } from "./member.ts";
 import { mergeFlows } from "./merge.ts";
 import type { ListenAddress } from "./messages.ts";
 import { peerService } from "./peer.ts";
 import { type RpcServer, startRpcServer } from "./server.ts";
-
-/** A node and where its observer listens. */
-export interface FanInNode {
-  /** `cluster/node`. */
-  readonly name: string;
-  /** `unix:///path` or `host:port`. */
-  readonly address: string;
-}
 
 export interface FanInOptions {
   readonly nodes: readonly FanInNode[];
@@ -36,13 +29,6 @@ export interface FanIn extends RpcServer {
   /** Replaces the set of nodes; running requests keep the nodes they began with. */
   setNodes(nodes: readonly FanInNode[]): void;
 }
-
-export interface Member extends FanInNode {
-  readonly client: ObserverClient;
-}
-
-/** A node that does not answer in that time counts as unavailable. */
-const answerMs = 3_000;
 
 /**
  * Serves `observer.Observer` and `peer.Peer` for many nodes: flows merged by time, status and namespaces summed up.
@@ -96,7 +82,7 @@ function fanInObserver(
     async getNodes(_request, { signal }) {
       const nodes = await Promise.all(
         [...members.values()].map(async (member) => {
-          const status = await ask(member, signal);
+          const status = await memberStatus(member, signal);
           const state = status ? NodeState.NODE_CONNECTED : NodeState.NODE_UNAVAILABLE;
           const { uptimeNs, numFlows, maxFlows, seenFlows } = status ?? create(ServerStatusResponseSchema);
           const { name: node, address } = member;
@@ -118,7 +104,7 @@ function fanInObserver(
     async getNamespaces(_request, { signal }) {
       const answers = await Promise.all(
         [...members.values()].map(({ client }) =>
-          client.api.getNamespaces({}, { signal, timeoutMs: answerMs }).then(
+          client.api.getNamespaces({}, { signal, timeoutMs: ANSWER_MS }).then(
             ({ namespaces }) => namespaces,
             () => [],
           ),
@@ -131,7 +117,7 @@ function fanInObserver(
     },
     async serverStatus(_request, { signal }) {
       const all = [...members.values()];
-      const answers = await Promise.all(all.map((member) => ask(member, signal)));
+      const answers = await Promise.all(all.map((member) => memberStatus(member, signal)));
       const statuses = answers.filter((status) => status !== undefined);
       const unavailable = all.filter((_, i) => !answers[i]).map((member) => member.name);
       const sum = (field: "numFlows" | "maxFlows" | "seenFlows") =>
@@ -149,9 +135,4 @@ function fanInObserver(
       });
     },
   };
-}
-
-/** The status of one node; undefined when it does not answer. */
-async function ask({ client }: Member, signal: AbortSignal) {
-  return client.api.serverStatus({}, { signal, timeoutMs: answerMs }).catch(() => undefined);
 }

@@ -10,7 +10,7 @@ import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
 import { WeftError } from "#lib/errors.ts";
 import { directionOf, subTypeOf, tcpFlagBits } from "./decode.ts";
 import type { Directory } from "./directory.ts";
-import type { Match } from "./filter.ts";
+import type { Match } from "./match.ts";
 import { IpProtocol } from "./names.ts";
 import { flowUuid } from "./uuid.ts";
 

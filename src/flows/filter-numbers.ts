@@ -10,7 +10,7 @@ import {
   prefixAddress,
   prefixBits128,
 } from "#model/ip.ts";
-import type { Match } from "./filter.ts";
+import type { Match } from "./match.ts";
 import { IpProtocol } from "./names.ts";
 
 /** Addresses and CIDR prefixes, either family. */

@@ -26,10 +26,7 @@ import {
   workloadMatch,
 } from "./filter-names.ts";
 import { cidrMatch, identityMatch, portMatch } from "./filter-numbers.ts";
-import type { RecordCursor } from "./record.ts";
-
-/** Whether a record is wanted. Looks at the raw record: nothing is decoded for what is not shown. */
-export type Match = (record: RecordCursor) => boolean;
+import type { Match } from "./match.ts";
 
 export interface FilterContext {
   readonly directory: Directory;

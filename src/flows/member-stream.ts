@@ -9,12 +9,11 @@ import {
 import { NodeState } from "#api/gen/relay/relay_pb.ts";
 import { pause } from "#lib/clock.ts";
 import { timestamp, timestampNs } from "./decode.ts";
-import type { Member } from "./fan-in.ts";
+import { type Member, memberStatus } from "./member.ts";
 
 /** Answers of one node held for merging; one that is ahead of the others waits then, and the node with it. */
 const maxHeld = 1_024;
 const retryMs = 1_000;
-const answerMs = 3_000;
 
 interface Held {
   readonly response: GetFlowsResponse;
@@ -109,14 +108,10 @@ function requestFrom(request: GetFlowsRequest, last: GetFlowsResponse | undefine
   return next;
 }
 
-async function comesBack({ client }: Member, signal: AbortSignal): Promise<boolean> {
+async function comesBack(member: Member, signal: AbortSignal): Promise<boolean> {
   while (!signal.aborted) {
     await pause(retryMs, signal);
-    const answers = await client.api.serverStatus({}, { signal, timeoutMs: answerMs }).then(
-      () => true,
-      () => false,
-    );
-    if (answers) return true;
+    if (await memberStatus(member, signal)) return true;
   }
   return false;
 }

@@ -7,13 +7,11 @@ import {
 } from "#api/gen/observer/observer_pb.ts";
 import { NodeState } from "#api/gen/relay/relay_pb.ts";
 import { timestamp, timestampNs } from "./decode.ts";
-import type { Member } from "./fan-in.ts";
+import { type Member, memberStatus } from "./member.ts";
 import { type MemberStream, readMember } from "./member-stream.ts";
 
 /** While following, a flow waits at most so long for an older one of another node: nodes read their events every 100 ms. */
 const windowMs = 150;
-/** A node that does not answer in that time counts as unavailable. */
-const answerMs = 3_000;
 
 export interface MergeOptions {
   /** How the fan-in calls itself. */
@@ -45,7 +43,9 @@ export async function* mergeFlows(
     if (nodeNames.length > 0) notes.push(nodeStatus(name, state, nodeNames, message));
     wake();
   };
-  const answers = await Promise.all(members.map((member) => answersNow(member, signal)));
+  const answers = await Promise.all(
+    members.map(async (member) => (await memberStatus(member, signal)) !== undefined),
+  );
   note(
     NodeState.NODE_CONNECTED,
     members.filter((_, i) => answers[i]).map((member) => member.name),
@@ -111,13 +111,6 @@ function chooseNext(
 
 function timeOf(response: GetFlowsResponse): bigint {
   return response.time ? timestampNs(response.time) : 0n;
-}
-
-async function answersNow({ client }: Member, signal: AbortSignal): Promise<boolean> {
-  return client.api.serverStatus({}, { signal, timeoutMs: answerMs }).then(
-    () => true,
-    () => false,
-  );
 }
 
 function nodeStatus(

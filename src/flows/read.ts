@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { setImmediate as yieldToOthers } from "node:timers/promises";
 import { LostEventSource } from "#api/gen/flow/flow_pb.ts";
-import type { Match } from "./filter.ts";
+import type { Match } from "./match.ts";
 import { lostRecordType } from "./names.ts";
 import type { RecordCursor } from "./record.ts";
 import type { FlowRing } from "./ring.ts";
