@@ -2,7 +2,8 @@
 
 import type { Netlink } from "#kernel/netlink/handle.ts";
 import { getLink } from "#kernel/netlink/link.ts";
-import { deleteRoute, listRoutes, type Route, replaceRoute } from "#kernel/netlink/route.ts";
+import { deleteRoute, listRoutes, replaceRoute } from "#kernel/netlink/route.ts";
+import type { Route } from "#kernel/netlink/route-fields.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";

@@ -16,14 +16,8 @@ import {
   setLink,
 } from "#kernel/netlink/link.ts";
 import { deleteNeighbour, listNeighbours, replaceNeighbour } from "#kernel/netlink/neighbour.ts";
-import {
-  addRoute,
-  deleteRoute,
-  listRoutes,
-  lookupRoute,
-  type Route,
-  replaceRoute,
-} from "#kernel/netlink/route.ts";
+import { addRoute, deleteRoute, listRoutes, lookupRoute, replaceRoute } from "#kernel/netlink/route.ts";
+import type { Route } from "#kernel/netlink/route-fields.ts";
 import { addRule, deleteRule, listRules } from "#kernel/netlink/rule.ts";
 import { createNetns, deleteNetns } from "#kernel/netns.ts";
 import type { Address, Prefix } from "#model/ip.ts";

@@ -9,7 +9,14 @@ import {
   numberOf,
 } from "#kernel/netlink/codec.ts";
 import { inetAddress, inetBytes, inetFamily, inetPrefix } from "#kernel/netlink/inet.ts";
-import type { Route, RouteEncap, RouteFilter, RouteScope } from "#kernel/netlink/route.ts";
+import {
+  ROUTE_SCOPES,
+  ROUTE_TYPES,
+  type Route,
+  type RouteEncap,
+  type RouteFilter,
+  type RouteScope,
+} from "#kernel/netlink/route-fields.ts";
 import { AF_INET, AF_INET6 } from "#kernel/socket.ts";
 import { type Address, type Family, family, type Prefix, prefixBits } from "#model/ip.ts";
 
@@ -36,21 +43,6 @@ const LWTUNNEL_IP_ID = 1;
 const LWTUNNEL_IP_DST = 2;
 const LWTUNNEL_IP_SRC = 3;
 const LWTUNNEL_IP_TTL = 4;
-/** RTN_* */
-export const ROUTE_TYPES = {
-  unicast: 1,
-  local: 2,
-  broadcast: 3,
-  anycast: 4,
-  multicast: 5,
-  blackhole: 6,
-  unreachable: 7,
-  prohibit: 8,
-  throw: 9,
-} as const;
-/** RT_SCOPE_* */
-export const ROUTE_SCOPES = { universe: 0, site: 200, link: 253, host: 254, nowhere: 255 } as const;
-
 interface Header {
   readonly dstBits?: number;
   readonly table?: number;
