@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Address, contains, family, isAddress, nthAddress, prefixSize } from "#model/ip.ts";
 import { type FieldError, invalidField } from "./errors.ts";
+import type { Holdings } from "./holdings.ts";
 import { type JsonObject, type KubeObject, objectAt, stringAt, stringsAt } from "./object.ts";
-import type { Holdings } from "./services.ts";
 import { objectKey } from "./store.ts";
 
 /** Gives or keeps the cluster IPs of a draft. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FieldError, invalidField } from "./errors.ts";
+import type { Holdings } from "./holdings.ts";
 import { type KubeObject, listAt, objectAt, stringAt } from "./object.ts";
-import type { Holdings } from "./services.ts";
 import { objectKey } from "./store.ts";
 
 export const firstNodePort = 30_000;

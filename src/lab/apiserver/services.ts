@@ -2,25 +2,12 @@
 import { family, type Prefix, parsePrefix, prefixSize } from "#model/ip.ts";
 import { allocateAddresses } from "./cluster-ips.ts";
 import type { FieldError } from "./errors.ts";
+import type { Holdings, Pool } from "./holdings.ts";
 import { allocatePorts, firstNodePort } from "./node-ports.ts";
 import { type KubeObject, listAt, stringAt, stringsAt } from "./object.ts";
 import type { Store } from "./store.ts";
 
 type Allocate = (draft: KubeObject, old: KubeObject | undefined) => readonly FieldError[];
-
-/** One family's service addresses. */
-export interface Pool {
-  readonly prefix: Prefix;
-  readonly name: "IPv4" | "IPv6";
-  next: number;
-}
-
-/** What Services hold, kept in step with the store: address or `TCP/30080` → key of its Service. */
-export interface Holdings {
-  readonly held: Map<string, string>;
-  readonly pools: readonly Pool[];
-  nextPort: number;
-}
 
 /**
  * Gives Services their cluster IPs and node ports. The families are those of the prefixes, the first one is the default.
