@@ -12,8 +12,8 @@ import { type Exit, type RunningContainer, startContainer } from "./container.ts
 import type { KubeletContext } from "./context.ts";
 import { containerEnv } from "./env.ts";
 import { LogBuffer } from "./log-buffer.ts";
+import type { PodPlace } from "./pod-place.ts";
 import type { ContainerView } from "./pod-status.ts";
-import type { PodWorker } from "./pod-worker.ts";
 import { startProbeLoop } from "./probes.ts";
 
 export interface SlotOptions {
@@ -21,7 +21,9 @@ export interface SlotOptions {
   readonly spec: Container;
   /** An init container. */
   readonly initial: boolean;
-  readonly worker: PodWorker;
+  /** The pod's first container: it answers on the ports Services lead to. */
+  readonly first: boolean;
+  readonly place: PodPlace;
   onChange(): void;
 }
 
@@ -48,7 +50,7 @@ export class ContainerSlot {
   constructor(options: SlotOptions) {
     this.#options = options;
     this.spec = options.spec;
-    if (options.initial || (options.worker.pod.spec.initContainers ?? []).length > 0) {
+    if (options.initial || (options.place.pod.spec.initContainers ?? []).length > 0) {
       this.#state = { waiting: { reason: "PodInitializing" } };
     }
   }
@@ -132,9 +134,9 @@ export class ContainerSlot {
   }
 
   #again(exit: Exit | undefined): boolean {
-    const { worker, initial } = this.#options;
+    const { place, initial } = this.#options;
     const policy =
-      this.spec.restartPolicy === "Always" ? "Always" : (worker.pod.spec.restartPolicy ?? "Always");
+      this.spec.restartPolicy === "Always" ? "Always" : (place.pod.spec.restartPolicy ?? "Always");
     if (exit === undefined) return true;
     if (initial && this.spec.restartPolicy !== "Always") return exit.code !== 0 && policy !== "Never";
     return policy === "Always" || (policy === "OnFailure" && exit.code !== 0);
@@ -143,10 +145,10 @@ export class ContainerSlot {
   async #backOff(crashes: number, signal: AbortSignal): Promise<void> {
     this.#lastState = this.#state;
     if (crashes > 1) {
-      const { context, worker } = this.#options;
+      const { context, place } = this.#options;
       const message = `back-off restarting failed container ${this.spec.name}`;
       this.#state = { waiting: { reason: "CrashLoopBackOff", message } };
-      context.event(worker.pod, "Warning", "BackOff", message);
+      context.event(place.pod, "Warning", "BackOff", message);
       this.#options.onChange();
       await pause(backoffMs(crashes - 1, { minMs: 1_000, maxMs: 60_000 }), signal);
     } else await pause(100, signal);
@@ -155,13 +157,13 @@ export class ContainerSlot {
 
   /** One life. undefined: it could not be made. */
   async #once(signal: AbortSignal): Promise<Exit | undefined> {
-    const { context, worker } = this.#options;
+    const { context, place } = this.#options;
     try {
       this.#play = playOf(context.images, this.spec);
-      this.#env = await containerEnv(worker.pod, this.spec, context.envSources(worker));
+      this.#env = await containerEnv(place.pod, this.spec, context.envSources(place));
     } catch (thrown) {
       this.#state = { waiting: { reason: "CreateContainerConfigError", message: errorText(thrown) } };
-      context.event(worker.pod, "Warning", "Failed", errorText(thrown));
+      context.event(place.pod, "Warning", "Failed", errorText(thrown));
       this.#options.onChange();
       await pause(2_000, signal);
       return undefined;
@@ -175,19 +177,19 @@ export class ContainerSlot {
     const life = new AbortController();
     this.#id = `weft://${randomBytes(32).toString("hex")}`;
     this.#running = startContainer(context.runtime, {
-      pod: worker.pod,
+      pod: place.pod,
       container: this.spec,
       play: this.#play,
       env: this.#env,
       log: this.log,
-      netns: worker.netns,
-      cgroup: worker.cgroup,
+      netns: place.netns,
+      cgroup: place.cgroup,
       nameserver: context.nameservers[0] ?? "",
-      etc: worker.etc,
+      etc: place.etc,
       once: this.#options.initial && this.spec.restartPolicy !== "Always",
     });
     this.#state = { running: { startedAt } };
-    if (worker.main[0] === this) this.listen(context.servicePorts(worker.pod));
+    if (this.#options.first) this.listen(context.servicePorts(place.pod));
     this.#startProbes(life.signal);
     this.#options.onChange();
     const exit = await this.#running.exited;
@@ -231,8 +233,8 @@ export class ContainerSlot {
     this.#options.onChange();
     this.#loop("readiness", signal, (ok, message) => {
       this.#ready = ok;
-      const { context, worker } = this.#options;
-      if (!ok) context.event(worker.pod, "Warning", "Unhealthy", `Readiness probe failed: ${message}`);
+      const { context, place } = this.#options;
+      if (!ok) context.event(place.pod, "Warning", "Unhealthy", `Readiness probe failed: ${message}`);
       this.#options.onChange();
     });
     this.#loop("liveness", signal, (ok, message) => {
@@ -241,9 +243,9 @@ export class ContainerSlot {
   }
 
   #fail(which: string, message: string): void {
-    const { context, worker } = this.#options;
-    context.event(worker.pod, "Warning", "Unhealthy", `${which} probe failed: ${message}`);
-    this.stop((worker.pod.spec.terminationGracePeriodSeconds ?? 30) * 1000);
+    const { context, place } = this.#options;
+    context.event(place.pod, "Warning", "Unhealthy", `${which} probe failed: ${message}`);
+    this.stop((place.pod.spec.terminationGracePeriodSeconds ?? 30) * 1000);
   }
 
   #loop(
@@ -253,7 +255,7 @@ export class ContainerSlot {
   ): void {
     const probe = this.spec[`${which}Probe`];
     if (!probe) return;
-    const ip = this.#options.worker.podIps[0] ?? "127.0.0.1";
+    const ip = this.#options.place.podIps[0] ?? "127.0.0.1";
     startProbeLoop({
       probe,
       signal,
@@ -267,8 +269,8 @@ export class ContainerSlot {
   /** Runs a command beside the container and waits for its exit code; a stand-in has none of the commands, and none fails. */
   exec(argv: readonly string[], timeoutMs: number): Promise<number> {
     if (this.#play.kind === "stand-in" || argv.length === 0) return Promise.resolve(0);
-    const { worker } = this.#options;
-    const { file, args } = podCommand({ ...this.command(argv), etc: worker.etc });
+    const { place } = this.#options;
+    const { file, args } = podCommand({ ...this.command(argv), etc: place.etc });
     const env = { PATH: podPath(), ...this.#play.env, ...this.#env };
     return new Promise((resolve) => {
       execFile(
@@ -285,13 +287,13 @@ export class ContainerSlot {
 
   /** How a further command is run in this container. */
   command(argv: readonly string[]) {
-    const { worker } = this.#options;
+    const { place } = this.#options;
     return {
-      netns: worker.netns,
-      cgroup: worker.cgroup,
+      netns: place.netns,
+      cgroup: place.cgroup,
       root: this.#play.kind === "process" ? this.#play.root : undefined,
       cwd: this.#play.kind === "process" ? this.spec.workingDir : undefined,
-      hostname: worker.pod.spec.hostname ?? worker.pod.metadata.name,
+      hostname: place.pod.spec.hostname ?? place.pod.metadata.name,
       argv,
     };
   }

@@ -6,7 +6,7 @@ import type { Pod, PodStatus } from "../objects.ts";
 import type { PlayedPort } from "../stand-in/ports.ts";
 import type { ContainerRuntime } from "./container.ts";
 import type { EnvSources } from "./env.ts";
-import type { PodWorker } from "./pod-worker.ts";
+import type { PodPlace } from "./pod-place.ts";
 import type { Sandboxes } from "./sandbox.ts";
 
 /** What the pods of one node share. */
@@ -24,7 +24,7 @@ export interface KubeletContext {
   readonly images: ImageMap;
   readonly runtime: ContainerRuntime;
   readonly sandboxes: Sandboxes;
-  envSources(worker: PodWorker): EnvSources;
+  envSources(place: PodPlace): EnvSources;
   /** Ports Services lead to on the pod. */
   servicePorts(pod: Pod): PlayedPort[];
   event(pod: Pod, type: "Normal" | "Warning", reason: string, message: string): void;

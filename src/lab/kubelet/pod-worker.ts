@@ -6,11 +6,12 @@ import { netnsPath } from "#kernel/netns.ts";
 import { backoffMs } from "#lib/backoff.ts";
 import { pause } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
-import type { Pod } from "../objects.ts";
+import type { Container, Pod } from "../objects.ts";
 import { podIsFinished } from "../objects.ts";
 import { ContainerSlot } from "./container-slot.ts";
 import type { KubeletContext } from "./context.ts";
 import { etcFiles } from "./etc.ts";
+import type { PodPlace } from "./pod-place.ts";
 import { podStatus } from "./pod-status.ts";
 import type { Sandbox } from "./sandbox.ts";
 
@@ -18,7 +19,7 @@ import type { Sandbox } from "./sandbox.ts";
 const MAX_GRACE_S = 600;
 
 /** One pod on this node, from its binding to its end. */
-export class PodWorker {
+export class PodWorker implements PodPlace {
   readonly uid: string;
   readonly init: readonly ContainerSlot[];
   readonly main: readonly ContainerSlot[];
@@ -40,8 +41,10 @@ export class PodWorker {
     this.uid = pod.metadata.uid ?? "";
     this.#startTime = pod.status?.startTime ?? new Date().toISOString();
     this.#sandbox = kept;
-    const slot = (initial: boolean) => (spec: Pod["spec"]["containers"][number]) =>
-      new ContainerSlot({ context, spec, initial, worker: this, onChange: () => this.#touch() });
+    const slot = (initial: boolean) => (spec: Container, i: number) => {
+      const first = !initial && i === 0;
+      return new ContainerSlot({ context, spec, initial, first, place: this, onChange: () => this.#touch() });
+    };
     this.init = (pod.spec.initContainers ?? []).map(slot(true));
     this.main = pod.spec.containers.map(slot(false));
     this.#done = this.#run();

@@ -20,6 +20,7 @@ import { createKubeletApi, type KubeletApi } from "./api.ts";
 import { type CniRuntime, cniGc, cniStatus, loadConfList } from "./cni.ts";
 import type { KubeletContext } from "./context.ts";
 import { nodeObject, nodeStatus } from "./node-status.ts";
+import type { PodPlace } from "./pod-place.ts";
 import { PodWorker } from "./pod-worker.ts";
 import { createSandboxes, type Sandboxes } from "./sandbox.ts";
 import { serveKubelet } from "./server.ts";
@@ -77,7 +78,7 @@ export async function runLabNode(
       dns: createDnsServer(view, lab.families),
     },
     sandboxes,
-    envSources: (worker) => envSources(worker, { api, services, hostIps: plan.addresses }),
+    envSources: (place) => envSources(place, { api, services, hostIps: plan.addresses }),
     servicePorts: (pod) => servicePorts(pod, services.values()),
     event: (pod, type, reason, message) => api.event(pod, { type, reason, message }),
     writeStatus: (pod, status) => api.writePodStatus(pod, status),
@@ -108,14 +109,14 @@ function dnsView({ services, slices, namespaces }: Maps) {
 }
 
 function envSources(
-  worker: PodWorker,
+  { pod, podIps }: PodPlace,
   {
     api,
     services,
     hostIps,
   }: { api: KubeletApi; services: ReadonlyMap<string, Service>; hostIps: readonly string[] },
 ) {
-  const namespace = worker.pod.metadata.namespace ?? "default";
+  const namespace = pod.metadata.namespace ?? "default";
   return {
     configMap: (name: string) => api.configMap(namespace, name),
     secret: (name: string) => api.secret(namespace, name),
@@ -126,7 +127,7 @@ function envSources(
         if (own || kubernetes) yield service;
       }
     },
-    podIps: worker.podIps,
+    podIps,
     hostIps,
   };
 }
