@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { targetPort } from "./controllers/slices.ts";
-import type { EndpointSlice, Pod, Service, ServicePort } from "./objects.ts";
+import type { Pod, Service, ServicePort } from "./objects.ts";
 import { podIsFinished } from "./objects.ts";
-import type { Attempt, ProbeOptions } from "./probe.ts";
+import type { Attempt, ClusterView, ProbeOptions } from "./probe-attempt.ts";
 import { workloadOf } from "./status.ts";
-
-export interface ClusterView {
-  readonly pods: readonly Pod[];
-  readonly services: readonly Service[];
-  readonly slices: readonly EndpointSlice[];
-}
 
 const SYSTEM = "kube-system";
 

@@ -2,19 +2,9 @@
 import { WeftError } from "#lib/errors.ts";
 import { type Address, family, isAddress, parseAddress } from "#model/ip.ts";
 import type { Pod } from "./objects.ts";
-import type { Attempt, Protocol } from "./probe.ts";
-import { backendPods, type ClusterView, isRunning, sourceOf } from "./probe-matrix.ts";
+import type { Attempt, ClusterView, Question } from "./probe-attempt.ts";
+import { backendPods, isRunning, sourceOf } from "./probe-matrix.ts";
 import { workloadOf } from "./status.ts";
-
-export interface Question {
-  /** `namespace/pod`; a workload's name stands for one of its pods. */
-  readonly from: string;
-  /** `namespace/pod`, `namespace/service`, or an address. */
-  readonly to: string;
-  /** 0 for ICMP. */
-  readonly port: number;
-  readonly protocol: Protocol;
-}
 
 /** The attempts that answer the questions, one each, in their order. Pure. @throws WeftError E_QUESTION */
 export function questionAttempts(view: ClusterView, questions: readonly Question[]): Attempt[] {
@@ -89,4 +79,39 @@ function target(
 function sameFamily(from: Pod, addresses: readonly string[]): string {
   const own = new Set((from.status?.podIPs ?? []).map(({ ip }) => family(ip as Address)));
   return addresses.find((one) => own.has(family(one as Address))) ?? addresses[0] ?? "";
+}
+
+/** Reads questions (a JSON array, or one object a line). @throws WeftError E_QUESTION naming the entry and field */
+export function parseQuestions(text: string, name: string): Question[] {
+  let list: unknown;
+  try {
+    const trimmed = text.trim();
+    list = trimmed.startsWith("[")
+      ? JSON.parse(trimmed)
+      : trimmed
+          .split("\n")
+          .filter((line) => line.trim() !== "")
+          .map((line) => JSON.parse(line) as unknown);
+  } catch (cause) {
+    throw new WeftError("E_QUESTION", `${name}: not JSON`, { cause });
+  }
+  if (!Array.isArray(list)) throw new WeftError("E_QUESTION", `${name}: not a list of questions`);
+  return list.map((entry: unknown, i) => checkQuestion(entry, `${name}, question ${i + 1}`));
+}
+
+function checkQuestion(entry: unknown, where: string): Question {
+  const fail = (field: string, problem: string) =>
+    new WeftError("E_QUESTION", `${where}: ${field}: ${problem}`);
+  if (typeof entry !== "object" || entry === null) throw fail("question", "not an object");
+  const { from, to, port, protocol = "TCP", ...rest } = entry as Record<string, unknown>;
+  const unknown = Object.keys(rest)[0];
+  if (unknown) throw fail(unknown, "unknown field");
+  if (typeof from !== "string" || !/^[^/]+\/[^/]+$/.test(from)) throw fail("from", 'must be "namespace/pod"');
+  if (typeof to !== "string" || to === "") throw fail("to", 'must be "namespace/pod" or an address');
+  if (protocol !== "TCP" && protocol !== "UDP" && protocol !== "ICMP")
+    throw fail("protocol", "must be TCP, UDP or ICMP");
+  if (protocol === "ICMP") return { from, to, port: 0, protocol };
+  if (typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65_535)
+    throw fail("port", `${JSON.stringify(port)} is not a port`);
+  return { from, to, port, protocol };
 }

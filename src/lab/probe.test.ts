@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { mergeMetrics } from "./merge-metrics.ts";
 import type { EndpointSlice, Pod, Service } from "./objects.ts";
-import { parseQuestions } from "./probe.ts";
-import { type ClusterView, matrixAttempts } from "./probe-matrix.ts";
-import { questionAttempts } from "./probe-questions.ts";
+import type { ClusterView } from "./probe-attempt.ts";
+import { matrixAttempts } from "./probe-matrix.ts";
+import { parseQuestions, questionAttempts } from "./probe-questions.ts";
 
 function pod(name: string, ip: string, workload = name, namespace = "shop"): Pod {
   const owner = {

@@ -8,51 +8,10 @@ import type { NodeProbe, NodeProbeResult } from "./kubelet/server.ts";
 import { probeFrom } from "./kubelet-client.ts";
 import type { LabPlan } from "./layout.ts";
 import type { EndpointSlice, Pod, Service } from "./objects.ts";
-import { type ClusterView, matrixAttempts } from "./probe-matrix.ts";
-import { type Question, questionAttempts } from "./probe-questions.ts";
+import type { Attempt, ClusterView, ProbeOptions, ProbeRow } from "./probe-attempt.ts";
+import { matrixAttempts } from "./probe-matrix.ts";
+import { questionAttempts } from "./probe-questions.ts";
 import { labClient, runningLab } from "./status.ts";
-
-export type Protocol = "TCP" | "UDP" | "ICMP";
-
-export interface ProbeEnd {
-  readonly namespace: string;
-  /** Empty for an address outside, and for a Service (which pod answers is not known). */
-  readonly pod: string;
-}
-
-/** One answered question, in the form `weft lab probe -o json` prints. */
-export interface ProbeRow {
-  readonly from: ProbeEnd & { readonly workload: string };
-  readonly to: ProbeEnd & {
-    readonly service: string;
-    readonly ip: string;
-    readonly port: number;
-    readonly protocol: Protocol;
-  };
-  readonly via: "service" | "pod";
-  readonly verdict: "allow" | "deny";
-  readonly ms: number;
-}
-
-/** A question that can be put to a node. */
-export interface Attempt {
-  readonly from: ProbeRow["from"];
-  readonly node: string;
-  readonly to: ProbeRow["to"];
-  readonly via: ProbeRow["via"];
-  /** The Service has nobody behind it: a refusal comes from the node, not from a pod. */
-  readonly unbacked: boolean;
-}
-
-export interface ProbeOptions {
-  /** Only from and to these namespaces; default all but kube-system. */
-  readonly namespaces?: readonly string[];
-  /** Also every pod behind a Service by itself. */
-  readonly pods?: boolean;
-  /** Ask these instead of everything. */
-  readonly questions?: readonly Question[];
-  readonly signal?: AbortSignal;
-}
 
 const TRIES = 5;
 const RETRY_MS = 500;
@@ -121,39 +80,4 @@ function nodeProbe({ from, to }: Attempt): NodeProbe {
 function row({ from, to, via, unbacked }: Attempt, { outcome, ms }: NodeProbeResult): ProbeRow {
   const allowed = outcome === "connected" || (outcome === "refused" && !unbacked);
   return { from, to, via, verdict: allowed ? "allow" : "deny", ms: Math.round(ms * 10) / 10 };
-}
-
-/** Reads questions (a JSON array, or one object a line). @throws WeftError E_QUESTION naming the entry and field */
-export function parseQuestions(text: string, name: string): Question[] {
-  let list: unknown;
-  try {
-    const trimmed = text.trim();
-    list = trimmed.startsWith("[")
-      ? JSON.parse(trimmed)
-      : trimmed
-          .split("\n")
-          .filter((line) => line.trim() !== "")
-          .map((line) => JSON.parse(line) as unknown);
-  } catch (cause) {
-    throw new WeftError("E_QUESTION", `${name}: not JSON`, { cause });
-  }
-  if (!Array.isArray(list)) throw new WeftError("E_QUESTION", `${name}: not a list of questions`);
-  return list.map((entry: unknown, i) => checkQuestion(entry, `${name}, question ${i + 1}`));
-}
-
-function checkQuestion(entry: unknown, where: string): Question {
-  const fail = (field: string, problem: string) =>
-    new WeftError("E_QUESTION", `${where}: ${field}: ${problem}`);
-  if (typeof entry !== "object" || entry === null) throw fail("question", "not an object");
-  const { from, to, port, protocol = "TCP", ...rest } = entry as Record<string, unknown>;
-  const unknown = Object.keys(rest)[0];
-  if (unknown) throw fail(unknown, "unknown field");
-  if (typeof from !== "string" || !/^[^/]+\/[^/]+$/.test(from)) throw fail("from", 'must be "namespace/pod"');
-  if (typeof to !== "string" || to === "") throw fail("to", 'must be "namespace/pod" or an address');
-  if (protocol !== "TCP" && protocol !== "UDP" && protocol !== "ICMP")
-    throw fail("protocol", "must be TCP, UDP or ICMP");
-  if (protocol === "ICMP") return { from, to, port: 0, protocol };
-  if (typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65_535)
-    throw fail("port", `${JSON.stringify(port)} is not a port`);
-  return { from, to, port, protocol };
 }

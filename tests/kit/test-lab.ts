@@ -4,7 +4,7 @@ import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cgroupRoot } from "#kernel/cgroup.ts";
-import type { ProbeRow } from "#lab/probe.ts";
+import type { ProbeRow } from "#lab/probe-attempt.ts";
 import type { LabStatus } from "#lab/status.ts";
 
 export interface CommandResult {

@@ -7,7 +7,7 @@ import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
 import { cgroupPids, cgroupRoot } from "#kernel/cgroup.ts";
 import { allowedPairs, root, testLab } from "#kit/test-lab.ts";
-import type { ProbeRow } from "#lab/probe.ts";
+import type { ProbeRow } from "#lab/probe-attempt.ts";
 
 const lab = testLab("shop");
 const shop = join(root, "examples/shop");

@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { styleText } from "node:util";
 import { Command } from "commander";
 import { outputForm, printObject, renderGrid } from "#cli/print/table.ts";
-import { labProbe, type ProbeRow, parseQuestions } from "#lab/probe.ts";
+import { labProbe } from "#lab/probe.ts";
+import type { ProbeRow } from "#lab/probe-attempt.ts";
+import { parseQuestions } from "#lab/probe-questions.ts";
 import { WeftError } from "#lib/errors.ts";
 
 interface ProbeArguments {
