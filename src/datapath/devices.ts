@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-import { WeftError } from "#lib/errors.ts";
+
 import { listAddresses, replaceAddress } from "#kernel/netlink/address.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
-import { addVxlan, deleteLink, getLink, type Link, setLink } from "#kernel/netlink/link.ts";
+import { addVxlan, deleteLink, getLink, setLink } from "#kernel/netlink/link.ts";
+import type { Link } from "#kernel/netlink/link-fields.ts";
 import { readSysctl, writeSysctl } from "#kernel/sysctl.ts";
+import { WeftError } from "#lib/errors.ts";
 import { type Address, family } from "#model/ip.ts";
 
 /** The VXLAN device in external mode; VNI and remote node come with every packet. */
@@ -54,14 +56,18 @@ export function removeTunnel(netlink: Netlink): void {
  * Settings of the node's namespace that forwarding between pods needs. `natPorts` are taken out of the ports the kernel hands to sockets,
  * so translated connections never meet the node's own.
  */
-export function prepareForwarding(device: string, natPorts: { readonly min: number; readonly max: number }): void {
+export function prepareForwarding(
+  device: string,
+  natPorts: { readonly min: number; readonly max: number },
+): void {
   set("net.ipv4.ip_forward", "1");
   set("net.ipv4.conf.all.rp_filter", "0");
   set(`net.ipv4.conf.${device}.rp_filter`, "0");
   set("net.ipv6.conf.all.forwarding", "1");
   const range = `${natPorts.min}-${natPorts.max}`;
   const reserved = readSysctl("net.ipv4.ip_local_reserved_ports");
-  if (!reserved.split(",").includes(range)) set("net.ipv4.ip_local_reserved_ports", reserved ? `${reserved},${range}` : range);
+  if (!reserved.split(",").includes(range))
+    set("net.ipv4.ip_local_reserved_ports", reserved ? `${reserved},${range}` : range);
 }
 
 /** A setting a kernel lacks (no IPv6) is left out. */

@@ -8,7 +8,7 @@ import {
   numberOf,
   textOf,
 } from "#kernel/netlink/codec.ts";
-import type { Link, LinkChange, LinkRef, NewLink } from "#kernel/netlink/link.ts";
+import type { Link, LinkChange, LinkRef, NewLink } from "#kernel/netlink/link-fields.ts";
 import { macBytes, macText } from "#kernel/netlink/mac.ts";
 import { AF_INET6 } from "#kernel/socket.ts";
 import { WeftError } from "#lib/errors.ts";
