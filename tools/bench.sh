@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # npm run bench: set up and build what is missing, then measure. `npm run bench -- --help` lists the parts.
 set -eu
 cd "$(dirname "$0")/.."

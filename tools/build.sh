@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Builds what is out of date: BPF objects, native programs, bundles.
 set -eu
 cd "$(dirname "$0")/.."

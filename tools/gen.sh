@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # npm run gen: generated files. `--check` fails when one is not what its source says.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Installs what Weft needs on a Debian machine and builds it. Run again, it finds all done. `--quiet-if-done` prints one line then.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # npm start: set up, then a lab of three nodes with the example shop and its flows.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # npm test: set up, check, then every test. `sh tools/test.sh PART...` runs parts: check unit kernel packet lab.
 set -eu
 cd "$(dirname "$0")/.."

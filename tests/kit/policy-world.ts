@@ -74,15 +74,13 @@ export const worldPort = fc.oneof(
   fc.nat(65535),
 );
 
-const range = fc
-  .tuple(fc.constantFrom(6, 17, 132, 1, 0), worldPort, worldPort, fc.boolean())
-  .map(
-    ([proto, a, b, single]): PortRange => ({
-      proto,
-      first: single ? a : Math.min(a, b),
-      last: single ? a : Math.max(a, b),
-    }),
-  );
+const range = fc.tuple(fc.constantFrom(6, 17, 132, 1, 0), worldPort, worldPort, fc.boolean()).map(
+  ([proto, a, b, single]): PortRange => ({
+    proto,
+    first: single ? a : Math.min(a, b),
+    last: single ? a : Math.max(a, b),
+  }),
+);
 
 const portRange = fc.oneof(
   { weight: 6, arbitrary: range },
