@@ -84,7 +84,7 @@ test("events of the kernel become flows with names, are counted, and nothing is 
   );
   assert.ok(Math.abs(Number(time!.seconds) * 1_000 + time!.nanos / 1e6 - beforeMs) < 2_000, "wall time");
 
-  // A ring of 8 MB holds 74,898 events of 104 bytes and 8 of header; what finds it full is counted as lost.
+  // A ring of 4 MB holds 37,449 events of 104 bytes and 8 of header; what finds it full is counted as lost.
   running.emit(200_000);
   // No flow has that port: only what was lost is told.
   await client.stream(
