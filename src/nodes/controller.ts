@@ -95,9 +95,18 @@ export function desired(
       const taken = routes.has(dst) || self?.podCidrs.includes(dst);
       const route = self && !taken && serves(dst) ? routeTo(self, remote, { dst, tunnel }) : undefined;
       if (route) routes.set(dst, route);
+      // The way to a pod is known before the pod is: what a new one asks for is answered at once.
+      if (route && tunnel)
+        claim({ prefix: dst, identity: worldOf(dst, options.families), tunnel, source: "node" });
     }
   }
   return { routes: [...routes.values()], claims: [...claims.values()] };
+}
+
+/** Whom nobody has told of is a stranger; the datapath calls an address without entry the same. */
+function worldOf(prefix: Prefix, families: readonly Family[]): number {
+  if (families.length === 1) return ReservedIdentity.world;
+  return family(prefix) === 4 ? ReservedIdentity.worldV4 : ReservedIdentity.worldV6;
 }
 
 function routers(node: Node): Address[] {

@@ -89,6 +89,8 @@ test("tunnel: routes through the device, router addresses behind their node, nod
         "node fd01::2/128 6",
         "node 10.244.2.1/32 6 at 192.168.0.2",
         "node fd10:2::1/128 6 at 192.168.0.2",
+        "node 10.244.2.0/24 9 at 192.168.0.2",
+        "node fd10:2::/64 10 at 192.168.0.2",
       ],
     },
   );
