@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmodSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { errorText, WeftError } from "#lib/errors.ts";
+import { listenOwnerOnly } from "#lib/unix-socket.ts";
 import type { Column, Database, Table } from "#store/table.ts";
 
 /** A table as it goes over the socket: cells by column, `wide` columns marked. */
@@ -49,9 +49,9 @@ export function dumpRows<V>(name: string, columns: readonly Column<V>[], rows: I
 /**
  * The agent's local API: HTTP and JSON on a unix socket that only root can open. Read-only.
  * `GET /v1/status`, `/v1/healthz`, `/v1/tables`, `/v1/db/NAME`, `/v1/bpf`, `/v1/bpf/NAME`.
+ * @throws WeftError E_LISTEN when the path is unfit or another agent serves there
  */
 export async function startAgentApi(deps: AgentApiDeps): Promise<AsyncDisposable> {
-  rmSync(deps.socketPath, { force: true });
   const server = createServer((request, response) => {
     try {
       const answer = route(deps, request);
@@ -61,17 +61,7 @@ export async function startAgentApi(deps: AgentApiDeps): Promise<AsyncDisposable
       send(response, code === "E_NOT_FOUND" ? 404 : 500, { code, message: errorText(error) });
     }
   });
-  // The umask closes the moment between bind and chmod in which others could connect.
-  const umask = process.umask(0o177);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(deps.socketPath, resolve);
-    });
-  } finally {
-    process.umask(umask);
-  }
-  chmodSync(deps.socketPath, 0o600);
+  await listenOwnerOnly(server, deps.socketPath);
   return {
     [Symbol.asyncDispose]: () =>
       new Promise<void>((resolve) => {
@@ -91,7 +81,7 @@ const tableColumns: readonly Column<Table<unknown>>[] = [
 function route(deps: AgentApiDeps, request: IncomingMessage): { status: number; body: unknown } {
   if (request.method !== "GET")
     return { status: 405, body: { code: "E_METHOD", message: "only GET is served" } };
-  const [version, what, name, ...rest] = (request.url ?? "")
+  const [version, what, name = "", ...rest] = (request.url ?? "")
     .split("?")[0]!
     .split("/")
     .filter(Boolean)
@@ -105,14 +95,13 @@ function route(deps: AgentApiDeps, request: IncomingMessage): { status: number; 
     if (what === "tables" && !name)
       return { status: 200, body: dumpRows("tables", tableColumns, deps.db.tables()) };
     if (what === "db") {
-      const table = deps.db.find(name!);
+      const table = deps.db.find(name);
       if (table) return { status: 200, body: dumpTable(table) };
       throw new WeftError("E_NOT_FOUND", `there is no table "${name}"`);
     }
     if (what === "bpf" && !name) return { status: 200, body: Object.keys(deps.maps) };
     if (what === "bpf") {
-      const read = deps.maps[name!];
-      if (read) return { status: 200, body: read() };
+      if (Object.hasOwn(deps.maps, name)) return { status: 200, body: deps.maps[name]!() };
       throw new WeftError("E_NOT_FOUND", `there is no map "${name}"`);
     }
   }

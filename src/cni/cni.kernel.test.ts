@@ -423,7 +423,7 @@ describe("CNI through the shim", { timeout: 60_000 }, () => {
     assert.equal((await call("DEL", { env: { CNI_CONTAINERID: "crashed" } })).exitCode, 0);
     assert.equal(getLink(node, orphan), undefined);
     assert.equal(statSync(socketPath).mode & 0o777, 0o600);
-    await assert.rejects(start(), { code: "E_CNI_SOCKET", message: `another agent serves ${socketPath}` });
+    await assert.rejects(start(), { code: "E_LISTEN", message: `another process serves ${socketPath}` });
     assert.equal((await call("CHECK")).exitCode, 0);
   });
 

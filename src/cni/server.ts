@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdirSync, rmSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
-import { dirname } from "node:path";
-import { hasErrno } from "#kernel/errno.ts";
+import { createServer, type Socket } from "node:net";
 import { openNetlink } from "#kernel/netlink/handle.ts";
-import { errorText, WeftError } from "#lib/errors.ts";
+import { errorText } from "#lib/errors.ts";
+import { listenOwnerOnly } from "#lib/unix-socket.ts";
 import { CniCommands } from "./commands.ts";
 import { type CniDeps, ownerOf } from "./deps.ts";
 import { CniError, errorObject, toCniError } from "./errors.ts";
@@ -13,8 +11,6 @@ import { answerVersion, parseRequest } from "./request.ts";
 
 /** The shim sends its request at once. */
 const REQUEST_TIMEOUT_MS = 10_000;
-/** `sun_path` is 108 bytes with the closing zero. */
-const MAX_PATH_BYTES = 107;
 
 export interface CniServerOptions {
   readonly socketPath: string;
@@ -27,7 +23,7 @@ export interface CniServerOptions {
  * Serves the CNI shim on a unix socket only root can use. Before it listens it notes the endpoints' addresses in the
  * IPAM. A device that a crash in the middle of ADD left behind goes with the runtime's DEL, or with GC. Disposing
  * undoes ADDs that still run.
- * @throws WeftError E_CNI_SOCKET when the path is unfit or somebody serves there
+ * @throws WeftError E_LISTEN when the path is unfit or somebody serves there
  */
 export async function startCniServer({
   socketPath,
@@ -38,8 +34,8 @@ export async function startCniServer({
   const netlink = stack.use(openNetlink(deps.node.netns === undefined ? {} : { netns: deps.node.netns }));
   const commands = new CniCommands(deps, netlink);
   restoreAddresses(deps);
-  await freePath(socketPath);
-  const server = await listen(socketPath, (socket) => void serve(socket, commands, deps));
+  const server = createServer((socket) => void serve(socket, commands, deps));
+  await listenOwnerOnly(server, socketPath);
   stack.defer(() => commands.stop());
   stack.defer(() => void server.close());
   const started = stack.move();
@@ -60,40 +56,6 @@ function restoreAddresses({ ipam, endpoints, log }: CniDeps): void {
     } catch (error) {
       log.error({ endpoint: endpoint.id, error: errorText(error) }, "endpoint's address can't be restored");
     }
-  }
-}
-
-/** Removes the socket file of an agent that is gone. */
-async function freePath(path: string): Promise<void> {
-  if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
-    throw new WeftError("E_CNI_SOCKET", `${path} is too long for a unix socket (${MAX_PATH_BYTES} bytes)`);
-  }
-  mkdirSync(dirname(path), { recursive: true });
-  const { promise, resolve } = Promise.withResolvers<Error | undefined>();
-  const socket = connect(path);
-  socket.once("connect", () => resolve(undefined)).once("error", resolve);
-  const error = await promise;
-  socket.destroy();
-  if (error === undefined) throw new WeftError("E_CNI_SOCKET", `another agent serves ${path}`);
-  if (hasErrno(error, "ECONNREFUSED")) rmSync(path, { force: true });
-}
-
-async function listen(path: string, onSocket: (socket: Socket) => void): Promise<Server> {
-  const server = createServer(onSocket);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once("error", reject).once("listening", resolve);
-  // bind(2) happens inside listen(): the socket is root's alone from its first moment.
-  const umask = process.umask(0o177);
-  try {
-    server.listen(path);
-  } finally {
-    process.umask(umask);
-  }
-  try {
-    await promise;
-    return server;
-  } catch (cause) {
-    throw new WeftError("E_CNI_SOCKET", `cannot listen on ${path}`, { cause });
   }
 }
 

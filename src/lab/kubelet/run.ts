@@ -148,7 +148,11 @@ async function followPods(context: KubeletContext, { api, cni, workers }: PodsDe
     const sandbox = kept.get(uid);
     kept.delete(uid);
     const intact = sandbox !== undefined && (await sandboxes.isIntact(sandbox, signal));
-    if (sandbox && !intact) await sandboxes.remove(sandbox).catch(() => {});
+    if (sandbox && !intact) {
+      await sandboxes.remove(sandbox).catch((thrown: unknown) => {
+        log.warn({ pod: key, err: errorText(thrown) }, "sandbox of an earlier run not removed");
+      });
+    }
     const worker = new PodWorker(context, pod, intact ? sandbox : undefined);
     workers.set(key, worker);
     if (pod.metadata.deletionTimestamp) worker.update(pod);

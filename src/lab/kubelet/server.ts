@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-import { rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { runProbes } from "#kernel/probe.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
+import { listenOwnerOnly } from "#lib/unix-socket.ts";
 import { parseAddress } from "#model/ip.ts";
 import { CLUSTER_DOMAIN } from "../dns/records.ts";
 import { encodeMessage, RecordType } from "../dns/wire.ts";
@@ -58,22 +58,18 @@ const dnsQuestion = encodeMessage({
 /** Attempts of one node at a time. */
 const CONCURRENCY = 512;
 
-/** The node's side of exec, logs and probes, on a unix socket. */
+/** The node's side of exec, logs and probes, on a unix socket only root can open. */
 export async function serveKubelet(
   path: string,
   workers: ReadonlyMap<string, PodWorker>,
 ): Promise<AsyncDisposable> {
-  rmSync(path, { force: true });
   const server = createServer((request, response) => {
     handle(request, response, workers).catch((thrown: unknown) => {
       if (!response.headersSent) response.writeHead(thrown instanceof WeftError ? 400 : 500);
       response.end(errorText(thrown));
     });
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(path, () => resolve());
-  });
+  await listenOwnerOnly(server, path);
   return {
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
