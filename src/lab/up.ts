@@ -85,7 +85,11 @@ async function finishUp(options: UpOptions, deps: UpDeps, { lab, stack }: Begun)
     metrics: lab.metricsUrl,
     ...(services?.observer && { observer: services.observer }),
   });
-  await timed(deps, "manifests", () => applyFiles(options, deps));
+  if (options.files.length > 0) {
+    // Nodes and name service first, as a cluster has them before it is used: what asks for a name as it starts gets it.
+    await timed(deps, "cluster", () => podsReady(options, deps, lab));
+    await timed(deps, "manifests", () => applyFiles(options, deps));
+  }
   await timed(deps, "pods", () => podsReady(options, deps, lab));
   const kept = stack.move();
   return { ...lab, [Symbol.asyncDispose]: () => kept.disposeAsync() };
@@ -137,7 +141,6 @@ async function timed<T>({ progress }: LabDeps, name: string, work: () => Promise
 }
 
 async function applyFiles(options: UpOptions, deps: UpDeps): Promise<void> {
-  if (options.files.length === 0) return;
   using client = createKubeClient(await loadCredentials(statePaths.kubeconfig), { userAgent: "weft" });
   await applyManifests({
     client,
