@@ -34,7 +34,7 @@ export interface AgentApiDeps {
 }
 
 /** Reads a table into its dump, rows in key order. */
-export function dumpTable<V>(table: Table<V>): TableDump {
+function dumpTable<V>(table: Table<V>): TableDump {
   return dumpRows(table.name, table.columns, table.all());
 }
 

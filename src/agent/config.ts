@@ -15,7 +15,7 @@ const prefix = z.string().transform((text, context): Prefix => {
 });
 
 /** Everything an agent can be told. Unknown keys are an error: a setting that does nothing is a mistake nobody sees. */
-export const agentConfigSchema = z.strictObject({
+const agentConfigSchema = z.strictObject({
   /** The Kubernetes Node this agent serves. */
   nodeName: z.string().min(1),
   clusterName: z.string().min(1).max(32).default("default"),

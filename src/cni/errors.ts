@@ -2,7 +2,7 @@
 import { errorText, isAbort, WeftError } from "#lib/errors.ts";
 
 /** Codes of the CNI specification (1.1.0, "Error"); from 100 on they are this plugin's. */
-export const CNI_CODES = {
+const CNI_CODES = {
   incompatibleVersion: 1,
   unsupportedField: 2,
   unknownContainer: 3,

@@ -16,7 +16,7 @@ import { CniError } from "./errors.ts";
 import { GATEWAY_V4, GATEWAY_V6 } from "./result.ts";
 
 /** Marks routes as Weft's own (RTPROT_*): what lists and prunes routes leaves all others alone. */
-export const ROUTE_PROTOCOL = 87;
+const ROUTE_PROTOCOL = 87;
 
 /** The kernel takes a second at worst. */
 const OPERATIONAL_TIMEOUT_MS = 3000;

@@ -42,7 +42,7 @@ export function startEndpointReconciler(deps: EndpointReconcilerDeps): Reconcile
  * Under its device first: a pod whose own row is missing cannot send, one whose address is unknown only is not reached yet. An address
  * that a newer endpoint has taken over is left to it.
  */
-export function endpointOps({ byIfindex, byAddress }: EndpointMaps): ReconcilerOps<EndpointEntries> {
+function endpointOps({ byIfindex, byAddress }: EndpointMaps): ReconcilerOps<EndpointEntries> {
   return {
     *list() {
       const claimed = new Set<Address>();

@@ -31,7 +31,7 @@ export function addPolicies(flow: Flow, record: RecordCursor, directory: Directo
 export const deniedReasons: ReadonlySet<number> = new Set([133, 181]);
 
 /** Direction whose policy said no (or, audited, would have); undefined when it was not a policy. */
-export function deniedDirection(record: RecordCursor): "egress" | "ingress" | undefined {
+function deniedDirection(record: RecordCursor): "egress" | "ingress" | undefined {
   const audited = record.has(EventFlag.audit);
   if (record.type !== EventType.drop && !audited) return undefined;
   const reason = record.u8(FlowEventOffset.reason);

@@ -33,7 +33,7 @@ export function startIpcacheReconciler(deps: IpcacheReconcilerDeps): Reconciler 
   });
 }
 
-export function ipcacheEntry(row: IpcacheEntry): MapEntry<IpcacheKey, IpcacheValue> {
+function ipcacheEntry(row: IpcacheEntry): MapEntry<IpcacheKey, IpcacheValue> {
   return {
     key: { prefixlen: prefixBits128(row.prefix), addr: prefixAddress(row.prefix) },
     value: { identity: row.identity, flags: 0, tunnel: row.tunnel },

@@ -12,7 +12,7 @@ export interface Mount {
 }
 
 const MNT_DETACH = 2;
-export const BPFFS_DIR = "/sys/fs/bpf";
+const BPFFS_DIR = "/sys/fs/bpf";
 
 /** What is mounted in this mount namespace, in the order of mounting. */
 export function listMounts(): Mount[] {

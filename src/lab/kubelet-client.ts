@@ -117,7 +117,7 @@ async function* readLogs(
 }
 
 /** Starts the command by pod-exec and joins its streams; resolves with the exit code. */
-export async function runExec(spec: ExecSpec, request: ExecRequest, streams: ExecStreams): Promise<number> {
+async function runExec(spec: ExecSpec, request: ExecRequest, streams: ExecStreams): Promise<number> {
   const { file, args } = podCommand({ ...spec, argv: request.command, tty: request.tty });
   const env = { ...spec.env, ...(request.tty && { TERM: "xterm" }) };
   const child = spawn(file, args, {

@@ -22,14 +22,14 @@ export const PREFIX = labName() === "" ? "weft-lab" : `weft-${labName()}-lab`;
 export const STATE_DIR = `/run/${PREFIX}`;
 /** Of a detached supervisor. Outside the state directory, which goes when the supervisor cleans up at its start. */
 export const DETACHED_LOG = `${STATE_DIR}-supervisor.log`;
-export const BPF_ROOT = "/sys/fs/bpf";
+const BPF_ROOT = "/sys/fs/bpf";
 export const BPF_DIR = `${BPF_ROOT}/${PREFIX}`;
 export const WORLD = `${PREFIX}-world`;
 /** The bridge in the world's namespace; nodes are its ports. */
 export const BRIDGE = "fabric";
 /** Namespaces of pods are called `weft-lab-p-<pod>-<5 digits of the sandbox>`. */
 export const POD_NETNS_PREFIX = `${PREFIX}-p-`;
-export const MAX_NODES = 64;
+const MAX_NODES = 64;
 export const API_PORT = 6443;
 /** The API server on the host's loopback: for kubectl and for the nodes' relay in the world. */
 export const HOST_API_PORT = 16443;

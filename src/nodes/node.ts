@@ -18,7 +18,7 @@ export function nodeAddress(node: Node, of: Family): Address | undefined {
   return node.addresses.find((address) => family(address) === of);
 }
 
-export function podCidr(node: Node, of: Family): Prefix | undefined {
+function podCidr(node: Node, of: Family): Prefix | undefined {
   return node.podCidrs.find((prefix) => family(prefix) === of);
 }
 

@@ -43,7 +43,7 @@ export function startRouteReconciler(deps: RouteReconcilerDeps, signal: AbortSig
 /** What of a route the kernel is told, and tells back. */
 export type RouteEntry = Omit<NodeRoute, "node">;
 
-export function routeEntry({ dst, encap, gateway, src, unreachable }: NodeRoute): RouteEntry {
+function routeEntry({ dst, encap, gateway, src, unreachable }: NodeRoute): RouteEntry {
   return {
     dst,
     ...(encap && { encap: { id: encap.id, dst: encap.dst } }),
@@ -53,9 +53,7 @@ export function routeEntry({ dst, encap, gateway, src, unreachable }: NodeRoute)
   };
 }
 
-export function routeOps(
-  deps: Pick<RouteReconcilerDeps, "netlink" | "tunnelDevice">,
-): ReconcilerOps<RouteEntry> {
+function routeOps(deps: Pick<RouteReconcilerDeps, "netlink" | "tunnelDevice">): ReconcilerOps<RouteEntry> {
   const { netlink, tunnelDevice } = deps;
   const toKernel = (entry: RouteEntry): Route => {
     const { dst, encap, gateway, src, unreachable } = entry;

@@ -164,7 +164,7 @@ export class PolicyEngine {
   #partsOf(policy: DistinctPolicy): Part[] {
     return policy.parts.map((key) => {
       const part = this.#selection.part(key);
-      if (!part) throw new WeftError("E_BUG", `policy ${policy.id} has a part that is gone: ${key}`);
+      if (!part) throw new WeftError("E_INTERNAL", `policy ${policy.id} has a part that is gone: ${key}`);
       return part;
     });
   }

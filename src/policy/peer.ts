@@ -20,7 +20,6 @@ export const entities = [
   "none",
   "kube-apiserver",
 ] as const;
-export type Entity = (typeof entities)[number];
 
 /** Whether an identity with these labels is meant by the peer. */
 export function peerMatches(peer: Peer, labels: Labels): boolean {

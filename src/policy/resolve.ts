@@ -22,7 +22,7 @@ export interface ResolveInput {
 export type Enforcement = "default" | "always" | "never";
 
 /** The node an endpoint lives on may always reach it: a kubelet's probes must work. An explicit denial of the host wins over it. */
-export const allowLocalhost: Rule = {
+const allowLocalhost: Rule = {
   origin: { kind: "Implicit", namespace: "", name: "allow-localhost", uid: "", index: 0 },
   subject: { requirements: [] },
   direction: "ingress",

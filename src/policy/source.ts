@@ -91,7 +91,7 @@ export function policyRow(language: Language, object: KubeObject, log: Logger): 
   try {
     return { ...row, rules: language.compile({ ...object, apiVersion, kind }) };
   } catch (thrown) {
-    const code = thrown instanceof WeftError ? thrown.code : "E_BUG";
+    const code = thrown instanceof WeftError ? thrown.code : "E_INTERNAL";
     const message = thrown instanceof Error ? thrown.message : String(thrown);
     log.warn({ policy: policyKey(row), code, err: message }, "policy refused");
     return { ...row, rules: [], refused: { code, message } };

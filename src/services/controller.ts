@@ -87,7 +87,7 @@ export interface Here {
 }
 
 /** The frontends of a service, pure. One without backends is there too: it refuses, where none would let pass. */
-export function frontendsOf(service: Service, slices: readonly EndpointSlice[], here: Here): Frontend[] {
+function frontendsOf(service: Service, slices: readonly EndpointSlice[], here: Here): Frontend[] {
   const out = new Map<string, Frontend>();
   const known = new Map<string, Backend[]>();
   const endpoints = (port: ServicePort, of: Family): Backend[] => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readlinkSync } from "node:fs";
 
 /** What this process holds open: fd → what it is. */
-export function processFds(): Map<number, string> {
+function processFds(): Map<number, string> {
   const fds = new Map<number, string>();
   for (const name of readdirSync("/proc/self/fd")) {
     try {
@@ -19,16 +19,6 @@ export function processFds(): Map<number, string> {
 export function assertNoFdLeak(body: () => void): void {
   const before = processFds();
   body();
-  const left = [...processFds()].filter(
-    ([fd, what]) => before.get(fd) !== what && !/eventpoll|\/proc\//.test(what),
-  );
-  assert.deepEqual(left, [], "file descriptors left open");
-}
-
-/** The same for an asynchronous body. */
-export async function assertNoFdLeakAsync(body: () => Promise<void>): Promise<void> {
-  const before = processFds();
-  await body();
   const left = [...processFds()].filter(
     ([fd, what]) => before.get(fd) !== what && !/eventpoll|\/proc\//.test(what),
   );

@@ -73,7 +73,7 @@ export class PodClient implements Disposable {
 }
 
 /** Name of a pod's namespace in /run/netns. */
-export function podNetns(pod: string): string {
+function podNetns(pod: string): string {
   const found = readdirSync("/run/netns").find((name) => name.startsWith(`${labPrefix}-p-${pod}-`));
   if (!found) throw new Error(`pod ${pod} has no network namespace`);
   return found;

@@ -10,9 +10,7 @@ export const labPrefix = labName === "" ? "weft-lab" : `weft-${labName}-lab`;
 export const labStateDir = `/run/${labPrefix}`;
 export const labBpfDir = `/sys/fs/bpf/${labPrefix}`;
 /** Where cgroup2 is mounted: by itself, or below the older hierarchy. */
-export const cgroupMount = existsSync("/sys/fs/cgroup/cgroup.procs")
-  ? "/sys/fs/cgroup"
-  : "/sys/fs/cgroup/unified";
+const cgroupMount = existsSync("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
 export const labCgroup = join(cgroupMount, labPrefix);
 
 export interface RunResult {

@@ -55,7 +55,7 @@ export interface Packet {
 }
 
 /** Ones' complement sum of 16-bit words, RFC 1071. */
-export function sum16(bytes: Uint8Array, start = 0): number {
+function sum16(bytes: Uint8Array, start = 0): number {
   let sum = start;
   for (let i = 0; i < bytes.length; i += 2) sum += (bytes[i]! << 8) | (bytes[i + 1] ?? 0);
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
@@ -152,7 +152,7 @@ interface IpFields {
 }
 
 /** An IP packet around bytes that are already its payload. */
-export function ipPacket(fields: IpFields, body: Uint8Array): Uint8Array {
+function ipPacket(fields: IpFields, body: Uint8Array): Uint8Array {
   const from = wireAddress(fields.from);
   const to = wireAddress(fields.to);
   const { ttl = 64, fragment, proto, id = 0x1234 } = fields;

@@ -85,7 +85,7 @@ interface PrintContext {
 }
 
 /** One line: JSON as the proto3 mapping has it, with the field names of the .proto file. */
-export function jsonLine(response: GetFlowsResponse): string {
+function jsonLine(response: GetFlowsResponse): string {
   return `${JSON.stringify(toJson(GetFlowsResponseSchema, response, { useProtoFieldName: true }))}\n`;
 }
 

@@ -43,7 +43,7 @@ const MAX_FUNCTIONS = 1024;
 const MAX_INSTRUCTIONS = 1_000_000;
 
 /** Functions of all executable sections, by section index, in order. */
-export function findFunctions(elf: ElfFile): Map<number, BpfFunction[]> {
+function findFunctions(elf: ElfFile): Map<number, BpfFunction[]> {
   const found = new Map<number, BpfFunction[]>();
   for (const symbol of elf.symbols) {
     const section = elf.sections[symbol.section];

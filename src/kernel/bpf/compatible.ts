@@ -31,7 +31,7 @@ export class MapIncompatibleError extends WeftError {
 }
 
 /** `value size 8 instead of 16` */
-export function describeDifference({ field, expected, found, inner }: MapDifference): string {
+function describeDifference({ field, expected, found, inner }: MapDifference): string {
   const words = `${inner ? "inner " : ""}${field.replace(/[A-Z]/, (capital) => ` ${capital.toLowerCase()}`)}`;
   const show = (value: number | string) => {
     if (typeof value === "string") return value;

@@ -38,7 +38,7 @@ export interface ElfRelocation {
   readonly symbol: ElfSymbol;
 }
 
-export const ElfSectionType = { progbits: 1, symtab: 2, nobits: 8, rel: 9 } as const;
+const ElfSectionType = { progbits: 1, symtab: 2, nobits: 8, rel: 9 } as const;
 export const ElfSymbolType = { none: 0, object: 1, func: 2, section: 3 } as const;
 export const ElfBinding = { local: 0, global: 1, weak: 2 } as const;
 /** SHF_EXECINSTR */

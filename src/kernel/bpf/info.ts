@@ -49,7 +49,7 @@ export interface LinkInfo {
 }
 
 /** `enum bpf_link_type`. */
-export const LinkType = { cgroup: 3, netns: 5, xdp: 6, tcx: 11 } as const;
+const LinkType = { cgroup: 3, netns: 5, xdp: 6, tcx: 11 } as const;
 
 /** BPF_OBJ_GET_INFO_BY_FD: fills the block with what the kernel says of a map, program, link or BTF. @throws KernelError */
 export function objectInfo(fd: number, info: Block, what: string): DataView {

@@ -11,7 +11,7 @@ import { WeftError } from "#lib/errors.ts";
 const BPF_FS_MAGIC = 0xcafe4a11;
 
 /** Where the bpf file system stands on every distribution. */
-export const BPF_FS = "/sys/fs/bpf";
+const BPF_FS = "/sys/fs/bpf";
 
 /** Makes sure that a bpf file system is mounted at `path` and makes the directories to it. @throws KernelError */
 export function mountBpfFs(path = BPF_FS): void {

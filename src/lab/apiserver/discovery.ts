@@ -30,7 +30,7 @@ interface Subresource {
 }
 
 /** What can be asked below an object of a kind. */
-export function subresourcesOf(resource: Resource): Subresource[] {
+function subresourcesOf(resource: Resource): Subresource[] {
   const out: Subresource[] = [];
   const readWrite = ["get", "patch", "update"];
   if (resource.status) out.push({ name: "status", kind: resource.kind, verbs: readWrite });
@@ -66,7 +66,7 @@ function groupsOf(catalog: Catalog): GroupVersions[] {
 }
 
 /** v2 before v1, v1 before v1beta1, v1beta1 before v1alpha1. */
-export function byVersionPriority(a: string, b: string): number {
+function byVersionPriority(a: string, b: string): number {
   const rank = (version: string): number[] => {
     const match = /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(version);
     if (!match) return [0, 0, 0];

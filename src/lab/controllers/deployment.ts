@@ -66,7 +66,7 @@ interface Sets {
   readonly others: readonly ReplicaSet[];
 }
 
-export function templateHash(template: Deployment["spec"]["template"]): string {
+function templateHash(template: Deployment["spec"]["template"]): string {
   return hashSuffix(hash32(canonicalJson(template)));
 }
 

@@ -40,7 +40,7 @@ export function createDnsServer(view: DnsView, families: Families): DnsServer {
 }
 
 /** The answer to a request's bytes; undefined when it is not even a message. */
-export function answerTo(view: DnsView, bytes: Uint8Array, limit?: number): Buffer | undefined {
+function answerTo(view: DnsView, bytes: Uint8Array, limit?: number): Buffer | undefined {
   let request: DnsMessage;
   try {
     request = decodeMessage(bytes);

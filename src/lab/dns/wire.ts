@@ -118,7 +118,7 @@ export function decodeMessage(bytes: Uint8Array): DnsMessage {
   };
 }
 
-export function encodeName(name: string): Buffer {
+function encodeName(name: string): Buffer {
   const parts: Buffer[] = [];
   for (const label of name.split(".").filter((part) => part !== "")) {
     const bytes = Buffer.from(label, "latin1");

@@ -58,7 +58,7 @@ async function variableValue(variable: EnvVar, { pod, sources, env }: Context): 
 }
 
 /** Replaces `$(NAME)` by what is set so far; `$$` is a dollar sign. */
-export function expand(text: string, env: Env): string {
+function expand(text: string, env: Env): string {
   return text.replace(/\$\$|\$\(([^)]+)\)/g, (whole, name: string | undefined) =>
     name === undefined ? "$" : (env[name] ?? whole),
   );

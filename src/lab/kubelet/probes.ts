@@ -39,7 +39,7 @@ export async function attemptProbe(probe: Probe, target: ProbeTarget): Promise<P
   }
 }
 
-export function portNumber(port: number | string, container: Container): number {
+function portNumber(port: number | string, container: Container): number {
   if (typeof port === "number") return port;
   const found = container.ports?.find((one) => one.name === port)?.containerPort ?? Number(port);
   if (!Number.isInteger(found)) throw new Error(`container ${container.name} has no port named "${port}"`);

@@ -94,7 +94,7 @@ function grouped(causes: readonly { message: string; field: string }[]): string 
 }
 
 /** `wanted` laid over `live`: objects by field, keyed lists by element, sets as unions, everything else replaced. */
-export function mergeValue(schema: Schema | undefined, live: Json, wanted: Json): Json {
+function mergeValue(schema: Schema | undefined, live: Json, wanted: Json): Json {
   if (isObject(wanted) && isObject(live) && !schema?.atomic) {
     const out: JsonObject = { ...live };
     for (const [name, value] of Object.entries(wanted))

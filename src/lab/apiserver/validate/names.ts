@@ -72,7 +72,7 @@ export function validateLabels(labels: Json, path: string): FieldError[] {
   return errors;
 }
 
-export function labelValueProblem(value: string): string | undefined {
+function labelValueProblem(value: string): string | undefined {
   if (value.length > 63) return "must be no more than 63 bytes";
   return value === "" || qualifiedNamePattern.test(value) ? undefined : labelValueText;
 }
