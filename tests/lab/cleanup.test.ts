@@ -112,30 +112,14 @@ suite("nothing of a lab is left", () => {
     });
   }
 
-  test("a lab whose pods do not become ready", async () => {
-    const never = `
-apiVersion: v1
-kind: Pod
-metadata: {name: never}
-spec:
-  containers:
-    - {name: never, image: weft.example/stand-in, readinessProbe: {tcpSocket: {port: 1, host: 127.0.0.1}}}
-`;
-    const argv = [
-      join(checkout, "weft"),
-      "lab",
-      "up",
-      "--nodes",
-      "1",
-      "--quiet",
-      "--timeout",
-      "4",
-      "-f",
-      "-",
-    ];
-    const { code, stderr } = await run(argv, { input: never });
-    assert.equal(code, 1);
-    assert.match(stderr, /never/);
+  test("a lab whose pods do not become ready stays, to be looked at", async () => {
+    const file = join(manifests, "never-ready.yaml");
+    const late = await weft("lab", "up", "--nodes", "1", "--timeout", "6", "--detach", "-f", file);
+    assert.equal(late.code, 1);
+    assert.match(late.stderr, /not ready after 6 s: pod default\/never/);
+    assertUp();
+    assert.match(await weftOk("lab", "status"), /never/);
+    await weftOk("lab", "down");
     assertNothingLeft();
   });
 });

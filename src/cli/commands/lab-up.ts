@@ -78,7 +78,7 @@ async function up(args: UpArguments, startServices: StartServices): Promise<void
     await lab[Symbol.asyncDispose]();
     process.stderr.write("done.\n");
   }
-  process.exit(0);
+  process.exit();
 }
 
 async function showFlows(signal: AbortSignal): Promise<void> {
