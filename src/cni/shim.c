@@ -8,6 +8,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +146,8 @@ int main(void)
 	struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = DEFAULT_SOCKET};
 	const char *command = getenv("CNI_COMMAND");
 	size_t used = 4;
+	/* An agent that hangs up early is an error to report, no reason to die of. */
+	signal(SIGPIPE, SIG_IGN);
 	for (char **variable = environ; *variable != NULL; variable++) {
 		size_t length = strlen(*variable) + 1;
 		if (strncmp(*variable, "CNI_", 4) != 0)

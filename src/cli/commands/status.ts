@@ -37,7 +37,8 @@ async function askOne(agent: { node: string; socket: string }): Promise<Report> 
 function renderStatus(report: Report): string {
   const ok = (good: boolean, text: string) => styleText(good ? "green" : "red", text);
   if ("error" in report) return `Node ${report.node}: ${ok(false, "not reachable")}\n  ${report.error}\n`;
-  const line = (name: string, text: string) => `  ${`${name}:`.padEnd(18)}${text}`;
+  const width = Math.max(16, ...report.health.map(({ name }) => name.length));
+  const line = (name: string, text: string) => `  ${`${name}:`.padEnd(width + 2)}${text}`;
   const lines = [`Node ${report.node}: ${ok(report.ready, report.ready ? "ready" : "not ready")}`];
   lines.push(
     line(
