@@ -12,7 +12,9 @@ import { hasErrno } from "#kernel/errno.ts";
 import { Fd } from "#kernel/fd.ts";
 import { type Block, block, blockOf, cString } from "#kernel/memory.ts";
 
+const EAGAIN = 11;
 const ENOSPC = 28;
+const LOAD_TRIES = 5;
 const FIRST_LOG = 256 * 1024;
 const LARGEST_LOG = 16 * 1024 * 1024;
 
@@ -71,7 +73,9 @@ export interface LoadProgramOptions {
 export function loadProgram(spec: ProgramSpec, options: LoadProgramOptions): BpfProgram {
   const instructions = withMapFds(spec, options.mapFd);
   const attr = (log?: Block) => programAttr(spec, { ...options, instructions, log });
-  const fd = attr().try(BpfCommand.progLoad);
+  let fd = attr().try(BpfCommand.progLoad);
+  // A signal to the process (a profiler's, say) interrupts the verifier.
+  for (let tries = 1; fd === -EAGAIN && tries < LOAD_TRIES; tries++) fd = attr().try(BpfCommand.progLoad);
   if (fd >= 0) return new BpfProgram(new Fd(fd, `program ${spec.name}`), spec.name);
   // Only now, for a log is slow to write: the same again for the verifier's words.
   for (let size = FIRST_LOG; ; size *= 4) {
