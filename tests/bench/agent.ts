@@ -41,11 +41,12 @@ function attachOnce(node: OwnNode, count: number, how: { parallel: number; pause
 }
 
 async function starts(node: OwnNode, rounds: number): Promise<Figure[]> {
-  const [ready, able]: [number[], number[]] = [[], []];
+  const [ready, able, cpu]: [number[], number[], number[]] = [[], [], []];
   for (let round = 0; round < rounds; round++) {
     node.forget();
     const agent = await node.startAgent();
     ready.push(agent.readyMs);
+    cpu.push(cpuSeconds(agent.pid) * 1000);
     const list = jobs(1);
     node.cni("ADD", list, { parallel: 1 });
     able.push(Number(process.hrtime.bigint() - agent.startNs) / 1e6);
@@ -55,6 +56,7 @@ async function starts(node: OwnNode, rounds: number): Promise<Figure[]> {
   return [
     figure("agent, new node: exec to ready", "ms", ready),
     figure("agent, new node: exec to first pod attached", "ms", able),
+    figure("agent, new node: CPU time until ready", "ms", cpu),
   ];
 }
 

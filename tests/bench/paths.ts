@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Throughput, latency and CPU cost of pods' traffic against the same traffic without Weft. */
 import { resources } from "#k8s/resource.ts";
+import { inNetns } from "#kernel/netns.ts";
+import { writeSysctl } from "#kernel/sysctl.ts";
 import type { BenchContext, BenchPart } from "./context.ts";
-import { type BenchLab, endpointSlice, startLab } from "./lab.ts";
+import { type BenchLab, type BenchPod, endpointSlice, startLab } from "./lab.ts";
 import { compileTool } from "./native.ts";
 import { directVeth, hostRouting, removeReferences, twoNodes } from "./reference.ts";
 import type { Figure } from "./stats.ts";
@@ -10,9 +12,15 @@ import { type Comparison, compare, modes, type Path } from "./traffic.ts";
 
 const defaultRounds = 15;
 
+/** Lets a loop of short connections reuse its ports within the minute they would rest, as the references' namespaces do. */
+function reusePorts(pod: BenchPod): void {
+  inNetns(pod.netns, () => writeSysctl("net.ipv4.tcp_tw_reuse", "1"));
+}
+
 /** Between pods of a lab; the client is in its node's cgroup, as any pod's process is. */
 function labPath(lab: BenchLab, name: string, server: string, connect?: string): Path {
   const [client, to] = [lab.pod("client"), lab.pod(server)];
+  reusePorts(client);
   return {
     name,
     serverNetns: to.netns,
