@@ -31,6 +31,7 @@ import {
 } from "./layout.ts";
 import { startMetrics } from "./metrics.ts";
 import { type Supervised, superviseProcess } from "./processes.ts";
+import { type LabProgress, timedStep } from "./progress.ts";
 import { processStartTicks, writeRecord } from "./record.ts";
 import { seedCluster } from "./seed.ts";
 import { storeCluster } from "./store-cluster.ts";
@@ -44,14 +45,6 @@ export interface LabOptions {
   /** False: no agents (somebody else writes the CNI configuration). */
   readonly agents?: boolean;
 }
-
-/** Told while the lab comes up: one step begins, one is done. */
-export type LabProgress = (step: {
-  readonly name: string;
-  readonly done: boolean;
-  readonly ms: number;
-  readonly detail?: string;
-}) => void;
 
 export interface LabDeps {
   readonly log: Logger;
@@ -84,7 +77,7 @@ export interface Lab extends AsyncDisposable {
 export async function startLab(options: LabOptions, deps: LabDeps): Promise<Lab> {
   const { signal, log } = deps;
   const plan = planLab(options.shape);
-  const step = stepper(deps.progress);
+  const step = <T>(name: string, work: () => Promise<T>) => timedStep(deps.progress, name, work);
   await using stack = new AsyncDisposableStack();
   await step("clean up", async () => cleanup(signal));
   stack.defer(async () => {
@@ -129,16 +122,6 @@ export async function startLab(options: LabOptions, deps: LabDeps): Promise<Lab>
     nodes,
     metricsUrl: metrics.url,
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
-  };
-}
-
-function stepper(progress: LabProgress | undefined) {
-  return async <T>(name: string, work: () => Promise<T>): Promise<T> => {
-    const startMs = performance.now();
-    progress?.({ name, done: false, ms: 0 });
-    const result = await work();
-    progress?.({ name, done: true, ms: Math.round(performance.now() - startMs) });
-    return result;
   };
 }
 

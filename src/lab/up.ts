@@ -11,6 +11,7 @@ import { loadImageMap } from "./image-map.ts";
 import { DETACHED_LOG, type LabPlan, type LabShape, planLab, STATE_DIR, statePaths } from "./layout.ts";
 import { loadManifests } from "./manifest.ts";
 import { logTail } from "./processes.ts";
+import { type LabProgress, timedStep } from "./progress.ts";
 import { type Readiness, readiness, waitReady } from "./ready.ts";
 import { readRecord, writeRecord } from "./record.ts";
 import { type Lab, type LabDeps, startLab } from "./supervisor.ts";
@@ -87,10 +88,10 @@ async function finishUp(options: UpOptions, deps: UpDeps, { lab, stack }: Begun)
   });
   if (options.files.length > 0) {
     // Nodes and name service first, as a cluster has them before it is used: what asks for a name as it starts gets it.
-    await timed(deps, "cluster", () => podsReady(options, deps, lab));
-    await timed(deps, "manifests", () => applyFiles(options, deps));
+    await timedStep(deps.progress, "cluster", () => podsReady(options, deps, lab));
+    await timedStep(deps.progress, "manifests", () => applyFiles(options, deps));
   }
-  await timed(deps, "pods", () => podsReady(options, deps, lab));
+  await timedStep(deps.progress, "pods", () => podsReady(options, deps, lab));
   const kept = stack.move();
   return { ...lab, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
@@ -132,14 +133,6 @@ function requireRoot(): void {
   });
 }
 
-async function timed<T>({ progress }: LabDeps, name: string, work: () => Promise<T>): Promise<T> {
-  const startMs = performance.now();
-  progress?.({ name, done: false, ms: 0 });
-  const result = await work();
-  progress?.({ name, done: true, ms: Math.round(performance.now() - startMs) });
-  return result;
-}
-
 async function applyFiles(options: UpOptions, deps: UpDeps): Promise<void> {
   using client = createKubeClient(await loadCredentials(statePaths.kubeconfig), { userAgent: "weft" });
   await applyManifests({
@@ -152,7 +145,7 @@ async function applyFiles(options: UpOptions, deps: UpDeps): Promise<void> {
 
 /** What a detached supervisor says to the command that started it. */
 export type SupervisorMessage =
-  | { readonly type: "progress"; readonly step: Parameters<NonNullable<LabDeps["progress"]>>[0] }
+  | { readonly type: "progress"; readonly step: Parameters<LabProgress>[0] }
   | { readonly type: "applied"; readonly applied: Applied }
   | { readonly type: "readiness"; readonly readiness: Readiness }
   | { readonly type: "notReady"; readonly message: string }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { randomInt, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
+import { randomSuffix } from "../name-suffix.ts";
 import { checkIdentity, checkNamespace, checkObject, hasGeneration, isSpecChange } from "./admit.ts";
 import { alreadyExists, badRequest, conflict, notFound } from "./errors.ts";
 import { trackWrite } from "./managed/track.ts";
@@ -151,11 +152,4 @@ function merge(resource: Resource, old: KubeObject, body: KubeObject, options: W
 
 function withoutManagers(object: KubeObject): KubeObject {
   return { ...object, metadata: { ...object.metadata, managedFields: undefined } };
-}
-
-const suffixLetters = "bcdfghjklmnpqrstvwxz2456789";
-
-/** Five characters as generateName appends: no vowels, so no words. */
-export function randomSuffix(): string {
-  return Array.from({ length: 5 }, () => suffixLetters[randomInt(suffixLetters.length)]).join("");
 }

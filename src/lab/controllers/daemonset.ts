@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hash32 } from "#lib/hash.ts";
 import { type Cluster, kinds } from "../cluster.ts";
+import { hashSuffix } from "../name-suffix.ts";
 import { type DaemonSet, objectKey, type Pod, podIsReady } from "../objects.ts";
-import { canonicalJson, hashSuffix, isActive, ownedBy, ownerKey, podFromTemplate } from "./owned-pods.ts";
+import { canonicalJson, isActive, ownedBy, ownerKey, podFromTemplate } from "./owned-pods.ts";
 import { type QueueOptions, startQueue } from "./queue.ts";
 import { selects, tolerates } from "./scheduler.ts";
 

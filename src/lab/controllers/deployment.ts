@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hash32 } from "#lib/hash.ts";
 import { type Cluster, kinds } from "../cluster.ts";
+import { hashSuffix } from "../name-suffix.ts";
 import { type Condition, type Deployment, objectKey, type ReplicaSet, selectorMatches } from "../objects.ts";
-import { canonicalJson, hashSuffix, ownedBy, ownerKey, ownerReference } from "./owned-pods.ts";
+import { canonicalJson, ownedBy, ownerKey, ownerReference } from "./owned-pods.ts";
 import { type QueueOptions, startQueue } from "./queue.ts";
 
 const HASH_LABEL = "pod-template-hash";

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
 import type { Cache } from "../cluster.ts";
+import { randomSuffix } from "../name-suffix.ts";
 import {
   controllerOf,
   type KubeObject,
@@ -47,23 +49,6 @@ export function podFromTemplate(owner: KubeObject, template: PodTemplate, name?:
     },
     spec: structuredClone(template.spec),
   };
-}
-
-// Without vowels and look-alikes, as generated names in Kubernetes are.
-const ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
-
-export function randomSuffix(length = 5): string {
-  let out = "";
-  for (let i = 0; i < length; i++) out += ALPHABET[Math.floor(Math.random() * ALPHABET.length)];
-  return out;
-}
-
-/** Text of a number in the same alphabet: template hashes. */
-export function hashSuffix(hash: number): string {
-  let out = "";
-  for (let rest = hash; out.length < 7; rest = Math.floor(rest / ALPHABET.length))
-    out += ALPHABET[rest % ALPHABET.length];
-  return out;
 }
 
 /** JSON with sorted keys: equal values, equal text. */
