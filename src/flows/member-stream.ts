@@ -53,15 +53,15 @@ export function readMember(
   let next = request;
   let last: GetFlowsResponse | undefined;
 
+  signal.addEventListener("abort", () => resume(), { once: true });
   const receive = async () => {
     for await (const response of member.client.api.getFlows(next, { signal })) {
       last = response;
       held.push({ response, atMs: Date.now() });
       changed();
-      if (held.length < maxHeld) continue;
+      if (held.length < maxHeld || signal.aborted) continue;
       await new Promise<void>((resolve) => {
         resume = resolve;
-        signal.addEventListener("abort", () => resolve(), { once: true });
       });
     }
   };

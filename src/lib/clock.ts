@@ -30,3 +30,9 @@ export function pause(ms: number, signal: AbortSignal, clock: Clock = systemCloc
     signal.addEventListener("abort", done);
   });
 }
+
+/** Resolves when the signal aborts; at once when it has. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}

@@ -13,6 +13,7 @@ import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { installRoot } from "#lib/assets.ts";
+import { aborted } from "#lib/clock.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { createHealth } from "#lib/health.ts";
 import { createLogger, type Logger } from "#lib/log.ts";
@@ -146,13 +147,6 @@ async function firstState(
     if (!signal.aborted)
       log.warn({ error: errorText(error) }, "not everything is in the kernel yet, going on");
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
 
 async function main(): Promise<void> {

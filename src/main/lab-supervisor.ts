@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { labUp, type SupervisorMessage, type UpOptions } from "#lab/up.ts";
+import { aborted } from "#lib/clock.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { createLogger } from "#lib/log.ts";
 import { startLabServices } from "./lab-services.ts";
@@ -26,10 +27,7 @@ async function main(): Promise<void> {
       onNotReady: (message) => tell({ type: "notReady", message }),
     });
     tell({ type: "ready" });
-    await new Promise<void>((resolve) => {
-      if (stop.signal.aborted) resolve();
-      else stop.signal.addEventListener("abort", () => resolve(), { once: true });
-    });
+    await aborted(stop.signal);
     await lab[Symbol.asyncDispose]();
     process.exit(0);
   } catch (error) {

@@ -5,6 +5,7 @@ import { observe } from "#cli/observe-run.ts";
 import type { Families, Routing } from "#lab/layout.ts";
 import { statePaths } from "#lab/layout.ts";
 import { labUp, labUpDetached, type UpDeps, type UpOptions } from "#lab/up.ts";
+import { aborted } from "#lib/clock.ts";
 import { WeftError } from "#lib/errors.ts";
 import { createLogger } from "#lib/log.ts";
 import { printLab } from "../print/lab.ts";
@@ -71,8 +72,7 @@ async function up(args: UpArguments, startServices: StartServices): Promise<void
   try {
     await printLab(signal);
     if (!args.quiet) await showFlows(signal);
-    else
-      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    else await aborted(signal);
   } finally {
     process.stderr.write("\nTaking the lab down… ");
     await lab[Symbol.asyncDispose]();

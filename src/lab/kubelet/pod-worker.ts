@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createCgroup, removeCgroup } from "#kernel/cgroup.ts";
 import { netnsPath } from "#kernel/netns.ts";
 import { backoffMs } from "#lib/backoff.ts";
-import { pause } from "#lib/clock.ts";
+import { aborted, pause } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Container, Pod } from "../objects.ts";
 import { podIsFinished } from "../objects.ts";
@@ -110,8 +110,7 @@ export class PodWorker implements PodPlace {
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     try {
-      if (podIsFinished(this.#pod))
-        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+      if (podIsFinished(this.#pod)) await aborted(signal);
       else await this.#live(signal);
     } catch (thrown) {
       if (!signal.aborted)
@@ -237,9 +236,4 @@ export class PodWorker implements PodPlace {
       await pause(500, this.#context.signal);
     }
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

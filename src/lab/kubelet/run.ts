@@ -7,7 +7,7 @@ import { resources } from "#k8s/resource.ts";
 import { cgroupRoot } from "#kernel/cgroup.ts";
 import { netnsPath } from "#kernel/netns.ts";
 import { nativeProgram } from "#lib/assets.ts";
-import { pause } from "#lib/clock.ts";
+import { aborted, pause } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import { createDnsServer } from "../dns/server.ts";
@@ -187,7 +187,7 @@ async function followPods(context: KubeletContext, { api, cni, workers }: PodsDe
   await collectGarbage(context, kept.values(), pods.size).catch((thrown: unknown) => {
     log.warn({ err: errorText(thrown) }, "old sandboxes not removed");
   });
-  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  await aborted(signal);
 }
 
 /** Before the first ADD: an attachment that is in no record was never finished. Nothing to do before an agent ever ran. */
