@@ -32,6 +32,8 @@ export interface LoadReport {
 }
 
 export interface Load {
+  /** Since something last came back. */
+  idleMs(): number;
   stop(): Promise<LoadReport>;
 }
 
@@ -39,13 +41,18 @@ const DRAIN_MS = 3_000;
 
 export function startLoad(options: LoadOptions): Load {
   const before = tcpCounters();
+  let lastMs = performance.now();
+  const came = () => {
+    lastMs = performance.now();
+  };
   const load =
     options.kind === "ping"
-      ? pings(options)
+      ? pings(options, came)
       : options.kind === "transfer"
-        ? transfer(options)
-        : connections(options);
+        ? transfer(options, came)
+        : connections(options, came);
   return {
+    idleMs: () => performance.now() - lastMs,
     stop: async () => ({ ...(await load()), tcpLosses: increases(before) }),
   };
 }
@@ -69,7 +76,7 @@ function increases(before: ReadonlyMap<string, number>): Record<string, number> 
   return Object.fromEntries(now.filter(([, more]) => more > 0));
 }
 
-function pings({ address, everyMs }: Of<"ping">): () => Promise<Report> {
+function pings({ address, everyMs }: Of<"ping">, came: () => void): () => Promise<Report> {
   const { fd, family } = icmpSocket(address);
   const id = (process.pid * 3 + fd) & 0xffff;
   const open = new Map<number, number>();
@@ -82,6 +89,7 @@ function pings({ address, everyMs }: Of<"ping">): () => Promise<Report> {
       if (sentMs === undefined) continue;
       open.delete(reply!.sequence);
       received++;
+      came();
       slowestMs = Math.max(slowestMs, performance.now() - sentMs);
     }
   };
@@ -106,7 +114,7 @@ function pings({ address, everyMs }: Of<"ping">): () => Promise<Report> {
   };
 }
 
-function transfer({ address, port }: Of<"transfer">): () => Promise<Report> {
+function transfer({ address, port }: Of<"transfer">, came: () => void): () => Promise<Report> {
   const there = createHash("sha256");
   const back = createHash("sha256");
   let [sent, received, slowestMs, lastMs, state] = [0, 0, 0, performance.now(), 1];
@@ -132,6 +140,7 @@ function transfer({ address, port }: Of<"transfer">): () => Promise<Report> {
   socket.on("data", (chunk: Buffer) => {
     slowestMs = Math.max(slowestMs, performance.now() - lastMs);
     lastMs = performance.now();
+    came();
     back.update(chunk);
     received += chunk.length;
   });
@@ -145,7 +154,7 @@ function transfer({ address, port }: Of<"transfer">): () => Promise<Report> {
   };
 }
 
-function connections({ address, port, everyMs }: Of<"connections">): () => Promise<Report> {
+function connections({ address, port, everyMs }: Of<"connections">, came: () => void): () => Promise<Report> {
   const lost: string[] = [];
   let [sent, received, slowestMs, open] = [0, 0, 0, 0];
   const startMs = performance.now();
@@ -161,6 +170,7 @@ function connections({ address, port, everyMs }: Of<"connections">): () => Promi
         socket.once("error", (error) => lost.push(`${number}: ${error.message}`));
         socket.once("data", () => {
           received++;
+          came();
           slowestMs = Math.max(slowestMs, performance.now() - fromMs);
           socket.end();
         });

@@ -21,6 +21,7 @@ export interface Operations {
   spoof: SpoofOptions;
   resolve: { readonly name: string; readonly family: 4 | 6 };
   start: LoadOptions;
+  look: { readonly load: number };
   stop: { readonly load: number };
 }
 
@@ -37,6 +38,7 @@ export interface Answers {
   spoof: Record<string, never>;
   resolve: { readonly addresses: readonly string[]; readonly error?: string };
   start: { readonly load: number };
+  look: { readonly idleMs: number };
   stop: LoadReport;
 }
 
@@ -63,6 +65,7 @@ const handlers: { [K in keyof Operations]: (options: Operations[K]) => Promise<A
     loads.set(load, startLoad(options));
     return { load };
   },
+  look: async ({ load }) => ({ idleMs: loads.get(load)!.idleMs() }),
   stop: async ({ load }) => await loads.get(load)!.stop(),
 };
 
