@@ -80,14 +80,22 @@ async function idle(
   ];
 }
 
-function cniFigures(node: OwnNode, rounds: number): Figure[] {
-  const alone: number[] = [];
-  const together: number[] = [];
+function cniFigures(node: OwnNode, agent: RunningAgent, rounds: number): Figure[] {
+  const [alone, together, cpu]: [number[], number[], number[]] = [[], [], []];
   for (let round = 0; round < rounds; round++) {
     alone.push(...attachOnce(node, aloneEach, { parallel: 1, pauseMs: 20 }));
-    together.push(...attachOnce(node, atOnce, { parallel: atOnce }));
+    const list = jobs(atOnce);
+    const before = cpuSeconds(agent.pid);
+    together.push(...node.cni("ADD", list, { parallel: atOnce }));
+    cpu.push(((cpuSeconds(agent.pid) - before) * 1000) / atOnce);
+    node.cni("DEL", list, { parallel: 8 });
   }
-  return [...latency("CNI ADD alone", alone), ...latency(`CNI ADD, ${atOnce} at once`, together)];
+  const name = `CNI ADD, ${atOnce} at once`;
+  return [
+    ...latency("CNI ADD alone", alone),
+    ...latency(name, together),
+    figure(`${name}: CPU of the agent for each`, "ms", cpu),
+  ];
 }
 
 async function restarts(node: OwnNode, agent: RunningAgent, rounds: number): Promise<[Figure, RunningAgent]> {
@@ -116,7 +124,7 @@ export const agent: BenchPart = {
     progress("idle");
     figures.push(...(await idle("no pods", running, { ms: idleMs, signal })));
     progress("CNI");
-    figures.push(...cniFigures(node, rounds));
+    figures.push(...cniFigures(node, running, rounds));
     signal.throwIfAborted();
     const startMs = performance.now();
     figures.push(
