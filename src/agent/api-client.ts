@@ -23,9 +23,17 @@ export async function agentGet<T>(socketPath: string, path: string, signal: Abor
     call.on("error", (cause) => reject(unreachable(socketPath, cause)));
     call.end();
   });
-  const body = JSON.parse(text) as T & { code?: string; message?: string };
+  const body = parseAnswer<T>(text, socketPath);
   if (status >= 400 && body.message) throw new WeftError(body.code ?? "E_AGENT", body.message);
   return body;
+}
+
+function parseAnswer<T>(text: string, socketPath: string): T & { code?: string; message?: string } {
+  try {
+    return JSON.parse(text) as T & { code?: string; message?: string };
+  } catch (cause) {
+    throw new WeftError("E_AGENT", `what answers on ${socketPath} is no agent`, { cause });
+  }
 }
 
 function unreachable(socketPath: string, cause: unknown): WeftError {
