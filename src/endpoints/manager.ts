@@ -212,6 +212,7 @@ export class EndpointManager {
   async #inForce(endpoint: Endpoint, signal: AbortSignal): Promise<void> {
     const { desired, settled } = this.#deps;
     const key = String(endpoint.id);
+    signal.throwIfAborted();
     if (desired.get(key)?.endpoint !== endpoint) {
       await new Promise<void>((resolve, reject) => {
         const onAbort = () => finish(() => reject(signal.reason as Error));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import {
   GetNamespacesResponseSchema,
   GetNodesResponseSchema,
+  type NodeSchema,
   type Observer,
   ServerStatusResponseSchema,
 } from "#api/gen/observer/observer_pb.ts";
@@ -80,25 +81,7 @@ function fanInObserver(
     getAgentEvents: () => unimplemented("agent events"),
     getDebugEvents: () => unimplemented("debug events"),
     async getNodes(_request, { signal }) {
-      const nodes = await Promise.all(
-        [...members.values()].map(async (member) => {
-          const status = await memberStatus(member, signal);
-          const state = status ? NodeState.NODE_CONNECTED : NodeState.NODE_UNAVAILABLE;
-          const { uptimeNs, numFlows, maxFlows, seenFlows } = status ?? create(ServerStatusResponseSchema);
-          const { name: node, address } = member;
-          return {
-            name: node,
-            address,
-            state,
-            version: status?.version ?? "",
-            uptimeNs,
-            numFlows,
-            maxFlows,
-            seenFlows,
-            tls: { enabled: false },
-          };
-        }),
-      );
+      const nodes = await Promise.all([...members.values()].map((member) => nodeOf(member, signal)));
       return create(GetNodesResponseSchema, { nodes });
     },
     async getNamespaces(_request, { signal }) {
@@ -134,5 +117,21 @@ function fanInObserver(
         flowsRate: statuses.reduce((total, { flowsRate }) => total + flowsRate, 0),
       });
     },
+  };
+}
+
+async function nodeOf(member: Member, signal: AbortSignal): Promise<MessageInitShape<typeof NodeSchema>> {
+  const status = await memberStatus(member, signal);
+  const { uptimeNs, numFlows, maxFlows, seenFlows } = status ?? create(ServerStatusResponseSchema);
+  return {
+    name: member.name,
+    address: member.address,
+    state: status ? NodeState.NODE_CONNECTED : NodeState.NODE_UNAVAILABLE,
+    version: status?.version ?? "",
+    uptimeNs,
+    numFlows,
+    maxFlows,
+    seenFlows,
+    tls: { enabled: false },
   };
 }
