@@ -98,6 +98,18 @@ suite("nothing of a lab is left", () => {
     assertNothingLeft();
   });
 
+  test("the reader of a lab in the foreground goes away", async () => {
+    const lab = foreground();
+    await until("the lab's flows", () => lab.text().includes("Ctrl-C takes the lab down"), {
+      timeoutMs: 40_000,
+    });
+    lab.child.stdout?.destroy();
+    lab.child.stderr?.destroy();
+    lab.child.kill("SIGINT");
+    await lab.ended;
+    assertNothingLeft();
+  });
+
   for (const signal of ["SIGINT", "SIGKILL"] as const) {
     test(`${signal} while it comes up`, async () => {
       const lab = foreground();

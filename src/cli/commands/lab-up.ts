@@ -51,6 +51,11 @@ async function up(args: UpArguments, startServices: StartServices): Promise<void
   const stop = new AbortController();
   const interrupt = () => stop.abort(new WeftError("E_STOPPED", "interrupted"));
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, interrupt);
+  // Who reads us has gone (`… | tee` and Ctrl-C): other commands just end then, a lab has to be taken down first.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.removeAllListeners("error");
+    stream.on("error", interrupt);
+  }
   const { signal } = stop;
   const progress = labProgress(process.stderr);
   const options: UpOptions = {
