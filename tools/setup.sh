@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs what Weft needs on a Debian machine and builds it. Run again, it finds all done. `--quiet-if-done` prints one line then.
+# Installs what Weft needs on a Debian machine and builds it. Run again, it does only what is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -25,10 +25,12 @@ if [ -n "$missing" ]; then
 	[ "$(id -u)" = 0 ] || fail "Debian packages are missing:$missing" "run as root: apt-get install --no-install-recommends$missing"
 	say "installing Debian packages:$missing"
 	export DEBIAN_FRONTEND=noninteractive
-	apt-get update -q >/tmp/weft-apt.log 2>&1 || fail "apt-get update failed" "see /tmp/weft-apt.log"
+	log=$(mktemp -t weft-apt.XXXXXX)
+	apt-get update -q >"$log" 2>&1 || fail "apt-get update failed" "see $log"
 	# shellcheck disable=SC2086 # one word per package
-	apt-get install -y -q --no-install-recommends $missing >>/tmp/weft-apt.log 2>&1 ||
-		fail "apt-get install$missing failed" "see /tmp/weft-apt.log"
+	apt-get install -y -q --no-install-recommends $missing >>"$log" 2>&1 ||
+		fail "apt-get install$missing failed" "see $log"
+	rm -f "$log"
 fi
 
 stamp=node_modules/.weft-lock
