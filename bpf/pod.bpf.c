@@ -8,6 +8,7 @@
 #include "lib/identity.h"
 #include "lib/service.h"
 #include "lib/deliver.h"
+#include "lib/hairpin.h"
 
 const volatile struct node_config config = {};
 
@@ -99,6 +100,8 @@ int from_pod(struct __sk_buff *skb)
 		reason = translate_from_pod(skb, &p);
 		if (reason)
 			return drop(skb, &p, reason);
+		if (addr_equal(&p.saddr, &p.daddr) || answers_hairpin(&p))
+			return to_itself(skb, &p, sender);
 		if (p.frontend)
 			find_receiver(&p, &r);
 	}

@@ -125,6 +125,7 @@ static __always_inline int ct_create(struct __sk_buff *skb, struct pkt *p, const
 	ct_set_judged(p, &ct);
 	ct.flags |= f->high ? CT_HIGH_BEGAN : 0;
 	ct.flags |= p->flags & PKT_NODEPORT ? CT_NODEPORT : 0;
+	ct.flags |= p->flags & PKT_HAIRPIN ? CT_HAIRPIN : 0;
 	if (!p->frontend && p->src.id && (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP)) {
 		p->frontend = socket_frontend(skb, p);
 		ct.flags |= p->frontend ? CT_SOCKET_LB : 0;

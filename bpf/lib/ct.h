@@ -47,4 +47,5 @@ enum ct_flag {
 	CT_NODEPORT = 16,   /* came in through a node's frontend: replies leave by the device */
 	CT_CLOSING = 32,
 	CT_SOCKET_LB = 64,  /* frontend was translated at the socket: packets carry the backend's address */
+	CT_HAIRPIN = 128,   /* a pod's connection to itself: the originator is the alias of hairpin.h */
 };

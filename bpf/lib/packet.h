@@ -28,6 +28,7 @@ enum pkt_flag {
 	PKT_TUNNEL = 1024,      /* came or goes through VXLAN */
 	PKT_NODEPORT = 2048,    /* was sent to a node's frontend */
 	PKT_RESTORED = 4096,    /* answers something whose source this node had translated */
+	PKT_HAIRPIN = 8192,     /* from a pod to itself through a service */
 };
 
 /* One end of a packet, as far as judging and reporting need it. */

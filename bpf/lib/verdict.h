@@ -119,6 +119,8 @@ __noinline int judge(struct __sk_buff *skb, struct pkt *p)
 
 	if (!p)
 		return DROP_INVALID_PACKET_DROPPED;
+	if (p->flags & PKT_HAIRPIN) /* without a frontend it answers what was never asked */
+		return p->frontend ? 0 : DROP_STALE_OR_UNROUTABLE_IP;
 	reply = p->flags & PKT_REPLY;
 	q.proto = p->proto;
 	q.port = is_icmp(p) ? judged_icmp_type(p) : reply ? p->sport : p->dport;

@@ -99,17 +99,16 @@ for (const routing of ["tunnel", "native"] as const) {
       });
 
       for (const way of ["socket hook", "packet"] as const) {
-        // Translated packet by packet it would need another source address as well, or the pod meets its own.
-        const todo = way === "packet" && "the datapath does not translate the source of such packets yet";
-        test(`a server reaches itself through its own Service by ${way}, IPv${family}`, {
-          todo,
-        }, async () => {
+        test(`a server reaches itself through its own Service by ${way}, IPv${family}`, async () => {
           using client = await (way === "packet"
             ? PodClient.startOutsideCgroup(near)
             : PodClient.start(`svc/${near.name}`));
           const host = of(services.near!, family);
           assert.equal((await client.call("http", { host, port: 80 })).pod, `svc/${near.name}`);
-          assert.equal((await client.call("udp", { address: host, port: 90 })).outcome, "echoed");
+          for (const bytes of [10, 8_000]) {
+            const { outcome, from } = await client.call("udp", { address: host, port: 90, bytes });
+            assert.deepEqual({ outcome, from }, { outcome: "echoed", from: `${host} 90` }, `${bytes} bytes`);
+          }
         });
       }
 

@@ -28,6 +28,7 @@ export const CtFlag = {
   nodeport: 16,
   closing: 32,
   socketLb: 64,
+  hairpin: 128,
 } as const;
 export type CtFlag = (typeof CtFlag)[keyof typeof CtFlag];
 
@@ -39,6 +40,7 @@ export const ctFlagNames: ReadonlyMap<number, string> = new Map([
   [16, "NODEPORT"],
   [32, "CLOSING"],
   [64, "SOCKET_LB"],
+  [128, "HAIRPIN"],
 ]);
 
 /** `enum ct_kind` */
