@@ -29,7 +29,7 @@ export const WORLD = `${PREFIX}-world`;
 export const BRIDGE = "fabric";
 /** Namespaces of pods are called `weft-lab-p-<pod>-<5 digits of the sandbox>`. */
 export const POD_NETNS_PREFIX = `${PREFIX}-p-`;
-const MAX_NODES = 64;
+export const MAX_NODES = 64;
 export const API_PORT = 6443;
 /** The API server on the host's loopback: for kubectl and for the nodes' relay in the world. */
 export const HOST_API_PORT = 16443;

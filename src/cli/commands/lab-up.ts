@@ -2,8 +2,9 @@
 import { styleText } from "node:util";
 import { Command, Option } from "commander";
 import { observe } from "#cli/observe-run.ts";
+import { checkPolicyFiles } from "#cli/policy-files.ts";
 import type { Families, Routing } from "#lab/layout.ts";
-import { statePaths } from "#lab/layout.ts";
+import { MAX_NODES, statePaths } from "#lab/layout.ts";
 import { labUp, labUpDetached, type UpDeps, type UpOptions } from "#lab/up.ts";
 import { aborted } from "#lib/clock.ts";
 import { WeftError } from "#lib/errors.ts";
@@ -15,7 +16,7 @@ interface UpArguments {
   readonly nodes: number;
   readonly routing: Routing;
   readonly families: Families;
-  readonly filename: readonly string[];
+  readonly filename?: readonly string[];
   readonly imageMap?: string;
   readonly timeout: number;
   readonly detach?: boolean;
@@ -39,7 +40,7 @@ export function upCommand(startServices: StartServices): Command {
         .choices(["v4", "v6", "dual"])
         .default("v4"),
     )
-    .option("-f, --filename <path>", "manifest file or directory to apply (repeatable)", collect, [])
+    .option("-f, --filename <path>", "manifest file or directory to apply (repeatable)", collect)
     .option("--image-map <file>", "which local command or root directory plays an image (YAML)")
     .option("--timeout <sec>", "how long to wait for all pods", wholeNumber, 120)
     .option("-d, --detach", "leave the lab running and return")
@@ -48,6 +49,10 @@ export function upCommand(startServices: StartServices): Command {
 }
 
 async function up(args: UpArguments, startServices: StartServices): Promise<void> {
+  if (args.nodes < 1 || args.nodes > MAX_NODES)
+    throw new WeftError("E_USAGE", `--nodes: a lab has 1 to ${MAX_NODES} nodes, not ${args.nodes}`);
+  const files = args.filename ?? [];
+  checkPolicyFiles(files);
   const stop = new AbortController();
   const interrupt = () => stop.abort(new WeftError("E_STOPPED", "interrupted"));
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, interrupt);
@@ -60,7 +65,7 @@ async function up(args: UpArguments, startServices: StartServices): Promise<void
   const progress = labProgress(process.stderr);
   const options: UpOptions = {
     shape: { nodes: args.nodes, routing: args.routing, families: args.families },
-    files: args.filename,
+    files,
     timeoutMs: args.timeout * 1000,
     ...(args.imageMap && { imageMap: args.imageMap }),
   };
@@ -97,7 +102,7 @@ async function showFlows(signal: AbortSignal): Promise<void> {
   }
 }
 
-function collect(value: string, list: readonly string[]): string[] {
+function collect(value: string, list: readonly string[] = []): string[] {
   return [...list, value];
 }
 

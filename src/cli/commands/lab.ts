@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { checkPolicyFiles } from "#cli/policy-files.ts";
 import { nodeGrid, podGrid, reach } from "#cli/print/lab.ts";
 import { outputForm, printObject, renderGrid } from "#cli/print/table.ts";
 import { type Applied, applyManifests, deleteManifests } from "#lab/apply.ts";
@@ -38,6 +39,7 @@ function filesCommand(name: string, description: string, work: typeof applyManif
     )
     .option("-n, --namespace <name>", "namespace of objects that name none")
     .action(async (options: { filename: string[]; namespace?: string }) => {
+      if (work === applyManifests) checkPolicyFiles(options.filename);
       using client = await labClient();
       const onApplied = (one: Applied) => process.stdout.write(`${one.what} ${one.action}\n`);
       await work({
