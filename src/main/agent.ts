@@ -14,7 +14,7 @@ import { loadCredentials } from "#k8s/kubeconfig.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { installRoot } from "#lib/assets.ts";
 import { aborted } from "#lib/clock.ts";
-import { errorText, WeftError } from "#lib/errors.ts";
+import { errorText, isAbort, WeftError } from "#lib/errors.ts";
 import { createHealth } from "#lib/health.ts";
 import { createLogger, type Logger } from "#lib/log.ts";
 import { parseListen, startMetricsServer } from "#lib/metrics.ts";
@@ -158,13 +158,13 @@ async function main(): Promise<void> {
   try {
     await run(loadAgentConfig(values.config), log, stop.signal);
   } catch (error) {
+    const code = error instanceof WeftError ? error.code : undefined;
+    const hint = error instanceof WeftError ? error.hint : undefined;
     if (!stop.signal.aborted) {
-      const hint = error instanceof WeftError ? error.hint : undefined;
-      log.fatal(
-        { error: errorText(error), hint, code: error instanceof WeftError ? error.code : undefined },
-        "agent failed",
-      );
+      log.fatal({ error: errorText(error), hint, code }, "agent failed");
       process.exitCode = 1;
+    } else if (code !== "E_STOPPED" && !isAbort(error)) {
+      log.warn({ error: errorText(error), code }, "stopped, but not cleanly");
     }
   }
   log.info({}, "stopped");
