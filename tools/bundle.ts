@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bundles each program into dist/NAME.mjs. koffi stays outside: it is a native addon.
 import { renameSync, rmSync } from "node:fs";
-import { build } from "esbuild";
+import http from "node:http";
+import { build, type Plugin } from "esbuild";
 
 const programs: Record<string, string> = {
   weft: "src/main/weft.ts",
@@ -14,6 +15,36 @@ const programs: Record<string, string> = {
 // Beside the old bundles first: a build that fails leaves them as they are.
 const outdir = "dist.new";
 rmSync(outdir, { recursive: true, force: true });
+
+/**
+ * `import "node:http"` reads every export once, WebSocket among them, and so loads Node's whole fetch client: 2 MB for each thread of
+ * each agent. Taken by name, only what is named is loaded.
+ */
+const httpWithoutFetch: Plugin = {
+  name: "http-without-fetch",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(node:)?http$/ }, ({ kind }) =>
+      kind === "import-statement" ? { path: "http", namespace: "by-name" } : undefined,
+    );
+    const names = Object.keys(http).filter((name) => !/^(WebSocket|CloseEvent|MessageEvent|_.*)$/.test(name));
+    onLoad({ filter: /./, namespace: "by-name" }, () => ({
+      contents: `const http = process.getBuiltinModule("node:http");\nexport const { ${names.join(", ")} } = http;\nexport default http;`,
+      loader: "js",
+    }));
+  },
+};
+
+/** Of zod's messages in fifty languages we show the English ones; the others make a two-byte string of the whole chunk. */
+const zodInEnglish: Plugin = {
+  name: "zod-in-english",
+  setup({ onLoad }) {
+    onLoad({ filter: /[/\\]zod[/\\]v4[/\\]locales[/\\]index\.js$/ }, () => ({
+      contents: 'export { default as en } from "./en.js";',
+      loader: "js",
+    }));
+  },
+};
+
 await build({
   entryPoints: programs,
   outdir,
@@ -23,6 +54,7 @@ await build({
   target: "node24",
   format: "esm",
   external: ["koffi"],
+  plugins: [httpWithoutFetch, zodInEnglish],
   // What is imported only when needed (credential plug-ins) stays out of the programs, in chunks of its own.
   splitting: true,
   chunkNames: "chunks/[name]-[hash]",

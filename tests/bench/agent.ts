@@ -19,8 +19,8 @@ const manyPods = 100;
 const atOnce = 40;
 const aloneEach = 20;
 const idleMs = 30_000;
-/** Until what came before is over: the memory of the start is given back 10 s after it, V8 collects garbage some seconds after a burst. */
-const restMs = 15_000;
+/** Until what came before is over: the memory of the start is given back 10 s after it, V8 collects garbage up to half a minute after a burst. */
+const restMs = 35_000;
 
 let containers = 0;
 
