@@ -93,17 +93,19 @@ suite("bad input", () => {
   const dir = mkdtempSync(join(tmpdir(), "weft-bad-input-"));
   after(() => rmSync(dir, { recursive: true, force: true }));
 
-  for (const [i, [name, text, message]] of broken.entries()) {
-    test(`manifest: ${name}`, async () => {
-      const file = join(dir, `${name.replaceAll(/\W/g, "-")}.yaml`);
-      writeFileSync(file, `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: good-${i}}\n---\n${text}\n`);
-      const { code, stderr, stdout } = await weft("lab", "apply", "-f", file);
-      assert.equal(code, 1, stdout);
-      assert.match(stderr, message);
-      assert.ok(stderr.includes(file) && stderr.includes("document 2"), stderr);
-      assert.equal(stderr.split("\n").filter((line) => line.startsWith("weft:")).length, 1, stderr);
-    });
-  }
+  suite("manifests", { concurrency: 3 }, () => {
+    for (const [i, [name, text, message]] of broken.entries()) {
+      test(name, async () => {
+        const file = join(dir, `${name.replaceAll(/\W/g, "-")}.yaml`);
+        writeFileSync(file, `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: good-${i}}\n---\n${text}\n`);
+        const { code, stderr, stdout } = await weft("lab", "apply", "-f", file);
+        assert.equal(code, 1, stdout);
+        assert.match(stderr, message);
+        assert.ok(stderr.includes(file) && stderr.includes("document 2"), stderr);
+        assert.equal(stderr.split("\n").filter((line) => line.startsWith("weft:")).length, 1, stderr);
+      });
+    }
+  });
 
   test("nothing of all these files was applied", async () => {
     assert.doesNotMatch(await kubectlOk(["get", "configmap", "-o", "name"]), /good/);
