@@ -157,3 +157,15 @@ test("a log keeps its last lines within its bounds", () => {
   log.end();
   assert.deepEqual(followed, ["last", "end"]);
 });
+
+test("an init container that has done its work is ready, one that failed is not", () => {
+  const ended = (exitCode: number) => {
+    const startedAt = "2026-01-01T00:00:00Z";
+    const terminated = { exitCode, reason: "", startedAt, finishedAt: startedAt };
+    return container({ state: { terminated }, ready: false, final: true });
+  };
+  const ready = (exitCode: number) =>
+    podStatus(view({ init: [ended(exitCode)] }), "2026-01-01T00:00:01Z").initContainerStatuses?.[0]?.ready;
+  assert.equal(ready(0), true);
+  assert.equal(ready(1), false);
+});

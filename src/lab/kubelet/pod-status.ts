@@ -59,8 +59,12 @@ export function podStatus(view: PodView, now: string): PodStatus {
     ...(ips[0] && { podIP: ips[0].ip, podIPs: ips }),
     startTime: view.startTime,
     qosClass: pod.status?.qosClass ?? "BestEffort",
-    ...(init.length > 0 && { initContainerStatuses: init.map(containerStatus) }),
-    containerStatuses: main.map(containerStatus),
+    ...(init.length > 0 && {
+      initContainerStatuses: init.map((one) =>
+        containerStatus(one, one.ready || one.state.terminated?.exitCode === 0),
+      ),
+    }),
+    containerStatuses: main.map((one) => containerStatus(one, one.ready)),
   };
 }
 
@@ -81,14 +85,15 @@ function phaseOf({ init, main }: PodView, initialized: boolean): NonNullable<Pod
   return begun ? "Running" : "Pending";
 }
 
-function containerStatus(view: ContainerView): ContainerStatus {
+/** `ready`: an init container that has done its work is ready for good. */
+function containerStatus(view: ContainerView, ready: boolean): ContainerStatus {
   const image = view.spec.image ?? "";
   return {
     name: view.spec.name,
     image,
     imageID: view.id ? `weft-lab://${image}` : "",
     ...(view.id && { containerID: view.id }),
-    ready: view.ready,
+    ready,
     started: view.started,
     restartCount: view.restarts,
     state: view.state,
