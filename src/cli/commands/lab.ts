@@ -9,6 +9,7 @@ import { labDown } from "#lab/down.ts";
 import { labExec } from "#lab/exec.ts";
 import { statePaths } from "#lab/layout.ts";
 import { labClient, labStatus, runningLab } from "#lab/status.ts";
+import { WeftError } from "#lib/errors.ts";
 import { probeCommand } from "./lab-probe.ts";
 import { type StartServices, upCommand } from "./lab-up.ts";
 
@@ -42,12 +43,14 @@ function filesCommand(name: string, description: string, work: typeof applyManif
       if (work === applyManifests) checkPolicyFiles(options.filename);
       using client = await labClient();
       const onApplied = (one: Applied) => process.stdout.write(`${one.what} ${one.action}\n`);
-      await work({
+      const done = await work({
         client,
         paths: options.filename,
         onApplied,
         ...(options.namespace && { namespace: options.namespace }),
       });
+      if (done.length === 0)
+        throw new WeftError("E_MANIFEST", `${options.filename.join(", ")}: there is no object in it`);
     });
 }
 
