@@ -29,7 +29,7 @@ struct flow_event {
 	__u8 tcp_flags;
 	__u16 flags;        /* enum event_flag */
 	__u16 tunnel;       /* 0, or 1: came or goes through VXLAN */
-	__u32 pad;
+	__u32 untold;       /* drop: how many like it, before it, have no record of their own */
 };
 
 enum event_type {

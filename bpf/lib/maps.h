@@ -10,6 +10,7 @@
 #include "lb.h"
 #include "fragment.h"
 #include "event.h"
+#include "drop-budget.h"
 
 /*
  * Every map of the datapath. User space pins them by these names, fills those the programs only read, and may
@@ -129,6 +130,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct metric);
 } metrics SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct drop_key);
+	__type(value, struct drop_budget);
+} drop_budgets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

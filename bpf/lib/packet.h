@@ -44,6 +44,7 @@ struct end {
 struct report {
 	__u64 bytes;
 	__u32 packets;
+	__u32 untold;
 	__u16 line;
 	__u16 flags;
 	__u8 type;

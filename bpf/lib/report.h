@@ -75,9 +75,28 @@ __noinline int emit(struct __sk_buff *skb, struct pkt *p)
 	e->tcp_flags = p->tcp_flags;
 	e->flags = event_flags(p);
 	e->tunnel = (p->flags & PKT_TUNNEL) != 0;
-	e->pad = 0;
+	e->untold = p->report.untold;
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;
+}
+
+/* Whether the drop gets a record of its own; see drop-budget.h. */
+static __always_inline bool is_told(struct pkt *p, __u8 reason)
+{
+	struct drop_key key = {
+		.src_identity = p->src.identity,
+		.dst_identity = p->dst.identity,
+		.dport = is_icmp(p) ? 0 : p->dport,
+		.proto = p->proto,
+		.reason = reason,
+	};
+	struct drop_budget *budget = bpf_map_lookup_elem(&drop_budgets, &key);
+	struct drop_budget first = { .second = now_sec(), .told = 1 };
+
+	if (budget)
+		return drop_budget_spend(budget, first.second, &p->report.untold);
+	bpf_map_update_elem(&drop_budgets, &key, &first, BPF_ANY);
+	return true;
 }
 
 /* The one way a packet is dropped. */
@@ -90,7 +109,8 @@ __noinline int drop_at(struct __sk_buff *skb, struct pkt *p, __u32 reason, __u32
 	p->report.line = line;
 	p->report.point = p->direction == POLICY_EGRESS ? TRACE_FROM_ENDPOINT : TRACE_TO_ENDPOINT;
 	count(p, reason);
-	emit(skb, p);
+	if (is_told(p, reason))
+		emit(skb, p);
 	return TC_ACT_SHOT;
 }
 

@@ -43,7 +43,8 @@ export class FlowCounters {
     const subType = dropped ? reason : view.getUint8(offset + FlowEventOffset.point);
     const verdict = dropped ? 1 : (flags & EventFlag.audit) !== 0 ? 2 : 0;
     bump(this.flows, ((type * 256 + subType) * 256 + proto) * 4 + verdict);
-    if (dropped) bump(this.drops, reason * 256 + proto);
+    if (dropped)
+      bump(this.drops, reason * 256 + proto, 1 + view.getUint32(offset + FlowEventOffset.untold, true));
     else this.#countForwarded(view, offset, proto, flags);
     this.#countVerdicts(view, offset, flags, dropped && deniedReasons.has(reason));
   }

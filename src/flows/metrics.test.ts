@@ -16,13 +16,13 @@ test("flows are counted under Hubble's names and labels", async () => {
     { dport: 53, proto: 17, saddr: "fd00::1", daddr: "fd00::2" },
     { proto: 58, sport: 128, saddr: "fd00::1", daddr: "fd00::2" },
     { proto: 1, sport: 3, dport: 3 },
-    { type: 1, reason: 133, dport: 5432, tcpFlags: 2, flags: ingress | egressJudged, egressRule: 9 },
+    { type: 1, reason: 133, dport: 5432, flags: ingress | egressJudged, egressRule: 9, untold: 40 },
   );
   ingest.lost(3, 1);
   const text = await flowMetrics(store.counters, store.ring).metrics();
   const lines = text.split("\n").filter((line) => line.startsWith("hubble_"));
   assert.deepEqual(lines.sort(), [
-    'hubble_drop_total{protocol="TCP",reason="POLICY_DENIED"} 1',
+    'hubble_drop_total{protocol="TCP",reason="POLICY_DENIED"} 41',
     'hubble_flows_processed_total{protocol="ICMPv4",subtype="to-endpoint",type="Trace",verdict="FORWARDED"} 1',
     'hubble_flows_processed_total{protocol="ICMPv6",subtype="to-endpoint",type="Trace",verdict="FORWARDED"} 1',
     'hubble_flows_processed_total{protocol="TCP",subtype="POLICY_DENIED",type="Drop",verdict="DROPPED"} 1',

@@ -29,9 +29,18 @@ export interface EventFields {
   /** Bits of EventFlag; IPv6 is added for an IPv6 source. */
   readonly flags?: number;
   readonly tunnel?: number;
+  readonly untold?: number;
 }
 
-const numbers = ["srcIdentity", "dstIdentity", "ifindex", "frontend", "egressRule", "ingressRule"] as const;
+const numbers = [
+  "srcIdentity",
+  "dstIdentity",
+  "ifindex",
+  "frontend",
+  "egressRule",
+  "ingressRule",
+  "untold",
+] as const;
 const shorts = ["srcEndpoint", "dstEndpoint", "line", "tunnel"] as const;
 const bytes = ["file", "type", "reason", "point", "proto", "tcpFlags"] as const;
 
