@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { BpfAttr, BpfCommand } from "#kernel/bpf/sys.ts";
+import { BpfAttr, BpfCommand, bpfError } from "#kernel/bpf/sys.ts";
 import { block, blockOf } from "#kernel/memory.ts";
 
 export interface TestRunOptions {
@@ -23,6 +23,9 @@ export interface TestRun {
   readonly durationNs: number;
 }
 
+const EINTR = 4;
+const RUN_TRIES = 10;
+
 /** BPF_PROG_TEST_RUN. @throws KernelError: ENOTSUPP (errno 524) for program types that cannot be run by hand */
 export function runProgram(fd: number, name: string, options: TestRunOptions): TestRun {
   const { data, context, repeat = 1 } = options;
@@ -42,7 +45,11 @@ export function runProgram(fd: number, name: string, options: TestRunOptions): T
       .u32(44, contextOut.size)
       .pointer(56, contextOut);
   }
-  attr.call(BpfCommand.progTestRun, `run program ${name}`);
+  // A signal to the process ends a run of many repeats early.
+  let result = attr.try(BpfCommand.progTestRun);
+  for (let tries = 1; result === -EINTR && tries < RUN_TRIES; tries++)
+    result = attr.try(BpfCommand.progTestRun);
+  if (result < 0) throw bpfError(-result, `run program ${name}`);
   return {
     returned: attr.getU32(4),
     data: dataOut?.bytes.subarray(0, attr.getU32(12)) ?? new Uint8Array(),
