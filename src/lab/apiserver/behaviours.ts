@@ -27,15 +27,15 @@ import { type KubeObject, stringAt } from "./object.ts";
 import type { Behaviour } from "./resource.ts";
 import type { SelectableFields } from "./selectors.ts";
 import { manifestErrors } from "./validate/manifest.ts";
+import { validatePod } from "./validate/pod.ts";
+import { validateService } from "./validate/service.ts";
 import {
   validateData,
   validateEndpointSlice,
   validateEvent,
   validateIngress,
   validateRoleBinding,
-} from "./validate/misc.ts";
-import { validatePod } from "./validate/pod.ts";
-import { validateService } from "./validate/service.ts";
+} from "./validate/small-kinds.ts";
 import {
   validateCronJob,
   validateJob,

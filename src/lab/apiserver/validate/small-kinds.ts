@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+/** Kinds of which there is little to check. */
 import { isAddress } from "#model/ip.ts";
 import { type FieldError, invalidField, notSupported, required } from "../errors.ts";
 import { isObject, type KubeObject, listAt, objectAt, same, stringAt, stringsAt } from "../object.ts";
