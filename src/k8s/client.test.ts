@@ -174,12 +174,12 @@ users: [{ name: u, user: { client-certificate-data: ${data("CERT")}, client-key-
     ],
     ["https://10.0.0.1:6443", "ns", "CA", "CERT", "KEY", "api", undefined],
   );
-  assert.equal(await (await loadCredentials(path, "two")).token(), "from-file");
-  await assert.rejects(loadCredentials(path, "three"), {
+  assert.equal(await (await loadCredentials(path, { context: "two" })).token(), "from-file");
+  await assert.rejects(loadCredentials(path, { context: "three" }), {
     code: "E_KUBECONFIG",
     message: `${path}: there is no cluster "nope"`,
   });
-  await assert.rejects(loadCredentials(path, "four"), /no context "four"/);
+  await assert.rejects(loadCredentials(path, { context: "four" }), /no context "four"/);
   writeFileSync(path, "clusters: 3");
   await assert.rejects(loadCredentials(path), /current-context/);
   await assert.rejects(loadCredentials(join(dir, "none")), /cannot be read/);
@@ -210,4 +210,21 @@ test("kubeconfig: a program hands out the token", async (t) => {
   writeFileSync(path, JSON.stringify(config));
   const credentials = await loadCredentials(path);
   assert.equal(await credentials.token(), "from-program");
+});
+
+test("in a pod: the address that was set instead of the environment's", async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "weft-account-"));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const files = { token: "t0ken\n", namespace: "kube-system\n", "ca.crt": "CA" };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(dir, name), text);
+  const kubeconfig = process.env.KUBECONFIG;
+  delete process.env.KUBECONFIG;
+  t.after(() => {
+    if (kubeconfig !== undefined) process.env.KUBECONFIG = kubeconfig;
+  });
+  const apiServer = { host: "fd00::1", port: 6443 };
+  const credentials = await loadCredentials(undefined, { apiServer, serviceAccountDir: dir });
+  assert.equal(credentials.server, "https://[fd00::1]:6443");
+  assert.equal(credentials.namespace, "kube-system");
+  assert.equal(await credentials.token(), "t0ken");
 });

@@ -50,14 +50,33 @@ const kubeconfigSchema = z.object({
 
 const serviceAccountDir = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+/** Where an API server answers, when the environment's Service address does not (yet): before us nobody balances Services. */
+export interface ApiServerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface CredentialOptions {
+  /** Of the kubeconfig; default: its current one. */
+  readonly context?: string;
+  /** In a pod: in place of `KUBERNETES_SERVICE_HOST` and `_PORT`. A kubeconfig names its server itself. */
+  readonly apiServer?: ApiServerAddress | undefined;
+  /** Where a pod has its token; for tests. */
+  readonly serviceAccountDir?: string;
+}
+
 /**
  * Credentials from the file given, else `$KUBECONFIG`, else the pod's service account, else `~/.kube/config`.
  * @throws WeftError E_KUBECONFIG naming the file and what is wrong with it
  */
-export async function loadCredentials(path?: string, context?: string): Promise<Credentials> {
+export async function loadCredentials(
+  path?: string,
+  { context, apiServer, serviceAccountDir: dir = serviceAccountDir }: CredentialOptions = {},
+): Promise<Credentials> {
   const file = path ?? process.env.KUBECONFIG?.split(":").find((part) => part !== "");
   if (file) return fromFile(file, context);
-  if (existsSync(join(serviceAccountDir, "token")) && process.env.KUBERNETES_SERVICE_HOST) return inCluster();
+  const at = apiServer ?? inClusterAddress();
+  if (at && existsSync(join(dir, "token"))) return inCluster(at, dir);
   const home = join(homedir(), ".kube", "config");
   if (existsSync(home)) return fromFile(home, context);
   throw new WeftError("E_KUBECONFIG", "there is no kubeconfig", {
@@ -65,9 +84,12 @@ export async function loadCredentials(path?: string, context?: string): Promise<
   });
 }
 
-function inCluster(dir = serviceAccountDir): Credentials {
-  const host = process.env.KUBERNETES_SERVICE_HOST ?? "";
-  const port = process.env.KUBERNETES_SERVICE_PORT ?? "443";
+function inClusterAddress(): ApiServerAddress | undefined {
+  const host = process.env.KUBERNETES_SERVICE_HOST;
+  return host ? { host, port: Number(process.env.KUBERNETES_SERVICE_PORT ?? 443) } : undefined;
+}
+
+function inCluster({ host, port }: ApiServerAddress, dir: string): Credentials {
   return {
     server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
     namespace: readFileSync(join(dir, "namespace"), "utf8").trim(),
