@@ -14,32 +14,71 @@ const prefix = z.string().transform((text, context): Prefix => {
   }
 });
 
-/** Everything an agent can be told. Unknown keys are an error: a setting that does nothing is a mistake nobody sees. */
-const agentConfigSchema = z.strictObject({
-  /** The Kubernetes Node this agent serves. */
-  nodeName: z.string().min(1),
-  clusterName: z.string().min(1).max(32).default("default"),
-  /** Absent: in-cluster credentials. */
-  kubeconfig: z.string().optional(),
-  routing: z.enum(["tunnel", "native"]).default("tunnel"),
-  families: z.enum(["v4", "v6", "dual"]).default("v4"),
-  /** Device of the underlay and of the default route; absent: the one that carries the node's address. */
-  device: z.string().optional(),
-  /** Destinations reached without masquerade under native routing; absent: the pod CIDRs of all nodes. */
-  nativeRoutingCidrs: z.array(prefix).default([]),
-  masquerade: z.boolean().default(true),
-  /** Emit flows for what is forwarded; drops are always shown. */
-  flows: z.boolean().default(true),
-  flowBuffer: z.number().int().min(1023).max(1_048_575).default(16_383),
-  stateDir: z.string().default("/var/lib/weft"),
-  runDir: z.string().default("/run/weft"),
-  /** Directory under a bpffs for pinned maps and links. */
-  bpfDir: z.string().default("/sys/fs/bpf/weft"),
-  /** cgroup2 directory whose processes get service translation at connect; absent: the cgroup2 mount. */
-  cgroup: z.string().optional(),
-  cniConfDir: z.string().default("/etc/cni/net.d"),
-  observer: z.strictObject({ listen: z.string().default("0.0.0.0:4244") }).prefault({}),
-  metrics: z.strictObject({ listen: z.string().default("0.0.0.0:9962") }).prefault({}),
+/**
+ * Everything an agent can be told. Unknown keys are an error: a setting that does nothing is a mistake nobody sees. The chart's
+ * values, their schema and their table are made of this, descriptions included.
+ */
+export const agentConfigSchema = z.strictObject({
+  nodeName: z.string().min(1).describe("The Kubernetes Node this agent serves."),
+  clusterName: z
+    .string()
+    .min(1)
+    .max(32)
+    .default("default")
+    .describe("Name of the cluster; part of every identity's labels."),
+  kubeconfig: z.string().optional().describe("Absent: in-cluster credentials."),
+  routing: z
+    .enum(["tunnel", "native"])
+    .default("tunnel")
+    .describe(
+      "How pods of different nodes meet: in a VXLAN tunnel, or by routes of the network between the nodes.",
+    ),
+  families: z.enum(["v4", "v6", "dual"]).default("v4").describe("Address families of the pods."),
+  device: z
+    .string()
+    .optional()
+    .describe(
+      "Device of the underlay and of the default route; absent: the one that carries the node's address.",
+    ),
+  nativeRoutingCidrs: z
+    .array(prefix)
+    .default([])
+    .describe(
+      "Destinations reached without masquerade under native routing; absent: the pod CIDRs of all nodes.",
+    ),
+  masquerade: z
+    .boolean()
+    .default(true)
+    .describe("Give what leaves the cluster the node's address as its source."),
+  flows: z.boolean().default(true).describe("Emit flows for what is forwarded; drops are always shown."),
+  flowBuffer: z
+    .number()
+    .int()
+    .min(1023)
+    .max(1_048_575)
+    .default(16_383)
+    .describe("How many flows a node remembers."),
+  stateDir: z.string().default("/var/lib/weft").describe("State that outlives a reboot."),
+  runDir: z.string().default("/run/weft").describe("Sockets."),
+  bpfDir: z
+    .string()
+    .default("/sys/fs/bpf/weft")
+    .describe("Directory under a bpffs for pinned maps and links."),
+  cgroup: z
+    .string()
+    .optional()
+    .describe(
+      "cgroup2 directory whose processes get service translation at connect; absent: the cgroup2 mount.",
+    ),
+  cniConfDir: z.string().default("/etc/cni/net.d").describe("Where the runtime looks for its network."),
+  observer: z
+    .strictObject({ listen: z.string().default("0.0.0.0:4244").describe("Address and port.") })
+    .prefault({})
+    .describe("The node's flows, by Hubble's Observer API."),
+  metrics: z
+    .strictObject({ listen: z.string().default("0.0.0.0:9962").describe("Address and port.") })
+    .prefault({})
+    .describe("Prometheus metrics."),
 });
 
 export type AgentConfig = z.infer<typeof agentConfigSchema>;
