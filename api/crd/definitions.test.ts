@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { customResourceDefinitions } from "./definitions.ts";
+import { hash32 } from "#lib/hash.ts";
+import { crdSchemaVersion, customResourceDefinitions } from "./definitions.ts";
 
 function find(kind: string) {
   const found = customResourceDefinitions.find(({ spec }) => spec.names.kind === kind);
@@ -34,6 +35,7 @@ test("the kinds have the names that clients ask for", () => {
     "ciliumidentities.cilium.io Cluster ciliumid",
     "ciliumendpoints.cilium.io Namespaced cep ciliumep",
     "ciliumnodes.cilium.io Cluster cn ciliumn",
+    "ciliumendpointslices.cilium.io Cluster ces",
   ]);
 });
 
@@ -68,4 +70,43 @@ test("a policy's schema has the fields of the kind", () => {
   ]) {
     assert.ok(paths.has(path), path);
   }
+});
+
+test("endpoints, slices and nodes have the fields that agents and users read", () => {
+  const expected: Readonly<Record<string, readonly string[]>> = {
+    CiliumEndpoint: [
+      ".status.identity.labels[]",
+      ".status.networking.addressing[].ipv6",
+      ".status.named-ports[].protocol",
+      ".status.policy.egress.denied[].identity-labels.*",
+      ".status.external-identifiers.cni-attachment-id",
+    ],
+    CiliumEndpointSlice: [
+      ".namespace",
+      ".endpoints[].id",
+      ".endpoints[].networking.node",
+      ".endpoints[].pod-uid",
+    ],
+    CiliumNode: [
+      ".spec.addresses[].ip",
+      ".spec.ipam.podCIDRs[]",
+      ".spec.ipam.pools.allocated[].cidrs[]",
+      ".status.ipam.operator-status.error",
+      ".status.ipam.pod-cidrs.*.status",
+    ],
+  };
+  for (const [kind, wanted] of Object.entries(expected)) {
+    const paths = new Set<string>();
+    visit(find(kind).spec.versions[0]!.schema.openAPIV3Schema, "", (_, path) => paths.add(path));
+    for (const path of wanted) assert.ok(paths.has(path), `${kind}${path}`);
+  }
+});
+
+test("a changed schema has a new version: an operator replaces only what is older", () => {
+  const hash = hash32(JSON.stringify(customResourceDefinitions)).toString(16);
+  assert.deepEqual(
+    [crdSchemaVersion, hash],
+    ["1.0.0", "beda84d3"],
+    "raise crdSchemaVersion and write down the new hash",
+  );
 });

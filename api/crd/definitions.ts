@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
+import { ciliumEndpointStatus, coreCiliumEndpoint } from "./cilium-endpoint.ts";
 import { ciliumRule } from "./cilium-network-policy.ts";
+import { ciliumNodeSpec, ciliumNodeStatus } from "./cilium-node.ts";
 import { type JsonSchema, structural } from "./structural.ts";
 
 /** A CustomResourceDefinition of apiextensions.k8s.io/v1, as far as these use it. */
 export interface CustomResourceDefinition {
   readonly apiVersion: "apiextensions.k8s.io/v1";
   readonly kind: "CustomResourceDefinition";
-  readonly metadata: { readonly name: string };
+  readonly metadata: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
   readonly spec: {
     readonly group: string;
     readonly scope: "Namespaced" | "Cluster";
@@ -40,6 +42,7 @@ interface PrinterColumn {
 
 interface Kind {
   readonly kind: string;
+  readonly version?: string;
   readonly plural: string;
   readonly scope: "Namespaced" | "Cluster";
   readonly shortNames: readonly string[];
@@ -49,9 +52,17 @@ interface Kind {
   readonly columns: readonly PrinterColumn[];
 }
 
+/** Carries {@link crdSchemaVersion} on a definition in the cluster. */
+export const crdVersionLabel = "weft.io/crd-schema-version";
+
+/**
+ * Version of all schemas here; an operator replaces what carries an older one and leaves a newer one alone. A change of any schema
+ * raises it: the last part for what old objects fit into, the first for what they do not.
+ */
+export const crdSchemaVersion = "1.0.0";
+
 const condition = z.looseObject({ type: z.string(), status: z.string() });
 const policyStatus = z.looseObject({ conditions: z.array(condition).optional() });
-const anything: JsonSchema = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
 
 const policySchema = objectSchema(
   {
@@ -122,7 +133,7 @@ const kinds: readonly Kind[] = [
     scope: "Namespaced",
     shortNames: ["cep", "ciliumep"],
     categories: ["cilium"],
-    schema: objectSchema({ status: anything }),
+    schema: objectSchema({ status: structural(ciliumEndpointStatus) }),
     // As Cilium has it: agents write the status with the object.
     status: false,
     columns: [
@@ -150,7 +161,9 @@ const kinds: readonly Kind[] = [
     scope: "Cluster",
     shortNames: ["cn", "ciliumn"],
     categories: ["cilium"],
-    schema: objectSchema({ spec: anything, status: anything }),
+    schema: objectSchema({ spec: structural(ciliumNodeSpec), status: structural(ciliumNodeStatus) }, [
+      "spec",
+    ]),
     status: true,
     columns: [
       {
@@ -168,9 +181,34 @@ const kinds: readonly Kind[] = [
       age,
     ],
   },
+  {
+    kind: "CiliumEndpointSlice",
+    version: "v2alpha1",
+    plural: "ciliumendpointslices",
+    scope: "Cluster",
+    shortNames: ["ces"],
+    categories: ["cilium"],
+    schema: objectSchema(
+      {
+        namespace: { type: "string", description: "Namespace of all the endpoints" },
+        endpoints: { type: "array", items: structural(coreCiliumEndpoint) },
+      },
+      ["endpoints"],
+    ),
+    status: false,
+    columns: [
+      {
+        name: "Namespace",
+        type: "string",
+        jsonPath: ".namespace",
+        description: "Namespace of all the endpoints",
+      },
+      age,
+    ],
+  },
 ];
 
-/** The kinds of cilium.io/v2 that Weft serves and reads, ready to be applied to an API server. */
+/** The kinds of cilium.io that Weft serves and reads, ready to be applied to an API server. */
 export const customResourceDefinitions: readonly CustomResourceDefinition[] = kinds.map(definitionOf);
 
 function objectSchema(
@@ -191,7 +229,7 @@ function definitionOf(kind: Kind): CustomResourceDefinition {
   const group = "cilium.io";
   const singular = kind.kind.toLowerCase();
   const version = {
-    name: "v2",
+    name: kind.version ?? "v2",
     served: true,
     storage: true,
     schema: { openAPIV3Schema: kind.schema },
@@ -201,7 +239,7 @@ function definitionOf(kind: Kind): CustomResourceDefinition {
   return {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
-    metadata: { name: `${kind.plural}.${group}` },
+    metadata: { name: `${kind.plural}.${group}`, labels: { [crdVersionLabel]: crdSchemaVersion } },
     spec: {
       group,
       scope: kind.scope,
