@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync } from "node:fs";
-import { parseDocument } from "yaml";
 import { z } from "zod";
-import { WeftError } from "#lib/errors.ts";
-import { type Prefix, parsePrefix } from "#model/ip.ts";
-
-const prefix = z.string().transform((text, context): Prefix => {
-  try {
-    return parsePrefix(text);
-  } catch {
-    context.addIssue({ code: "custom", message: `"${text}" is not a CIDR prefix` });
-    return z.NEVER;
-  }
-});
+import { parseSettings, readSettings } from "#lib/settings.ts";
+import {
+  apiServerSetting,
+  clusterNameSetting,
+  ipamSetting,
+  listenSetting,
+  prefixSetting,
+} from "#model/settings.ts";
 
 /**
  * Everything an agent can be told. Unknown keys are an error: a setting that does nothing is a mistake nobody sees. The chart's
@@ -20,13 +15,10 @@ const prefix = z.string().transform((text, context): Prefix => {
  */
 export const agentConfigSchema = z.strictObject({
   nodeName: z.string().min(1).describe("The Kubernetes Node this agent serves."),
-  clusterName: z
-    .string()
-    .min(1)
-    .max(32)
-    .default("default")
-    .describe("Name of the cluster; part of every identity's labels."),
+  clusterName: clusterNameSetting,
   kubeconfig: z.string().optional().describe("Absent: in-cluster credentials."),
+  apiServer: apiServerSetting,
+  ipam: ipamSetting,
   routing: z
     .enum(["tunnel", "native"])
     .default("tunnel")
@@ -41,7 +33,7 @@ export const agentConfigSchema = z.strictObject({
       "Device of the underlay and of the default route; absent: the one that carries the node's address.",
     ),
   nativeRoutingCidrs: z
-    .array(prefix)
+    .array(prefixSetting)
     .default([])
     .describe(
       "Destinations reached without masquerade under native routing; absent: the pod CIDRs of all nodes.",
@@ -71,40 +63,17 @@ export const agentConfigSchema = z.strictObject({
       "cgroup2 directory whose processes get service translation at connect; absent: the cgroup2 mount.",
     ),
   cniConfDir: z.string().default("/etc/cni/net.d").describe("Where the runtime looks for its network."),
-  observer: z
-    .strictObject({ listen: z.string().default("0.0.0.0:4244").describe("Address and port.") })
-    .prefault({})
-    .describe("The node's flows, by Hubble's Observer API."),
-  metrics: z
-    .strictObject({ listen: z.string().default("0.0.0.0:9962").describe("Address and port.") })
-    .prefault({})
-    .describe("Prometheus metrics."),
+  observer: listenSetting("0.0.0.0:4244").describe("The node's flows, by Hubble's Observer API."),
+  metrics: listenSetting("0.0.0.0:9962").describe("Prometheus metrics."),
 });
 
 export type AgentConfig = z.infer<typeof agentConfigSchema>;
 
 /** Reads the YAML file. @throws WeftError E_CONFIG naming the file and the setting. */
 export function loadAgentConfig(path: string): AgentConfig {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new WeftError("E_CONFIG", `cannot read ${path}`, {
-      cause,
-      hint: "give the agent its file with --config",
-    });
-  }
-  return parseAgentConfig(text, path);
+  return readSettings(agentConfigSchema, path);
 }
 
 export function parseAgentConfig(text: string, path: string): AgentConfig {
-  const document = parseDocument(text);
-  const broken = document.errors[0];
-  if (broken) throw new WeftError("E_CONFIG", `${path}: ${broken.message}`);
-  const result = agentConfigSchema.safeParse(document.toJS() ?? {});
-  if (!result.success) {
-    const lines = result.error.issues.map((issue) => `${issue.path.join(".") || "file"}: ${issue.message}`);
-    throw new WeftError("E_CONFIG", `${path}: ${lines.join("; ")}`);
-  }
-  return result.data;
+  return parseSettings(agentConfigSchema, text, path);
 }

@@ -40,7 +40,9 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   for (const dir of [config.runDir, config.stateDir]) mkdirSync(dir, { recursive: true, mode: 0o700 });
   const health = createHealth();
   const client = stack.use(
-    createKubeClient(await loadCredentials(config.kubeconfig), { userAgent: `weft-agent/${version}` }),
+    createKubeClient(await loadCredentials(config.kubeconfig, { apiServer: config.apiServer }), {
+      userAgent: `weft-agent/${version}`,
+    }),
   );
   const node = await ownNode({
     client,

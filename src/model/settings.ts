@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from "zod";
+import { type Prefix, parsePrefix } from "#model/ip.ts";
+
+/** Settings that agent and operator share; both read the same words. */
+
+export const prefixSetting = z.string().transform((text, context): Prefix => {
+  try {
+    return parsePrefix(text);
+  } catch {
+    context.addIssue({ code: "custom", message: `"${text}" is not a CIDR prefix` });
+    return z.NEVER;
+  }
+});
+
+export const clusterNameSetting = z
+  .string()
+  .min(1)
+  .max(32)
+  .default("default")
+  .describe("Name of the cluster; part of every identity's labels.");
+
+export const apiServerSetting = z
+  .strictObject({
+    host: z.string().min(1).describe("Name or address, without brackets."),
+    port: z.number().int().min(1).max(65_535).default(6443).describe("TCP port."),
+  })
+  .optional()
+  .describe(
+    "Where the API server answers, in place of the environment's Service address, which nobody answers before the agents do.",
+  );
+
+export const ipamSetting = z
+  .enum(["kubernetes", "cluster-pool"])
+  .default("kubernetes")
+  .describe(
+    "Who gives nodes their pod CIDRs: Kubernetes (Node.spec.podCIDRs), or the operator out of its pools (CiliumNode.spec.ipam.podCIDRs).",
+  );
+
+export const listenSetting = (address: string) =>
+  z.strictObject({ listen: z.string().default(address).describe("Address and port.") }).prefault({});
