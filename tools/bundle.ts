@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bundles each program into dist/NAME.mjs. koffi stays outside: it is a native addon.
-import { renameSync, rmSync } from "node:fs";
+import { renameSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import { build, type Plugin } from "esbuild";
 
@@ -45,7 +45,7 @@ const zodInEnglish: Plugin = {
   },
 };
 
-await build({
+const { metafile } = await build({
   entryPoints: programs,
   outdir,
   outExtension: { ".js": ".mjs" },
@@ -59,6 +59,7 @@ await build({
   splitting: true,
   chunkNames: "chunks/[name]-[hash]",
   sourcemap: "linked",
+  metafile: true,
   legalComments: "none",
   logLevel: "warning",
   // CommonJS dependencies of the Kubernetes client still ask for require().
@@ -66,5 +67,12 @@ await build({
     js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
   },
 });
+// Which npm modules the bundles hold: the image's list of contents names them, with their licences.
+const modules = new Set<string>();
+for (const input of Object.keys(metafile.inputs)) {
+  const folder = /^(.*node_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1];
+  if (folder) modules.add(folder);
+}
+writeFileSync(`${outdir}/modules.json`, `${JSON.stringify([...modules].sort(), undefined, 2)}\n`);
 rmSync("dist", { recursive: true, force: true });
 renameSync(outdir, "dist");

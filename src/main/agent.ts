@@ -151,8 +151,26 @@ async function firstState(
   }
 }
 
+const usage = `Usage: weft-agent [--config FILE]
+
+The network of one node: run as root on the node, one per node.
+
+  --config FILE  its settings (default /etc/weft/agent.yaml)
+  --version      print the version
+  -h, --help     print this`;
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { config: { type: "string", default: "/etc/weft/agent.yaml" } } });
+  const { values } = parseArgs({
+    options: {
+      config: { type: "string", default: "/etc/weft/agent.yaml" },
+      help: { type: "boolean", short: "h" },
+      version: { type: "boolean" },
+    },
+  });
+  if (values.version || values.help) {
+    console.log(values.version ? version : usage);
+    return;
+  }
   const log = createLogger("weft-agent");
   const stop = new AbortController();
   for (const name of ["SIGTERM", "SIGINT"] as const)
