@@ -33,10 +33,12 @@ export const applets =
     " ",
   );
 
-/** The commands of /usr/local/bin and the bundle each runs. A bundle that is not built is an error. */
+/** The commands of /usr/local/bin and the bundle each runs (`programs` of tools/bundle.ts). */
 export const commands: Readonly<Record<string, string>> = {
   weft: "weft",
   "weft-agent": "agent",
+  "weft-operator": "operator",
+  "weft-relay": "relay",
 };
 
 /** Our own files, by pattern from the checkout, and what those patterns must not take: the lab and the maps of the bundles. */
@@ -89,7 +91,8 @@ export const entrypoint = ["/usr/local/bin/weft"];
 export function labels(version: string): Record<string, string> {
   return {
     "org.opencontainers.image.title": "weft",
-    "org.opencontainers.image.description": "The network of a Kubernetes cluster: agent, operator and command",
+    "org.opencontainers.image.description":
+      "The network of a Kubernetes cluster: agent, operator and command",
     "org.opencontainers.image.licenses": "Apache-2.0",
     "org.opencontainers.image.version": version,
   };

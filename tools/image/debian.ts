@@ -79,7 +79,9 @@ function apt(args: readonly string[], cwd: string): void {
 function command(file: string, args: readonly string[]): Buffer {
   const { status, stdout, stderr, error } = spawnSync(file, args, { maxBuffer: 512 << 20 });
   if (status !== 0) {
-    throw new WeftError("E_IMAGE", `${file} ${args.join(" ")} failed: ${stderr?.toString().trim()}`, { cause: error });
+    throw new WeftError("E_IMAGE", `${file} ${args.join(" ")} failed: ${stderr?.toString().trim()}`, {
+      cause: error,
+    });
   }
   return stdout;
 }

@@ -11,7 +11,11 @@ import { weftImage } from "./weft-image.ts";
 
 const root = join(import.meta.dirname, "../..");
 const { values } = parseArgs({
-  options: { out: { type: "string" }, rootfs: { type: "string" }, "no-cache": { type: "boolean", default: false } },
+  options: {
+    out: { type: "string" },
+    rootfs: { type: "string" },
+    "no-cache": { type: "boolean", default: false },
+  },
 });
 
 try {
@@ -24,7 +28,9 @@ try {
     const { digest, archiveBytes, rootBytes } = writeImage(spec, { out, ...cacheDir });
     writeFileSync(out.replace(/(\.tar)?$/, ".sbom.json"), sbom);
     const mb = (bytes: number) => `${(bytes / 1e6).toFixed(0)} MB`;
-    console.log(`${out}\n  ${spec.name} ${digest}\n  ${mb(archiveBytes)} compressed, ${mb(rootBytes)} unpacked`);
+    console.log(
+      `${out}\n  ${spec.name} ${digest}\n  ${mb(archiveBytes)} compressed, ${mb(rootBytes)} unpacked`,
+    );
   }
 } catch (error) {
   console.error(`image: ${errorText(error)}`);

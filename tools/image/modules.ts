@@ -35,6 +35,9 @@ export function npmModules(root: string, folders: readonly string[]): NpmModule[
 /** What most licences ask of who passes code on: their texts, one after the other. */
 export function licenseTexts(modules: readonly NpmModule[]): string {
   return modules
-    .map(({ name, version, license, licenseText }) => `${name} ${version} (${license})\n\n${licenseText.trim()}\n`)
+    .map(
+      ({ name, version, license, licenseText }) =>
+        `${name} ${version} (${license})\n\n${licenseText.trim()}\n`,
+    )
     .join(`\n${"-".repeat(80)}\n\n`);
 }

@@ -58,13 +58,26 @@ export function writeImage(spec: ImageSpec, { out, cacheDir }: WriteOptions): Im
   const layers = spec.layers.map(({ title, tree }) => {
     const tar = writeTar(tree, epochSeconds);
     const diff = sha256(tar);
-    return { title, diff, bytes: tar.length, blob: blob(compressed(tar, diff, cacheDir), media("layer.v1.tar+gzip")) };
+    return {
+      title,
+      diff,
+      bytes: tar.length,
+      blob: blob(compressed(tar, diff, cacheDir), media("layer.v1.tar+gzip")),
+    };
   });
   const platform = { architecture: architectures[process.arch] ?? process.arch, os: "linux" };
   const created = new Date(epochSeconds * 1000).toISOString();
-  const config = blob(json({ ...platform, created, config: runConfig(spec), ...history(layers, created) }), media("config.v1+json"));
+  const config = blob(
+    json({ ...platform, created, config: runConfig(spec), ...history(layers, created) }),
+    media("config.v1+json"),
+  );
   const manifest = blob(
-    json({ schemaVersion: 2, mediaType: media("manifest.v1+json"), config, layers: layers.map((layer) => layer.blob) }),
+    json({
+      schemaVersion: 2,
+      mediaType: media("manifest.v1+json"),
+      config,
+      layers: layers.map((layer) => layer.blob),
+    }),
     media("manifest.v1+json"),
   );
   const annotations = {
@@ -75,11 +88,19 @@ export function writeImage(spec: ImageSpec, { out, cacheDir }: WriteOptions): Im
   addFile(
     archive,
     "index.json",
-    json({ schemaVersion: 2, mediaType: media("index.v1+json"), manifests: [{ ...manifest, platform, annotations }] }),
+    json({
+      schemaVersion: 2,
+      mediaType: media("index.v1+json"),
+      manifests: [{ ...manifest, platform, annotations }],
+    }),
   );
   // The older format beside it, of the same blobs: what docker load knows.
   const path = ({ digest }: { digest: string }) => `blobs/${digest.replace(":", "/")}`;
-  const docker = { Config: path(config), RepoTags: [spec.name], Layers: layers.map((layer) => path(layer.blob)) };
+  const docker = {
+    Config: path(config),
+    RepoTags: [spec.name],
+    Layers: layers.map((layer) => path(layer.blob)),
+  };
   addFile(archive, "manifest.json", json([docker]));
   const bytes = writeTar(archive, epochSeconds);
   writeWhole(out, bytes);
@@ -101,7 +122,10 @@ function runConfig(spec: ImageSpec): Record<string, unknown> {
   };
 }
 
-function history(layers: readonly { title: string; diff: string }[], created: string): Record<string, unknown> {
+function history(
+  layers: readonly { title: string; diff: string }[],
+  created: string,
+): Record<string, unknown> {
   return {
     rootfs: { type: "layers", diff_ids: layers.map(({ diff }) => `sha256:${diff}`) },
     history: layers.map(({ title }) => ({ created, created_by: title })),

@@ -44,7 +44,9 @@ export function sbom({ version, debian, npm, node, files }: Contents): string {
       name: one.name,
       version: one.version,
       purl: `pkg:npm/${one.name.replace("@", "%40")}@${one.version}`,
-      licenses: [/ (OR|AND|WITH) /.test(one.license) ? { expression: one.license } : { license: { id: one.license } }],
+      licenses: [
+        / (OR|AND|WITH) /.test(one.license) ? { expression: one.license } : { license: { id: one.license } },
+      ],
     })),
     ...fileComponents(files),
   ];
@@ -84,5 +86,11 @@ function sha(content: string): { alg: string; content: string }[] {
 
 /** A version 8 UUID (RFC 9562: of one's own making) of a digest. */
 function uuid(hex: string): string {
-  return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`, hex.slice(20, 32)].join("-");
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    `8${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ].join("-");
 }

@@ -13,11 +13,17 @@ export function writeTar(tree: Tree, seconds = 0): Buffer {
     const target = entry.type === "link" ? entry.target : "";
     const records = paxRecords({ path: name, linkpath: target });
     if (records.length > 0) {
-      parts.push(header({ name: "pax", type: "x", mode: 0o644, size: records.length, seconds }), padded(records));
+      parts.push(
+        header({ name: "pax", type: "x", mode: 0o644, size: records.length, seconds }),
+        padded(records),
+      );
     }
     const data = entry.type === "file" ? entry.data : Buffer.alloc(0);
     const mode = entry.type === "link" ? 0o777 : entry.mode;
-    parts.push(header({ name, target, type: types[entry.type], mode, size: data.length, seconds }), padded(data));
+    parts.push(
+      header({ name, target, type: types[entry.type], mode, size: data.length, seconds }),
+      padded(data),
+    );
   }
   parts.push(Buffer.alloc(2 * block));
   return Buffer.concat(parts);
@@ -87,7 +93,10 @@ export function readTar(archive: Buffer): Tree {
     else {
       const prefix = text(head, 345, 155);
       const short = text(head, 0, 100);
-      const path = (long.name ?? (prefix && ustar(head) ? `${prefix}/${short}` : short)).replace(/^\.\/|\/$/g, "");
+      const path = (long.name ?? (prefix && ustar(head) ? `${prefix}/${short}` : short)).replace(
+        /^\.\/|\/$/g,
+        "",
+      );
       const entry = readEntry(tree, head, { type, data, target: long.target ?? text(head, 157, 100) });
       if (entry && path !== "" && path !== ".") tree.set(path, entry);
       delete long.name;

@@ -1,5 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmodSync, globSync, lstatSync, mkdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  globSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 
 /** A file, directory or symbolic link of a root file system; owner and times are always root and the image's. */
@@ -28,12 +37,17 @@ export interface CopyOptions {
 }
 
 /** Copies the files that match into the tree. Executable for one is executable for all; nothing else of the mode is kept. */
-export function addMatching(tree: Tree, patterns: readonly string[], { from, to, exclude = [] }: CopyOptions): void {
+export function addMatching(
+  tree: Tree,
+  patterns: readonly string[],
+  { from, to, exclude = [] }: CopyOptions,
+): void {
   for (const path of globSync(patterns as string[], { cwd: from, exclude: exclude as string[] })) {
     const full = join(from, path);
     const stat = lstatSync(full);
     if (stat.isSymbolicLink()) addLink(tree, join(to, path), readlinkSync(full));
-    else if (stat.isFile()) addFile(tree, join(to, path), readFileSync(full), stat.mode & 0o100 ? 0o755 : 0o644);
+    else if (stat.isFile())
+      addFile(tree, join(to, path), readFileSync(full), stat.mode & 0o100 ? 0o755 : 0o644);
   }
 }
 

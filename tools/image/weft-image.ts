@@ -57,13 +57,16 @@ export function weftImage(root: string, cacheDir: string): WeftImage {
 function debianTree(debian: readonly DebianPackage[]): Tree {
   const tree: Tree = new Map();
   for (const { files } of debian) {
-    for (const [path, entry] of files) if (!unwanted.some((pattern) => pattern.test(path))) tree.set(path, entry);
+    for (const [path, entry] of files)
+      if (!unwanted.some((pattern) => pattern.test(path))) tree.set(path, entry);
   }
   for (const name of applets) addLink(tree, `bin/${name}`, "busybox");
   for (const [path, text] of Object.entries(configFiles)) addFile(tree, path, text);
   for (const path of mountPoints) if (!tree.has(path)) tree.set(path, { type: "dir", mode: 0o755 });
   // Scanners look here for what is installed.
-  const stanzas = debian.map(({ control }) => control.replace(/^(Package: .*)$/m, "$1\nStatus: install ok installed"));
+  const stanzas = debian.map(({ control }) =>
+    control.replace(/^(Package: .*)$/m, "$1\nStatus: install ok installed"),
+  );
   addFile(tree, "var/lib/dpkg/status", `${stanzas.map((stanza) => stanza.trim()).join("\n\n")}\n`);
   return tree;
 }
@@ -71,7 +74,10 @@ function debianTree(debian: readonly DebianPackage[]): Tree {
 function runtimeTree(root: string): Tree {
   const tree: Tree = new Map();
   addFile(tree, "usr/local/bin/node", strippedNode(), 0o755);
-  addMatching(tree, nativeModule.include, { from: join(root, "node_modules"), to: `${installDir}/node_modules` });
+  addMatching(tree, nativeModule.include, {
+    from: join(root, "node_modules"),
+    to: `${installDir}/node_modules`,
+  });
   return tree;
 }
 
@@ -83,7 +89,10 @@ function strippedNode(): Buffer {
     execFileSync("strip", ["-o", out, process.execPath]);
     return readFileSync(out);
   } catch (cause) {
-    throw new WeftError("E_IMAGE", "strip failed on the Node binary", { cause, hint: "apt-get install binutils" });
+    throw new WeftError("E_IMAGE", "strip failed on the Node binary", {
+      cause,
+      hint: "apt-get install binutils",
+    });
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
@@ -92,14 +101,15 @@ function strippedNode(): Buffer {
 function weftTree(root: string, version: string): Tree {
   const tree: Tree = new Map();
   addMatching(tree, ours.include, { from: root, to: installDir, exclude: ours.exclude });
-  for (const bundle of Object.values(commands)) {
-    if (!tree.has(`${installDir}/dist/${bundle}.mjs`)) {
-      throw new WeftError("E_IMAGE", `dist/${bundle}.mjs is missing`, { hint: "run `npm run build`" });
-    }
+  if (!tree.has(`${installDir}/dist/agent.mjs`)) {
+    throw new WeftError("E_IMAGE", "dist/agent.mjs is missing", { hint: "run `npm run build`" });
   }
   // What the programs read of it; the rest speaks of development.
   const about = { name: "weft", version, license: "Apache-2.0", private: true, type: "module" };
   addFile(tree, `${installDir}/package.json`, `${JSON.stringify(about, undefined, 2)}\n`);
-  for (const [name, bundle] of Object.entries(commands)) addFile(tree, `usr/local/bin/${name}`, wrapper(bundle), 0o755);
+  for (const [name, bundle] of Object.entries(commands)) {
+    if (tree.has(`${installDir}/dist/${bundle}.mjs`))
+      addFile(tree, `usr/local/bin/${name}`, wrapper(bundle), 0o755);
+  }
   return tree;
 }
