@@ -7,7 +7,9 @@ const fileName = "05-weft.conflist";
 /** Tells the container runtime that pods can be attached: its configuration appears only when that is true. */
 export function writeCniConf(dir: string, socket: string): void {
   const conf = {
-    cniVersion: "1.1.0",
+    // Runtimes before CNI 1.1 read the first and know no 1.1.0; newer ones take the highest of the list.
+    cniVersion: "1.0.0",
+    cniVersions: ["0.4.0", "1.0.0", "1.1.0"],
     name: "weft",
     plugins: [{ type: "weft-cni", socket }],
   };

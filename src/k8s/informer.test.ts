@@ -197,6 +197,15 @@ test("a server without WatchList gets a paged list and a watch", async () => {
   assert.deepEqual(w.requests, ["watchlist", "list", "list+page2", "watch@10"]);
 });
 
+test("a server that says in the stream that its etcd is too old for WatchList gets a list at once", async () => {
+  const refusal = event("ERROR", { kind: "Status", code: 500, reason: "InternalError", message: "too old" });
+  await using w = await world([(answer) => send(answer, refusal), list([thing("a", 1)], 10)]);
+  await w.until(() => w.clock.pending().includes(100));
+  await w.clock.advance(100);
+  await w.table.ready;
+  assert.deepEqual(w.requests.slice(0, 2), ["watchlist", "list"]);
+});
+
 test("a server that ignores WatchList and never ends the initial events gets a list in the end", async () => {
   const silent: Handler = (answer) => send(answer, added("a", 1));
   await using w = await world([silent, silent, list([thing("a", 1)], 10)]);

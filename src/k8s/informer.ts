@@ -140,9 +140,11 @@ async function watch<T extends KubeObject>(options: InformerOptions<T>, at: Posi
         reason: "Unreachable",
       });
   } catch (thrown) {
-    // A server without WatchList refuses it (400, 422), or ignores it and then never says where the initial events end.
-    const status = thrown instanceof KubeError ? thrown.status : undefined;
-    if (collecting && (status === 400 || status === 422 || (opened && at.failures > 0))) at.watchList = false;
+    // A server without WatchList refuses it (400, 422; in the stream when its etcd is too old), or ignores it and then never says where
+    // the initial events end.
+    const status = thrown instanceof KubeError ? thrown.status : 0;
+    const refused = opened ? status > 0 || at.failures > 0 : status === 400 || status === 422;
+    if (collecting && refused) at.watchList = false;
     throw thrown;
   }
 }

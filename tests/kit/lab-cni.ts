@@ -26,13 +26,13 @@ export interface CniAnswer {
 export async function cni(node: string, call: CniCall): Promise<CniAnswer> {
   const list = JSON.parse(readFileSync(join(labStateDir, "nodes", node, "cni/05-weft.conflist"), "utf8")) as {
     name: string;
-    cniVersion: string;
+    cniVersions: string[];
     plugins: object[];
   };
-  const { name, cniVersion, plugins } = list;
+  const { name, cniVersions, plugins } = list;
   const conf = {
     name,
-    cniVersion,
+    cniVersion: cniVersions.at(-1),
     ...plugins[0],
     ...(call.prevResult !== undefined && { prevResult: call.prevResult }),
   };

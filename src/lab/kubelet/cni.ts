@@ -64,10 +64,17 @@ export async function loadConfList(confDir: string): Promise<ConfList | undefine
     if (!/\.(conflist|conf|json)$/.test(name)) continue;
     const path = join(confDir, name);
     try {
-      const conf = JSON.parse(await readFile(path, "utf8")) as Partial<ConfList> & { type?: string };
+      const conf = JSON.parse(await readFile(path, "utf8")) as Partial<ConfList> & {
+        type?: string;
+        cniVersions?: string[];
+      };
       const plugins = conf.plugins ?? (conf.type ? [conf as ConfList["plugins"][number]] : []);
       if (conf.name && plugins.length > 0)
-        return { cniVersion: conf.cniVersion ?? "0.3.1", name: conf.name, plugins };
+        return {
+          cniVersion: highest([conf.cniVersion ?? "0.3.1", ...(conf.cniVersions ?? [])]),
+          name: conf.name,
+          plugins,
+        };
     } catch (cause) {
       throw new WeftError("E_CNI_CONF", `CNI configuration ${path} cannot be read`, { cause });
     }
@@ -138,6 +145,14 @@ export async function cniGc(
 export async function cniStatus(runtime: CniRuntime, list: ConfList): Promise<void> {
   if (!isAtLeast(list.cniVersion, 1, 1)) return;
   for (const plugin of list.plugins) await execute(runtime, "STATUS", { list, plugin });
+}
+
+/** Of the versions a configuration offers, the one to speak (CNI 1.1, "cniVersions"); ours is the newest there is. */
+function highest(versions: readonly string[]): string {
+  return versions.reduce((best, version) => {
+    const [major = 0, minor = 0] = version.split(".").map(Number);
+    return isAtLeast(best, major, minor) ? best : version;
+  });
 }
 
 function isAtLeast(version: string, major: number, minor: number): boolean {
