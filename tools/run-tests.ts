@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the tests by part, with progress, and ends with one line of sums. `run-tests.ts [PART...]`: check unit kernel packet lab.
+// Runs the tests by part, with progress, and ends with one line of sums. `run-tests.ts [PART...]`: check unit kernel packet lab, and
+// image, which needs containerd and runc.
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { run } from "node:test";
@@ -9,6 +10,8 @@ interface Part {
   readonly name: string;
   readonly files: () => string[];
   readonly root: boolean;
+  /** Only when asked for by name. */
+  readonly apart?: boolean;
   readonly concurrency: number;
   readonly timeoutMs: number;
 }
@@ -18,9 +21,12 @@ const parts: readonly Part[] = [
   {
     name: "unit",
     files: () =>
-      globSync(["src/**/*.test.ts", "api/**/*.test.ts", "tests/{stories,unit,kit,docs}/**/*.test.ts"]).filter(
-        (f) => !kernel(f),
-      ),
+      globSync([
+        "src/**/*.test.ts",
+        "api/**/*.test.ts",
+        "tools/**/*.test.ts",
+        "tests/{stories,unit,kit,docs}/**/*.test.ts",
+      ]).filter((f) => !kernel(f)),
     root: false,
     concurrency: 2,
     timeoutMs: 120_000,
@@ -46,6 +52,14 @@ const parts: readonly Part[] = [
     concurrency: 1,
     timeoutMs: 300_000,
   },
+  {
+    name: "image",
+    files: () => globSync("tests/image/**/*.test.ts"),
+    root: true,
+    apart: true,
+    concurrency: 1,
+    timeoutMs: 300_000,
+  },
 ];
 
 const wanted = process.argv.slice(2);
@@ -56,7 +70,7 @@ if (unknown.length > 0) {
   );
   process.exit(2);
 }
-const chosen = (name: string) => wanted.length === 0 || wanted.includes(name);
+const chosen = (name: string, apart = false) => (wanted.length === 0 && !apart) || wanted.includes(name);
 const isRoot = process.getuid?.() === 0;
 const sums = { passed: 0, failed: 0, skipped: 0 };
 
@@ -66,7 +80,7 @@ if (chosen("check")) {
   else sums.passed++;
 }
 for (const part of parts) {
-  if (!chosen(part.name)) continue;
+  if (!chosen(part.name, part.apart)) continue;
   const files = part.files().sort();
   console.log(`\n==> ${part.name}: ${files.length} files`);
   if (part.root && !isRoot) {

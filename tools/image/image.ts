@@ -21,7 +21,7 @@ const { values } = parseArgs({
 try {
   const { spec, version, sbom } = weftImage(root, join(root, "build/image/cache"));
   if (values.rootfs !== undefined) {
-    for (const { tree } of spec.layers) writeTree(tree, values.rootfs);
+    for (const { name, tree } of spec.layers) writeTree(tree, join(values.rootfs, name));
   } else {
     const out = values.out ?? join(root, `build/image/weft-${version}.tar`);
     const cacheDir = values["no-cache"] ? {} : { cacheDir: join(root, "build/image/cache/layers") };

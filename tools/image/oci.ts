@@ -9,6 +9,8 @@ import { writeTar } from "./tar.ts";
 import { addFile, type Tree } from "./tree.ts";
 
 export interface ImageLayer {
+  /** Its folder when the layers are written as folders. */
+  readonly name: string;
   /** What the layer is, shown by `docker history`. */
   readonly title: string;
   readonly tree: Tree;

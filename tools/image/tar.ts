@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tar format (POSIX ustar; GNU long names when read, pax records when written), as much of it as images and Debian packages use.
+// The tar format (POSIX ustar with pax records; GNU long names when read), as much of it as images and Debian packages use.
 import { type Entry, sorted, type Tree } from "./tree.ts";
 
 const block = 512;
@@ -78,7 +78,14 @@ function padded(data: Buffer): Buffer {
   return missing === 0 ? data : Buffer.concat([data, Buffer.alloc(missing)]);
 }
 
-/** Reads a tar archive (ustar or GNU). Hard links become copies; devices and sockets are left out, as no image of ours has any. */
+function readPax(records: Buffer): { name?: string; target?: string } {
+  const value = (key: string) => new RegExp(`^[0-9]+ ${key}=(.*)$`, "m").exec(records.toString())?.[1];
+  const name = value("path");
+  const target = value("linkpath");
+  return { ...(name !== undefined && { name }), ...(target !== undefined && { target }) };
+}
+
+/** Reads a tar archive (ustar, pax or GNU). Hard links become copies; devices and sockets are left out, as no image of ours has any. */
 export function readTar(archive: Buffer): Tree {
   const tree: Tree = new Map();
   const long: { name?: string; target?: string } = {};
@@ -90,6 +97,7 @@ export function readTar(archive: Buffer): Tree {
     const type = String.fromCharCode(head[156] ?? 0);
     if (type === "L") long.name = text(data, 0, size);
     else if (type === "K") long.target = text(data, 0, size);
+    else if (type === "x") Object.assign(long, readPax(data));
     else {
       const prefix = text(head, 345, 155);
       const short = text(head, 0, 100);

@@ -46,9 +46,9 @@ export function weftImage(root: string, cacheDir: string): WeftImage {
   const list = sbom({ version, debian, npm, node, files: weft });
   addFile(weft, `${installDir}/sbom.json`, list);
   const layers: ImageLayer[] = [
-    { title: `Debian: ${packages.join(" ")}`, tree: debianTree(debian) },
-    { title: `Node ${process.versions.node} and koffi`, tree: runtimeTree(root) },
-    { title: `Weft ${version}`, tree: weft },
+    { name: "base", title: `Debian: ${packages.join(" ")}`, tree: debianTree(debian) },
+    { name: "runtime", title: `Node ${process.versions.node} and koffi`, tree: runtimeTree(root) },
+    { name: "weft", title: `Weft ${version}`, tree: weft },
   ];
   const spec = { name: `${repository}:${version}`, layers, entrypoint, environment, labels: labels(version) };
   return { spec, version, sbom: list };
