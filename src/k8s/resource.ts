@@ -47,6 +47,8 @@ export const resources = {
     plural: "ciliumclusterwidenetworkpolicies",
   },
   ciliumIdentities: { group: "cilium.io", version: "v2", plural: "ciliumidentities" },
+  ciliumNodes: { group: "cilium.io", version: "v2", plural: "ciliumnodes" },
+  ciliumEndpointSlices: { group: "cilium.io", version: "v2alpha1", plural: "ciliumendpointslices" },
   ciliumEndpoints: { group: "cilium.io", version: "v2", plural: "ciliumendpoints" },
 } as const satisfies Record<string, Resource>;
 

@@ -2,7 +2,7 @@
 
 /** Time as a dependency, so that whatever waits can be tested without waiting. */
 export interface Clock {
-  /** Milliseconds since the epoch. */
+  /** Milliseconds; since the epoch, unless a clock says otherwise. */
   now(): number;
   /** Calls back once after the time; returns what cancels it. The timer does not keep the process alive. */
   after(ms: number, callback: () => void): () => void;
@@ -16,6 +16,9 @@ export const systemClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** Time that passes, whatever the wall clock is set to. `now` counts from the start of the process. */
+export const monotonicClock: Clock = { now: () => performance.now(), after: systemClock.after };
 
 /** Resolves after the time, or as soon as the signal aborts (check it afterwards); never rejects. */
 export function pause(ms: number, signal: AbortSignal, clock: Clock = systemClock): Promise<void> {

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { customResourceDefinitions } from "#api/crd/definitions.ts";
+import { createKubeClient, type KubeClient } from "#k8s/client.ts";
+import { loadCredentials } from "#k8s/kubeconfig.ts";
+import { aborted } from "#lib/clock.ts";
+import { createHealth, type Health } from "#lib/health.ts";
+import { startJob } from "#lib/jobs.ts";
+import type { Logger } from "#lib/log.ts";
+import { startMetricsServer } from "#lib/metrics.ts";
+import { startProbeServer } from "#lib/probes.ts";
+import { loadOperatorConfig, type OperatorConfig } from "#operator/config.ts";
+import { installDefinitions } from "#operator/crds.ts";
+import { runElection } from "#operator/leader.ts";
+import { operatorMetrics } from "#operator/metrics.ts";
+import { installedVersion, runProgram } from "./program.ts";
+
+/** The operator, from start to stop: it answers probes, stands for election, and works while it leads. */
+async function run(config: OperatorConfig, log: Logger, signal: AbortSignal): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const health = createHealth();
+  const credentials = await loadCredentials(config.kubeconfig, { apiServer: config.apiServer });
+  const client = stack.use(
+    createKubeClient(credentials, { userAgent: `weft-operator/${installedVersion()}` }),
+  );
+  const state = { leads: false, ready: false };
+  stack.use(
+    await startProbeServer({
+      listen: config.health.listen,
+      live: () => undefined,
+      ready: () => notReady(health, state),
+    }),
+  );
+  stack.use(
+    await startMetricsServer({
+      listen: config.metrics.listen,
+      registries: [operatorMetrics(health, () => state.leads)],
+    }),
+  );
+  const { leaseSec, renewSec, retrySec } = config.leaderElection;
+  await runElection({
+    client,
+    namespace: process.env.POD_NAMESPACE ?? "kube-system",
+    name: "weft-operator-leader",
+    identity: `${process.env.POD_NAME ?? hostname()}_${randomUUID()}`,
+    leaseMs: leaseSec * 1000,
+    renewMs: renewSec * 1000,
+    retryMs: retrySec * 1000,
+    signal,
+    health,
+    log,
+    async lead(leading) {
+      state.leads = true;
+      await using _ = startJob({
+        name: "operator",
+        signal: leading,
+        health,
+        log,
+        run: (until, ok) =>
+          work({ config, client, health, log }, until, () => {
+            state.ready = true;
+            ok("at work");
+          }),
+      });
+      await aborted(leading);
+      state.leads = state.ready = false;
+    },
+  });
+}
+
+interface WorkDeps {
+  readonly config: OperatorConfig;
+  readonly client: KubeClient;
+  readonly health: Health;
+  readonly log: Logger;
+}
+
+/** What the leader does. */
+async function work(deps: WorkDeps, signal: AbortSignal, ready: () => void): Promise<void> {
+  const { client, log } = deps;
+  await installDefinitions({ client, definitions: customResourceDefinitions, log, signal });
+  ready();
+  await aborted(signal);
+}
+
+/** A candidate is ready when it has seen the lease: it can take over. A leader is when its work is under way. */
+function notReady(
+  health: Health,
+  state: { readonly leads: boolean; readonly ready: boolean },
+): string | undefined {
+  const rows = health.rows();
+  if (state.leads) {
+    if (state.ready) return undefined;
+    return rows.find(({ name }) => name === "operator")?.message || "the leader's work is starting";
+  }
+  const leader = rows.find(({ name }) => name === "leader");
+  return leader?.level === "ok" ? undefined : (leader?.message ?? "the lease has not been read yet");
+}
+
+await runProgram({
+  name: "weft-operator",
+  config: "/etc/weft/operator.yaml",
+  run: (path, log, signal) => run(loadOperatorConfig(path), log, signal),
+});

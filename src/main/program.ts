@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { installRoot } from "#lib/assets.ts";
+import { errorText, isAbort, WeftError } from "#lib/errors.ts";
+import { createLogger, type Logger } from "#lib/log.ts";
+
+export interface Program {
+  /** `weft-operator`: in the log. */
+  readonly name: string;
+  /** Where its settings are without `--config`. */
+  readonly config: string;
+  /** The program from start to stop; returns, or throws the signal's reason, when the signal aborts. */
+  run(configPath: string, log: Logger, signal: AbortSignal): Promise<void>;
+}
+
+/** Runs a program of a pod until SIGTERM or SIGINT. Exits 1 when it fails by itself: whoever supervises it starts it anew. */
+export async function runProgram({ name, config, run }: Program): Promise<never> {
+  const { values } = parseArgs({ options: { config: { type: "string", default: config } } });
+  const log = createLogger(name);
+  const stop = new AbortController();
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    process.once(signal, () => stop.abort(new WeftError("E_STOPPED", `stopped by ${signal}`)));
+  try {
+    await run(values.config, log, stop.signal);
+  } catch (error) {
+    const code = error instanceof WeftError ? error.code : undefined;
+    const hint = error instanceof WeftError ? error.hint : undefined;
+    if (!stop.signal.aborted) {
+      log.fatal({ error: errorText(error), hint, code }, `${name} failed`);
+      process.exitCode = 1;
+    } else if (code !== "E_STOPPED" && !isAbort(error)) {
+      log.warn({ error: errorText(error), code }, "stopped, but not cleanly");
+    }
+  }
+  log.info({}, "stopped");
+  // A thread or socket of a start that failed half-way must not keep the process.
+  process.exit();
+}
+
+/** The version of this installation. */
+export function installedVersion(): string {
+  const text = readFileSync(join(installRoot(), "package.json"), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
