@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
+#include "layout.h"
 #include "addr.h"
 
 /*
  * Both directions of a connection share one entry: the key holds the two (address, port) pairs in ascending order,
  * the entry says which of them began. ICMP echo: its id as both ports, and who asks in the kind.
  */
-struct ct_key {
+struct LAYOUT(1) ct_key {
 	struct addr low;
 	struct addr high;
 	__be16 low_port;
@@ -22,7 +23,7 @@ enum ct_kind {
 	CT_ECHO_OF_HIGH = 2, /* a ping that the high pair sent; CT_FLOW: the low one */
 };
 
-struct ct_entry {
+struct LAYOUT(1) ct_entry {
 	__u64 bytes[2];   /* [0] from the originator, [1] replies */
 	__u32 packets[2];
 	__u32 expires_sec; /* seconds of CLOCK_MONOTONIC; past it the entry counts as absent */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
+#include "layout.h"
 #include "addr.h"
 
 /*
  * A pod's row. The same value stands under its host-side ifindex (map endpoints_by_ifindex)
  * and under each of its addresses (map endpoints_by_addr).
  */
-struct endpoint {
+struct LAYOUT(1) endpoint {
 	struct addr v4; /* all zero: the pod has no address of this family */
 	struct addr v6;
 	__u32 identity;

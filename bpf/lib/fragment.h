@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
+#include "layout.h"
 #include "addr.h"
 
 /* A fragmented datagram: only its first fragment has the ports, the later ones find them here. */
-struct fragment_key {
+struct LAYOUT(1) fragment_key {
 	struct addr saddr;
 	struct addr daddr;
 	__be32 id;
@@ -11,7 +12,7 @@ struct fragment_key {
 	__u8 pad[11];
 };
 
-struct fragment {
+struct LAYOUT(1) fragment {
 	__be16 sport;
 	__be16 dport;
 	__u8 proto;

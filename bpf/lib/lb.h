@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
+#include "layout.h"
 #include "addr.h"
 
 /* frontends -> slots 1..count -> backends. Writers: backend, then slot, then count; the reverse to take away. */
-struct lb_frontend_key {
+struct LAYOUT(1) lb_frontend_key {
 	struct addr addr;
 	__be16 port;
 	__u8 proto;
@@ -13,7 +14,7 @@ struct lb_frontend_key {
 
 enum lb_scope { LB_SCOPE_ANY = 0, LB_SCOPE_LOCAL = 1 };
 
-struct lb_frontend {
+struct LAYOUT(1) lb_frontend {
 	__u32 id;    /* names the frontend in slots, conntrack, reverse look-ups and events */
 	__u16 count; /* slots in use */
 	__u16 flags; /* enum lb_flag */
@@ -29,20 +30,20 @@ enum lb_flag {
 	LB_LOCAL_OUTSIDE = 16, /* externalTrafficPolicy Local: from outside the entry of LB_SCOPE_LOCAL holds instead */
 };
 
-struct lb_slot_key {
+struct LAYOUT(1) lb_slot_key {
 	__u32 frontend;
 	__u32 slot; /* 1..count */
 };
 
-struct lb_slot {
+struct LAYOUT(1) lb_slot {
 	__u32 backend;
 };
 
-struct lb_backend_key {
+struct LAYOUT(1) lb_backend_key {
 	__u32 id;
 };
 
-struct lb_backend {
+struct LAYOUT(1) lb_backend {
 	struct addr addr;
 	__be16 port;
 	__u8 proto;
@@ -52,11 +53,11 @@ struct lb_backend {
 
 enum lb_backend_flag { LB_BACKEND_TERMINATING = 1 };
 
-struct lb_reverse_key {
+struct LAYOUT(1) lb_reverse_key {
 	__u32 frontend;
 };
 
-struct lb_reverse {
+struct LAYOUT(1) lb_reverse {
 	struct addr addr;
 	__be16 port;
 	__u16 pad;
@@ -64,13 +65,13 @@ struct lb_reverse {
 };
 
 /* Session affinity: the backend a client had for its last connection. */
-struct lb_affinity_key {
+struct LAYOUT(1) lb_affinity_key {
 	struct addr client; /* its address; for one at a socket hook, which has none yet, its network namespace's cookie */
 	__u32 frontend;
 	__u32 pad;
 };
 
-struct lb_affinity {
+struct LAYOUT(1) lb_affinity {
 	__u32 slot;
 	__u32 backend;     /* what the slot held: another one there means that it is gone */
 	__u32 expires_sec; /* seconds of CLOCK_MONOTONIC */
@@ -78,7 +79,7 @@ struct lb_affinity {
 };
 
 /* What a socket was told it talks to, for recvmsg and getpeername. */
-struct lb_sock_key {
+struct LAYOUT(1) lb_sock_key {
 	__u64 cookie;
 	struct addr addr; /* the backend's */
 	__be16 port;
@@ -86,7 +87,7 @@ struct lb_sock_key {
 	__u8 pad[5];
 };
 
-struct lb_sock {
+struct LAYOUT(1) lb_sock {
 	struct addr addr; /* the frontend's */
 	__be16 port;
 	__u16 pad;

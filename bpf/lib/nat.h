@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
+#include "layout.h"
 #include "addr.h"
 
 /* A mapping is two entries: how the packet was sent -> how it leaves; how the reply comes -> where it goes. */
-struct nat_key {
+struct LAYOUT(1) nat_key {
 	struct addr saddr;
 	struct addr daddr;
 	__be16 sport;
@@ -13,7 +14,7 @@ struct nat_key {
 	__u16 pad;
 };
 
-struct nat_entry {
+struct LAYOUT(1) nat_entry {
 	struct addr addr; /* new source (original) or new destination (reply) */
 	__be16 port;
 	__u16 flags; /* enum nat_flag */

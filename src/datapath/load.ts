@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync, readFileSync } from "node:fs";
+import type { Carried } from "#kernel/bpf/carry.ts";
 import type { ProgramKind } from "#kernel/bpf/kinds.ts";
 import type { BpfMap } from "#kernel/bpf/map.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
@@ -27,11 +28,13 @@ export interface Datapath extends Disposable {
   readonly programs: ReadonlyMap<string, BpfProgram>;
   /** What each program is and where it attaches. */
   readonly kinds: ReadonlyMap<string, ProgramKind>;
+  /** Once these programs are attached everywhere: takes over what the earlier ones have noted meanwhile in maps that were replaced. */
+  takeRest(): void;
 }
 
 /**
- * Loads the compiled objects against this node's settings. Maps that an earlier agent pinned are taken over with their content; one of
- * another layout is made anew, and said so.
+ * Loads the compiled objects against this node's settings. Maps that an earlier agent pinned are taken over; one of another layout is
+ * made anew with the content of the old one, field by field, and that is said.
  */
 export function loadDatapath(options: LoadDatapathOptions): Datapath {
   mkdirSync(options.mapsDir, { recursive: true });
@@ -39,6 +42,7 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
   const maps = new Map<string, BpfMap>();
   const programs = new Map<string, BpfProgram>();
   const kinds = new Map<string, ProgramKind>();
+  const replaced: Carried[] = [];
   for (const name of objects) {
     const spec = parseObject(readFileSync(bpfObject(name)));
     for (const program of spec.programs.values()) kinds.set(program.name, program.kind);
@@ -47,8 +51,17 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
     for (const [programName, program] of collection.programs) programs.set(programName, program);
     for (const { name: mapName, differences } of collection.rebuilt) {
       const what = differences.map((d) => `${d.field} was ${d.found}, is ${d.expected}`).join("; ");
-      options.log.warn({ map: mapName, differences: what }, "pinned map has another layout, made anew");
+      const carried = collection.carried.find((one) => one.name === mapName);
+      const content = {
+        elements: carried?.elements ?? 0,
+        ...(carried?.refused && { refused: carried.refused }),
+      };
+      options.log.warn(
+        { map: mapName, differences: what, ...content },
+        "pinned map has another layout, made anew",
+      );
     }
+    replaced.push(...collection.carried);
   }
   const stack = undo.move();
   const find = <T>(kind: string, from: ReadonlyMap<string, T>, name: string): T => {
@@ -60,6 +73,13 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
     maps,
     programs,
     kinds,
+    takeRest() {
+      for (const carried of replaced.splice(0)) {
+        const elements = carried.takeRest();
+        if (elements > 0) options.log.info({ map: carried.name, elements }, "took over what came meanwhile");
+        carried[Symbol.dispose]();
+      }
+    },
     program: (name) => find("program", programs, name),
     map: (name) => find("map", maps, name),
     [Symbol.dispose]: () => stack.dispose(),

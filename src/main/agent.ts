@@ -74,6 +74,8 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   const control = stack.use(startControl(deps, signal));
   const settled = (id: string, until: AbortSignal) => control.endpointReconciler.settled(id, until);
   const endpoints = startEndpoints({ ...deps, paths, clusterName: config.clusterName, settled });
+  // Every pod has the new programs now: what the earlier ones wrote into maps that were replaced is complete.
+  nodeDatapath.datapath.takeRest();
   stack.use(startSources(deps, signal));
 
   const families = familiesOf(config);

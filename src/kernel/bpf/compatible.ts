@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Btf } from "#kernel/bpf/btf.ts";
+import { btfLayoutVersion } from "#kernel/bpf/btf-fields.ts";
 import { readKernelBtf } from "#kernel/bpf/btf-load.ts";
 import { btfShape } from "#kernel/bpf/btf-shape.ts";
 import type { MapInfo } from "#kernel/bpf/info.ts";
@@ -64,6 +65,8 @@ export function mapDifferences(spec: MapSpec, info: MapInfo, btf?: Btf): MapDiff
   const found = readKernelBtf(info.btfId);
   const layout = (field: "keyLayout" | "valueLayout", wanted: number, there: number) => {
     if (wanted === 0 || there === 0) return;
+    const [is, was] = [btfLayoutVersion(btf, wanted), btfLayoutVersion(found, there)];
+    if (is !== was) differences.push({ field, expected: `version ${is}`, found: `version ${was}` });
     const [a, b] = [btfShape(btf, wanted), btfShape(found, there)];
     const at = a.findIndex((line, i) => line !== b[i]);
     if (at >= 0 || b.length > a.length) {

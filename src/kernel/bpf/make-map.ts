@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdirSync } from "node:fs";
+import { mkdirSync, renameSync } from "node:fs";
 import type { Btf } from "#kernel/bpf/btf.ts";
+import { type Carried, carry } from "#kernel/bpf/carry.ts";
 import {
   effectiveMaxEntries,
   innerDifferences,
@@ -32,7 +33,7 @@ export interface MapSettings {
   readonly btf?: LoadedBtf | undefined;
   /** Pin there under the map's name, or adopt what is pinned. */
   readonly pinDir?: string | undefined;
-  /** Replace a pinned map that does not fit instead of failing. */
+  /** Replace a pinned map that does not fit instead of failing; its content is taken over where that is possible. */
   readonly rebuild?: boolean;
 }
 
@@ -41,6 +42,8 @@ export interface MadeMap {
   readonly adopted: boolean;
   /** How the pinned map differed that this one replaces; empty: what was pinned there was no map. */
   readonly differences: readonly MapDifference[] | undefined;
+  /** What was taken over of that one. */
+  readonly carried?: Carried;
 }
 
 /** Makes a map, or adopts the pinned one. @throws MapIncompatibleError E_MAP_INCOMPATIBLE; KernelError; E_NOT_SUPPORTED */
@@ -58,10 +61,29 @@ export function makeMap(settings: MapSettings): MadeMap {
     return { map: createPinned(settings, path), adopted: false, differences: undefined };
   const differences = allDifferences(spec, pinned, settings.btf?.types);
   if (differences?.length === 0) return { map: pinned, adopted: true, differences: undefined };
+  if (differences !== undefined && rebuild) return { ...replacePinned(settings, pinned, path), differences };
   pinned.close();
-  if (differences !== undefined && !rebuild) throw new MapIncompatibleError(path, differences);
+  if (differences !== undefined) throw new MapIncompatibleError(path, differences);
   unpin(path);
   return { map: createPinned(settings, path), adopted: false, differences };
+}
+
+/** The old map stays pinned until the new one has its content: an agent that is killed in between starts over. */
+function replacePinned(
+  settings: MapSettings,
+  old: BpfMap,
+  path: string,
+): Pick<MadeMap, "map" | "adopted" | "carried"> {
+  using undo = new DisposableStack();
+  undo.use(old);
+  unpin(`${path}_new`);
+  const map = undo.use(createFromSpec(settings));
+  const types = settings.btf?.types;
+  const carried = carry(settings.spec, { old, to: map, ...(types && { btf: types }) });
+  map.pin(`${path}_new`);
+  renameSync(`${path}_new`, path);
+  undo.move();
+  return { map, adopted: false, carried };
 }
 
 /**

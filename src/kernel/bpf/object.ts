@@ -18,6 +18,7 @@
  * variable.ts, features.ts. Everything that holds an fd is Disposable; `openFds()` of fd.ts lists what is open.
  */
 import { loadBtf } from "#kernel/bpf/btf-load.ts";
+import type { Carried } from "#kernel/bpf/carry.ts";
 import { type MapDifference, MapIncompatibleError, mapDifferences } from "#kernel/bpf/compatible.ts";
 import { MapType } from "#kernel/bpf/kinds.ts";
 import { type LoadedBtf, type MapSettings, makeMap } from "#kernel/bpf/make-map.ts";
@@ -44,7 +45,7 @@ export interface LoadOptions {
    * Never asked about data sections: they belong to one load.
    */
   readonly pin?: (spec: MapSpec) => boolean;
-  /** A pinned map that differs from the object's: an error E_MAP_INCOMPATIBLE (default), or replaced by a fresh one. */
+  /** A pinned map that differs from the object's: an error E_MAP_INCOMPATIBLE (default), or replaced by one that takes over its content. */
   readonly onIncompatible?: "fail" | "rebuild";
 }
 
@@ -61,6 +62,8 @@ export interface Collection extends Disposable {
   readonly adopted: readonly string[];
   /** Pinned maps that did not fit and were made anew: name and what differed (empty: it was no map). */
   readonly rebuilt: readonly { readonly name: string; readonly differences: readonly MapDifference[] }[];
+  /** What these took over of the maps they replaced; the old ones stay open as long as the collection. */
+  readonly carried: readonly Carried[];
   close(): void;
 }
 
@@ -71,7 +74,7 @@ export interface Collection extends Disposable {
  */
 export function loadCollection(spec: ObjectSpec, options: LoadOptions = {}): Collection {
   using undo = new DisposableStack();
-  const state: LoadState = { maps: new Map(), own: undo, adopted: [], rebuilt: [] };
+  const state: LoadState = { maps: new Map(), own: undo, adopted: [], rebuilt: [], carried: [] };
   const btf = undo.use(loadBtf(spec.loadableBtf));
   makeMaps(spec, { options, btf: { types: spec.btf, fd: btf } }, state);
   const programs = new Map<string, BpfProgram>();
@@ -92,6 +95,7 @@ interface LoadState {
   readonly own: DisposableStack;
   readonly adopted: string[];
   readonly rebuilt: { name: string; differences: readonly MapDifference[] }[];
+  readonly carried: Carried[];
 }
 
 function makeMaps(
@@ -118,6 +122,7 @@ function makeMaps(
     };
     const made = makeMap(settings);
     state.maps.set(wanted.name, state.own.use(made.map));
+    if (made.carried !== undefined) state.carried.push(state.own.use(made.carried));
     if (made.adopted) state.adopted.push(wanted.name);
     if (made.differences !== undefined)
       state.rebuilt.push({ name: wanted.name, differences: made.differences });
@@ -183,7 +188,10 @@ interface Parts extends LoadState {
   readonly stack: DisposableStack;
 }
 
-function collection(spec: ObjectSpec, { maps, programs, stack, adopted, rebuilt }: Parts): Collection {
+function collection(
+  spec: ObjectSpec,
+  { maps, programs, stack, adopted, rebuilt, carried }: Parts,
+): Collection {
   const close = () => stack.dispose();
   const variables = new Map<string, Variable>();
   const openOnce = (name: string): Variable => {
@@ -197,6 +205,7 @@ function collection(spec: ObjectSpec, { maps, programs, stack, adopted, rebuilt 
     programs,
     adopted,
     rebuilt,
+    carried,
     map: (name) => maps.get(name) ?? fail("map", name),
     program: (name) => programs.get(name) ?? fail("program", name),
     variable: openOnce,
