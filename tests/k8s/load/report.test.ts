@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import { parseSeconds, reportFlows, reportText } from "./report.ts";
+
+const text = `
+{"flow":"a/icmp","at":1000,"sent":100,"received":100,"lost":0,"slowestMs":1.5}
+{"flow":"a/icmp","at":2000,"sent":100,"received":99,"lost":1,"slowestMs":3.5,"losses":[{"at":2250.5,"number":125,"why":"no answer"}]}
+weft-load: something else
+{"flow":"b/stream","at":2000,"sent":400,"received":400,"lost":0,"slowestMs":0.0,"retransmitted":3,"spurious":2}
+{"flow":"a/icmp","at":3000,"sent":100,"received":0,"lost":100,"slowestMs":0.0}
+`;
+
+suite("what the load client reports", () => {
+  test("is summed over an interval, flow by flow", () => {
+    const reports = reportFlows(parseSeconds(text), { fromMs: 1_900, toMs: 2_100 });
+    assert.deepEqual(
+      reports.map(({ flow, sent, lost, missing, resent }) => [flow, sent, lost, missing, resent]),
+      [
+        ["a/icmp", 200, 1, 0, 0],
+        ["b/stream", 400, 0, 1, 1],
+      ],
+    );
+    assert.equal(
+      reportText(reports),
+      "a/icmp: 200 sent, 1 lost (00:00:02.250 no answer), slowest 3.5 ms\n" +
+        "b/stream: 400 sent, 0 lost, slowest 0 ms, 1 segments sent again, 1 s missing",
+    );
+  });
+});

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+/** What `weft-load run` prints: one flow's second. Times in milliseconds of the epoch. */
+export interface FlowSecond {
+  readonly flow: string;
+  readonly at: number;
+  /** Questions, connections; of streams bytes. */
+  readonly sent: number;
+  readonly received: number;
+  readonly lost: number;
+  /** From question to answer; of streams the longest time without a byte while some were due. */
+  readonly slowestMs: number;
+  /** Segments TCP sent again, and how many of them the other end had already. */
+  readonly retransmitted?: number;
+  readonly spurious?: number;
+  readonly losses?: readonly Loss[];
+}
+
+export interface Loss {
+  readonly at: number;
+  readonly number: number;
+  readonly why: string;
+}
+
+/** A flow's sums over an interval. */
+export interface FlowReport {
+  readonly flow: string;
+  readonly seconds: number;
+  /** Seconds of the interval nothing was printed for: the client did not run. */
+  readonly missing: number;
+  readonly sent: number;
+  readonly received: number;
+  readonly lost: number;
+  readonly slowestMs: number;
+  /** By TCP, less what the other end had already. */
+  readonly resent: number;
+  readonly losses: readonly Loss[];
+}
+
+/** Lines of the client's output; what is no such line (a log's own) is left out. */
+export function parseSeconds(text: string): FlowSecond[] {
+  return text
+    .split("\n")
+    .filter((line) => line.startsWith('{"flow"') && line.endsWith("}"))
+    .map((line) => JSON.parse(line) as FlowSecond);
+}
+
+export interface Interval {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/** Sums of each flow over the whole seconds that touch the interval, by name. */
+export function reportFlows(seconds: readonly FlowSecond[], { fromMs, toMs }: Interval): FlowReport[] {
+  const from = Math.floor(fromMs / 1_000) * 1_000;
+  const to = Math.floor(toMs / 1_000) * 1_000;
+  const byFlow = Map.groupBy(
+    seconds.filter(({ at }) => at >= from && at <= to),
+    ({ flow }) => flow,
+  );
+  return [...byFlow]
+    .map(([flow, rows]) => sum(flow, rows, (to - from) / 1_000 + 1))
+    .sort((a, b) => (a.flow < b.flow ? -1 : 1));
+}
+
+function sum(flow: string, rows: readonly FlowSecond[], expected: number): FlowReport {
+  const total = (of: (row: FlowSecond) => number) => rows.reduce((so, row) => so + of(row), 0);
+  return {
+    flow,
+    seconds: rows.length,
+    missing: expected - rows.length,
+    sent: total((row) => row.sent),
+    received: total((row) => row.received),
+    lost: total((row) => row.lost),
+    slowestMs: Math.max(0, ...rows.map((row) => row.slowestMs)),
+    resent: total((row) => (row.retransmitted ?? 0) - (row.spurious ?? 0)),
+    losses: rows.flatMap((row) => row.losses ?? []),
+  };
+}
+
+/** Lines to read: `near/icmp: 2000 sent, 1 lost (12:00:01.250 no answer), slowest 3.1 ms`. */
+export function reportText(reports: readonly FlowReport[]): string {
+  return reports
+    .map(({ flow, sent, lost, losses, slowestMs, resent, missing }) => {
+      const some = losses
+        .slice(0, 6)
+        .map(({ at, why }) => `${new Date(at).toISOString().slice(11, 23)} ${why}`);
+      const told = lost === 0 ? "0 lost" : `${lost} lost (${some.join(", ")}${lost > 6 ? ", …" : ""})`;
+      const more = [
+        resent > 0 ? `, ${resent} segments sent again` : "",
+        missing > 0 ? `, ${missing} s missing` : "",
+      ];
+      return `${flow}: ${sent} sent, ${told}, slowest ${slowestMs} ms${more.join("")}`;
+    })
+    .join("\n");
+}
