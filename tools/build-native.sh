@@ -36,5 +36,6 @@ build_tools() {
 }
 
 build weft-cni src/cni/shim.c
+build loopback src/cni/loopback.c
 build pod-exec src/lab/pod-exec.c
 build_tools

@@ -9,6 +9,18 @@ test("one setting is enough", () => {
   assert.equal(config.observer.listen, "0.0.0.0:4244");
 });
 
+test("a file for all nodes: each takes its name from the environment", () => {
+  assert.equal(parseAgentConfig("", "agent.yaml", { NODE_NAME: "n2" }).nodeName, "n2");
+  assert.equal(parseAgentConfig("nodeName: n1\n", "agent.yaml", { NODE_NAME: "n2" }).nodeName, "n1");
+  assert.throws(() => parseAgentConfig("", "agent.yaml", { NODE_NAME: "" }), /nodeName/);
+});
+
+test("an API server's port has a default, its host has none", () => {
+  const { apiServer } = parseAgentConfig("nodeName: n1\napiServer: {host: 10.0.0.1}\n", "agent.yaml");
+  assert.deepEqual(apiServer, { host: "10.0.0.1", port: 6443 });
+  assert.throws(() => parseAgentConfig("nodeName: n1\napiServer: {port: 1}\n", "a"), /apiServer\.host/);
+});
+
 for (const [text, message] of [
   ["nodeName: n1\nrouteing: tunnel\n", /agent\.yaml: .*routeing/],
   ["nodeName: n1\nrouting: bgp\n", /routing:/],
@@ -21,7 +33,7 @@ for (const [text, message] of [
 ] as const) {
   test(`refused: ${JSON.stringify(text)}`, () => {
     assert.throws(
-      () => parseAgentConfig(text, "agent.yaml"),
+      () => parseAgentConfig(text, "agent.yaml", {}),
       (error: Error & { code?: string }) => {
         assert.equal(error.code, "E_CONFIG");
         assert.match(error.message, message);

@@ -14,7 +14,10 @@ import {
  * values, their schema and their table are made of this, descriptions included.
  */
 export const agentConfigSchema = z.strictObject({
-  nodeName: z.string().min(1).describe("The Kubernetes Node this agent serves."),
+  nodeName: z
+    .string()
+    .min(1)
+    .describe("The Kubernetes Node this agent serves; absent: what NODE_NAME of the environment says."),
   clusterName: clusterNameSetting,
   kubeconfig: z.string().optional().describe("Absent: in-cluster credentials."),
   apiServer: apiServerSetting,
@@ -60,20 +63,39 @@ export const agentConfigSchema = z.strictObject({
     .string()
     .optional()
     .describe(
-      "cgroup2 directory whose processes get service translation at connect; absent: the cgroup2 mount.",
+      "cgroup2 directory whose processes get service translation at connect; absent: the node's root of cgroup2, wherever it is mounted.",
+    ),
+  hostProc: z
+    .string()
+    .default("/hostproc")
+    .describe(
+      "The host's /proc as the agent's container has it. Where there is none the agent runs on the host itself.",
     ),
   cniConfDir: z.string().default("/etc/cni/net.d").describe("Where the runtime looks for its network."),
+  cniBinDir: z
+    .string()
+    .default("/opt/cni/bin")
+    .describe("Where the runtime looks for CNI plugins; the agent puts its own there."),
   observer: listenSetting("0.0.0.0:4244").describe("The node's flows, by Hubble's Observer API."),
   metrics: listenSetting("0.0.0.0:9962").describe("Prometheus metrics."),
+  health: listenSetting("127.0.0.1:9879").describe("The kubelet's probes: /healthz and /readyz."),
 });
 
 export type AgentConfig = z.infer<typeof agentConfigSchema>;
 
 /** Reads the YAML file. @throws WeftError E_CONFIG naming the file and the setting. */
 export function loadAgentConfig(path: string): AgentConfig {
-  return readSettings(agentConfigSchema, path);
+  return readSettings(withNodeName(process.env), path);
 }
 
-export function parseAgentConfig(text: string, path: string): AgentConfig {
-  return parseSettings(agentConfigSchema, text, path);
+export function parseAgentConfig(text: string, path: string, environment = process.env): AgentConfig {
+  return parseSettings(withNodeName(environment), text, path);
+}
+
+/** One file serves all nodes: the name comes from the environment of the pod. */
+function withNodeName({ NODE_NAME: nodeName }: NodeJS.ProcessEnv) {
+  return z.preprocess(
+    (given) => (nodeName && given !== null && typeof given === "object" ? { nodeName, ...given } : given),
+    agentConfigSchema,
+  );
 }

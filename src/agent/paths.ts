@@ -7,6 +7,8 @@ export interface AgentPaths {
   /** Local API: status, tables, maps. Mode 0600. */
   readonly api: string;
   readonly cni: string;
+  /** One empty file per attachment that was deleted while no agent answered, named `CONTAINER:IFNAME`; the shim writes them. */
+  readonly cniDeletions: string;
   readonly observer: string;
   /** One JSON file an endpoint: what CNI ADD was told and answered. */
   readonly endpoints: string;
@@ -18,6 +20,7 @@ export function agentPaths(config: Pick<AgentConfig, "runDir" | "stateDir" | "bp
   return {
     api: join(config.runDir, "agent.sock"),
     cni: join(config.runDir, "cni.sock"),
+    cniDeletions: join(config.runDir, "deletions"),
     observer: join(config.runDir, "observer.sock"),
     endpoints: join(config.stateDir, "endpoints"),
     maps: join(config.bpfDir, "maps"),

@@ -31,7 +31,7 @@ export async function add(
   }
   await using undo = new AsyncDisposableStack();
   using handles = new DisposableStack();
-  const netns = handles.adopt(openPodNetns(request.netns), closeSync);
+  const netns = handles.adopt(openPodNetns(request.netns, node.hostProc), closeSync);
   const pod = handles.use(openPod(netns, request.netns));
 
   const owner = ownerOf(request);

@@ -21,7 +21,10 @@ export function check(deps: CniDeps, netlink: Netlink, request: CniRequest): voi
       `container ${request.containerId} has no ${request.ifname} of this network`,
     );
   }
-  const problems = [...nodeProblems(netlink, endpoint), ...podProblems(request, endpoint)];
+  const problems = [
+    ...nodeProblems(netlink, endpoint),
+    ...podProblems(request, endpoint, deps.node.hostProc),
+  ];
   if (problems.length > 0) {
     throw new CniError("checkFailed", `pod ${endpoint.namespace}/${endpoint.pod}: ${problems.join("; ")}`);
   }
@@ -41,9 +44,13 @@ function* nodeProblems(netlink: Netlink, endpoint: Endpoint): Generator<string> 
   }
 }
 
-function* podProblems({ netns, ifname }: CniRequest, endpoint: Endpoint): Generator<string> {
+function* podProblems(
+  { netns, ifname }: CniRequest,
+  endpoint: Endpoint,
+  hostProc: string | undefined,
+): Generator<string> {
   using handles = new DisposableStack();
-  const pod = handles.use(openPod(handles.adopt(openPodNetns(netns), closeSync), netns));
+  const pod = handles.use(openPod(handles.adopt(openPodNetns(netns, hostProc), closeSync), netns));
   const link = getLink(pod, ifname);
   if (link === undefined || link.mac !== endpoint.mac) {
     yield `interface ${ifname} is ${link === undefined ? "gone" : "another one"}`;

@@ -25,6 +25,8 @@ export interface CniNode {
   readonly mtu: number;
   /** Source of what the node itself sends to its pods; absent: the kernel chooses. */
   readonly source?: { readonly v4?: Address; readonly v6?: Address };
+  /** The host's /proc when it is not this process's; network namespaces by process id are looked up there. */
+  readonly hostProc?: string;
   /** Where host sides live; absent: the namespace of this process. */
   readonly netns?: NetnsRef;
 }

@@ -154,16 +154,24 @@ function setHostSysctls(device: string, ipv6: boolean): void {
  * Opens CNI_NETNS; the node's own namespace is no place for a pod's interface.
  * @throws CniError badEnvironment
  */
-export function openPodNetns(path: string): number {
+export function openPodNetns(path: string, hostProc?: string): number {
+  const here = pathHere(path, hostProc);
   let fd: number;
   try {
-    fd = openNetns(path);
+    fd = openNetns(here);
   } catch (cause) {
     throw new CniError("badEnvironment", `CNI_NETNS: network namespace ${path} does not exist`, cause);
   }
-  if (netnsInode(path) !== netnsInode("/proc/thread-self/ns/net")) return fd;
+  if (netnsInode(here) !== netnsInode("/proc/thread-self/ns/net")) return fd;
   closeSync(fd);
   throw new CniError("badEnvironment", `CNI_NETNS: ${path} is the node's own network namespace`);
+}
+
+/** The runtime names namespaces as the host sees them; an agent in a container has the host's /proc elsewhere. */
+function pathHere(path: string, hostProc: string | undefined): string {
+  if (hostProc !== undefined && path.startsWith("/proc/")) return hostProc + path.slice("/proc".length);
+  // Only /run is mounted into the container, and not every image has /var/run as a link to it.
+  return path.startsWith("/var/run/") ? path.slice("/var".length) : path;
 }
 
 /** A netlink handle for the pod's namespace. @throws CniError badEnvironment naming CNI_NETNS when it is none */

@@ -1,9 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { hasErrno } from "#kernel/errno.ts";
-import { listMounts } from "#kernel/mounts.ts";
+import { hasErrno, KernelError } from "#kernel/errno.ts";
+import { listMounts, mountDetached } from "#kernel/mounts.ts";
+import { inCgroupNamespace } from "#kernel/namespaces.ts";
 import { WeftError } from "#lib/errors.ts";
 
 /** How long killed processes may take to be gone from a cgroup. */
@@ -19,6 +30,31 @@ export function cgroupRoot(): string {
   throw new WeftError("E_NO_CGROUP2", "no cgroup2 file system is mounted", {
     hint: "mount one: mount -t cgroup2 none /sys/fs/cgroup",
   });
+}
+
+/**
+ * An fd of the root of the unified hierarchy, mounted or not. With a cgroup namespace (`/proc/1/ns/cgroup` of a container's host) it is that
+ * namespace's root, which a container with a namespace of its own does not see otherwise. The fd's path is `/proc/self/fd/N`.
+ * @throws WeftError E_NO_CGROUP2, E_NAMESPACE
+ */
+export function openCgroupRoot(namespace?: string): number {
+  const open = () => {
+    const root = mountDetached("cgroup2");
+    try {
+      return openSync(`/proc/thread-self/fd/${root}`, constants.O_RDONLY | constants.O_DIRECTORY);
+    } finally {
+      closeSync(root);
+    }
+  };
+  try {
+    return namespace === undefined ? open() : inCgroupNamespace(namespace, open);
+  } catch (cause) {
+    if (!(cause instanceof KernelError)) throw cause;
+    throw new WeftError("E_NO_CGROUP2", "the root of the cgroup2 hierarchy cannot be opened", {
+      cause,
+      hint: "name a cgroup2 directory with `cgroup:`",
+    });
+  }
 }
 
 /** Makes a cgroup (and the ones above it) below the root; returns its directory. An existing one is left as it is. */

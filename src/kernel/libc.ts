@@ -13,6 +13,23 @@ function declare<Args extends readonly unknown[], Result>(definition: string): (
 const rawSend = lib.func("long send(int, void *, size_t, int)");
 const strerror = declare<[number], string>("const char *strerror(int)");
 
+const AT_FDCWD = -100;
+const syscallPath = declare<[number, number, string, number], number>(
+  "long syscall(long, int, const char *, unsigned int)",
+);
+const syscallMove = declare<[number, number, string, number, string, number], number>(
+  "long syscall(long, int, const char *, int, const char *, unsigned int)",
+);
+const syscallText = declare<[number, string, number], number>(
+  "long syscall(long, const char *, unsigned int)",
+);
+const syscallNumbers = declare<[number, number, number, number], number>(
+  "long syscall(long, int, unsigned int, unsigned int)",
+);
+const syscallCommand = declare<[number, number, number, null, null, number], number>(
+  "long syscall(long, int, unsigned int, void *, void *, int)",
+);
+
 /**
  * The libc calls behind netlink, namespaces and sockets, as they are: -1 on failure, then {@link lastErrno}.
  * Buffers are only lent for the duration of the call.
@@ -38,6 +55,14 @@ export const libc = {
     "int mount(const char *, const char *, const char *, unsigned long, const char *)",
   ),
   umount2: declare<[string, number], number>("int umount2(const char *, int)"),
+  chroot: declare<[string], number>("int chroot(const char *)"),
+  fchdir: declare<[number], number>("int fchdir(int)"),
+  /** open_tree(2) to fsmount(2): the library knows them only from glibc 2.36 on; their numbers are the same on every machine. */
+  openTree: (path: string, flags: number): number => syscallPath(428, AT_FDCWD, path, flags),
+  moveMount: (fd: number, to: string, flags: number): number => syscallMove(429, fd, "", AT_FDCWD, to, flags),
+  fsopen: (type: string, flags: number): number => syscallText(430, type, flags),
+  fsconfig: (fd: number, command: number): number => syscallCommand(431, fd, command, null, null, 0),
+  fsmount: (fd: number, flags: number): number => syscallNumbers(432, fd, flags, 0),
 };
 
 /**

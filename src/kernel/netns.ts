@@ -96,6 +96,20 @@ function notANetns(netns: NetnsRef, errno: number): WeftError {
 }
 
 /**
+ * Runs `fn` with this thread in a network namespace of its own, which ends with it: a place to try things without a trace. As {@link inNetns}.
+ * @throws KernelError E_SYSCALL when none can be made; whatever `fn` throws
+ */
+export function inFreshNetns<T>(fn: () => T): T {
+  const back = inside ?? homeNetns();
+  checked(libc.unshare(CLONE_NEWNET), "make a network namespace");
+  try {
+    return fn();
+  } finally {
+    comeBack(back);
+  }
+}
+
+/**
  * Makes a named network namespace that `ip netns` knows too, with everything down. Returns its path.
  * @throws WeftError E_NETNS_EXISTS; KernelError E_SYSCALL
  */

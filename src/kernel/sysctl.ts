@@ -1,7 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { WeftError } from "#lib/errors.ts";
+
+let root = "/proc/sys";
+
+/**
+ * Where parameters are from now on, for the whole program: a container's own /proc/sys can't be written, the host's, mounted elsewhere, can. What
+ * is under `net/` there belongs to the calling thread's network namespace all the same.
+ */
+export function useSysctlsAt(path: string): void {
+  root = path;
+}
+
+/** Whether parameters of the network can be set. @throws file system errors (`EROFS`) */
+export function assertSysctlsWritable(at = root): void {
+  accessSync(join(at, "net/ipv4/ip_forward"), constants.W_OK);
+}
 
 /**
  * Reads a kernel parameter by its path below /proc/sys (`net/ipv4/conf/eth0.5/rp_filter`: with slashes, because device
@@ -30,5 +45,5 @@ function sysctlPath(name: string): string {
   if (parts.some((part) => part === "" || part === "..")) {
     throw new WeftError("E_SYSCTL", `"${name}" is not the name of a kernel parameter`);
   }
-  return join("/proc/sys", ...parts);
+  return join(root, ...parts);
 }

@@ -20,6 +20,7 @@ export function agentConfig(plan: LabPlan, node: NodePlan): string {
     bpfDir: node.bpfDir,
     cgroup: join(cgroupRoot(), node.cgroup),
     cniConfDir: node.cniConfDir,
+    cniBinDir: join(node.stateDir, "cni-bin"),
     observer: { listen: `${wildcard}:${node.observerPort}` },
     metrics: { listen: `${wildcard}:${node.metricsPort}` },
   };

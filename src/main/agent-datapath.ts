@@ -13,8 +13,6 @@ import {
 } from "#datapath/devices.ts";
 import { type Datapath, loadDatapath } from "#datapath/load.ts";
 import { natPorts, nodeConfigBytes } from "#datapath/node-config.ts";
-import { cgroupRoot } from "#kernel/cgroup.ts";
-import { mountBpffs } from "#kernel/mounts.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
 import { getLink } from "#kernel/netlink/link.ts";
 import type { Link } from "#kernel/netlink/link-fields.ts";
@@ -22,6 +20,7 @@ import { WeftError } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import { type Address, type Family, family, type Prefix } from "#model/ip.ts";
 import { type Node, nodeAddress, routerAddress } from "#nodes/node.ts";
+import { ensureBpffs, socketCgroup } from "./agent-host.ts";
 
 /** The node's share of the datapath, loaded and attached. */
 export interface NodeDatapath {
@@ -53,7 +52,7 @@ export function familiesOf(config: Pick<AgentConfig, "families">): Family[] {
 /** Devices, sysctls, programs, links: everything of the kernel that is the node's and not a pod's. */
 export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const { config, paths, node, netlink, log } = deps;
-  mountBpffs();
+  ensureBpffs(config, log);
   mkdirSync(paths.maps, { recursive: true });
   const underlay = node.addresses[0];
   if (!underlay) throw new WeftError("E_NODE", `Node ${node.name} has no address`);
@@ -97,7 +96,8 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   if (tunnel) interfaces.set(tunnelIfindex, tunnelDevice);
   const target = { datapath, linksDir: paths.links, netlink, log };
   attachNode(target, { ifindex: device.index, tunnelIfindex });
-  attachSockets(target, config.cgroup ?? cgroupRoot());
+  using cgroup = socketCgroup(config, log);
+  attachSockets(target, cgroup.path);
   log.info(
     { device: device.name, routing: config.routing, tunnel: tunnel ? tunnelDevice : undefined, podMtu },
     "datapath attached",

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { startAgentApi } from "#agent/api.ts";
 import { writeCniConf } from "#agent/cni-conf.ts";
-import { type AgentConfig, loadAgentConfig } from "#agent/config.ts";
+import { installCniPrograms } from "#agent/cni-program.ts";
+import { type AgentConfig, loadAgentConfig, parseAgentConfig } from "#agent/config.ts";
 import { agentPaths } from "#agent/paths.ts";
 import { startCniServer } from "#cni/server.ts";
 import { startFlows } from "#flows/start.ts";
@@ -18,14 +20,19 @@ import { errorText, isAbort, WeftError } from "#lib/errors.ts";
 import { createHealth } from "#lib/health.ts";
 import { createLogger, type Logger } from "#lib/log.ts";
 import { parseListen, startMetricsServer } from "#lib/metrics.ts";
+import { startProbeServer } from "#lib/probes.ts";
 import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
 import { family } from "#model/ip.ts";
 import { ownNode } from "#nodes/self.ts";
+import type { Table } from "#store/table.ts";
 import { startControl, startSources } from "./agent-control.ts";
 import { familiesOf, startNodeDatapath } from "./agent-datapath.ts";
 import { startEndpoints } from "./agent-endpoints.ts";
+import { liveness, waitingFor } from "./agent-health.ts";
+import { hostProcOf } from "./agent-host.ts";
 import { agentMaps } from "./agent-maps.ts";
 import { agentMetrics } from "./agent-metrics.ts";
+import { probeNode, requireNode } from "./agent-requirements.ts";
 import { agentStatus } from "./agent-status.ts";
 import { type AgentTables, agentTables } from "./agent-tables.ts";
 
@@ -39,11 +46,18 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   const paths = agentPaths(config);
   for (const dir of [config.runDir, config.stateDir]) mkdirSync(dir, { recursive: true, mode: 0o700 });
   const health = createHealth();
+  const { add: addPulse, live } = liveness();
+  let state: () => string | undefined = () => "the agent starts";
+  stack.use(await startProbeServer({ listen: config.health.listen, live, ready: () => state() }));
+  requireNode(config, log);
+  installCniPrograms(config.cniBinDir, log);
+  const { apiServer } = config;
   const client = stack.use(
-    createKubeClient(await loadCredentials(config.kubeconfig, { apiServer: config.apiServer }), {
+    createKubeClient(await loadCredentials(config.kubeconfig, { apiServer }), {
       userAgent: `weft-agent/${version}`,
     }),
   );
+  state = () => `the API server has not said what this node's addresses and pod CIDRs are`;
   const node = await ownNode({
     client,
     nodeName: config.nodeName,
@@ -80,8 +94,9 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
 
   const families = familiesOf(config);
   const ipam = new Ipam(node.podCidrs.filter((cidr) => families.includes(family(cidr))));
-  let ready = false;
-  const status = () => agentStatus({ config, tables, health, ready, startedMs, version, node });
+  state = () => waitingFor("the cluster's state is being read", firstTables(tables));
+  const isReady = () => state() === undefined;
+  const status = () => agentStatus({ config, tables, health, ready: isReady(), startedMs, version, node });
   stack.use(
     await startAgentApi({
       socketPath: paths.api,
@@ -91,6 +106,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
     }),
   );
   const flows = stack.use(await flowsStarting);
+  addPulse({ name: "the flows thread", beat: () => flows.metrics.metrics() });
   stack.use(
     await startMetricsServer({
       listen: config.metrics.listen,
@@ -98,6 +114,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
     }),
   );
   const { v4, v6 } = nodeDatapath.sources;
+  const hostProc = hostProcOf(config);
   stack.use(
     await startCniServer({
       socketPath: paths.cni,
@@ -105,17 +122,21 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
       deps: {
         ipam,
         endpoints,
-        node: { mtu: nodeDatapath.podMtu, source: { ...(v4 && { v4 }), ...(v6 && { v6 }) } },
+        node: {
+          mtu: nodeDatapath.podMtu,
+          source: { ...(v4 && { v4 }), ...(v6 && { v6 }) },
+          ...(hostProc !== undefined && { hostProc }),
+        },
         log,
-        notReady: () => (ready ? undefined : "the agent has not read the cluster's state yet"),
+        notReady: () => state(),
       },
     }),
   );
 
   await firstState(tables, control, { log, signal });
   if (!signal.aborted) {
-    ready = true;
-    writeCniConf(config.cniConfDir, paths.cni);
+    writeCniConf(config.cniConfDir, { socket: paths.cni, deletions: paths.cniDeletions });
+    state = () => undefined;
     log.info({ node: node.name, pid: process.pid, tookMs: Date.now() - startedMs }, "ready");
     stack.use(releaseStartMemory(releaseMemoryAfterMs));
     const following = endpoints.followLabels(signal);
@@ -135,15 +156,7 @@ async function firstState(
   control: { inKernel(signal: AbortSignal): Promise<unknown> },
   { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<void> {
-  const read = [
-    tables.nodes,
-    tables.namespaces,
-    tables.policies,
-    tables.identities,
-    tables.endpointPolicies,
-    tables.frontends,
-  ];
-  await Promise.race([Promise.all(read.map((table) => table.ready)), aborted(signal)]);
+  await Promise.race([Promise.all(firstTables(tables).map((table) => table.ready)), aborted(signal)]);
   if (signal.aborted) return;
   try {
     await control.inKernel(AbortSignal.any([signal, AbortSignal.timeout(firstStateMs)]));
@@ -153,32 +166,55 @@ async function firstState(
   }
 }
 
-const usage = `Usage: weft-agent [--config FILE]
+/** What must be known before a pod can be judged. */
+function firstTables(tables: AgentTables): Table<unknown>[] {
+  const { nodes, namespaces, policies, identities, endpointPolicies, frontends } = tables;
+  return [nodes, namespaces, policies, identities, endpointPolicies, frontends];
+}
+
+const usage = `Usage: weft-agent [COMMAND] [--config FILE]
 
 The network of one node: run as root on the node, one per node.
+
+  (no command)   run until a signal
+  probe          list what an agent needs of this node and what of it is missing
 
   --config FILE  its settings (default /etc/weft/agent.yaml)
   --version      print the version
   -h, --help     print this`;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
     options: {
       config: { type: "string", default: "/etc/weft/agent.yaml" },
       help: { type: "boolean", short: "h" },
       version: { type: "boolean" },
     },
+    allowPositionals: true,
   });
   if (values.version || values.help) {
     console.log(values.version ? version : usage);
     return;
   }
+  const [command = "run", ...more] = positionals;
+  if (command === "run" && more.length === 0) return await runUntilStopped(values.config);
+  if (command === "probe" && more.length === 0) {
+    const text = existsSync(values.config) ? readFileSync(values.config, "utf8") : "";
+    const config = parseAgentConfig(text, values.config, { NODE_NAME: hostname() });
+    process.exitCode = probeNode(config, console.log) ? 0 : 1;
+    return;
+  }
+  console.error(usage);
+  process.exitCode = 2;
+}
+
+async function runUntilStopped(file: string): Promise<void> {
   const log = createLogger("weft-agent");
   const stop = new AbortController();
   for (const name of ["SIGTERM", "SIGINT"] as const)
     process.once(name, () => stop.abort(new WeftError("E_STOPPED", `stopped by ${name}`)));
   try {
-    await run(loadAgentConfig(values.config), log, stop.signal);
+    await run(loadAgentConfig(file), log, stop.signal);
   } catch (error) {
     const code = error instanceof WeftError ? error.code : undefined;
     const hint = error instanceof WeftError ? error.hint : undefined;

@@ -70,6 +70,8 @@ export async function makeOwnNode(lab: BenchLab, pods: number, signal: AbortSign
     bpfDir,
     cgroup: createCgroup(`${prefix}/${node}`),
     cniConfDir: join(dir, "cni"),
+    cniBinDir: join(dir, "cni-bin"),
+    health: { listen: "127.0.0.1:0" },
   };
   writeFileSync(join(dir, "agent.yaml"), stringify(config));
   const conf = join(dir, "conf.json");

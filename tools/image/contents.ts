@@ -47,7 +47,7 @@ export const ours = {
     "LICENSE",
     "dist/**/*.mjs",
     "build/bpf/*.bpf.o",
-    "build/native/{weft-cni,pod-tools}",
+    "build/native/{weft-cni,loopback,pod-tools}",
     "build/native/tools/*",
     "charts/weft/**",
   ],

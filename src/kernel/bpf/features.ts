@@ -75,7 +75,8 @@ export class NotSupportedError extends WeftError {
 /** `r0 = 0; exit` */
 const RETURN_ZERO = Uint8Array.from([0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]);
 
-function loadNothing(type: number, attachType: number): number {
+/** An fd of a program that does nothing, to try hooks with; below 0: the negated errno. */
+export function loadNothing(type: number, attachType: number): number {
   return new BpfAttr(72)
     .u32(0, type)
     .u32(4, 2)
