@@ -7,13 +7,12 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 import { commands, installDir, packages } from "../../tools/image/contents.ts";
-import { sha256 } from "../../tools/image/oci.ts";
+import { blobPath, sha256 } from "../../tools/image/oci.ts";
 import { readTar } from "../../tools/image/tar.ts";
 import type { Tree } from "../../tools/image/tree.ts";
 
 interface Blob {
   readonly digest: string;
-  readonly size: number;
 }
 interface Component {
   readonly type: string;
@@ -40,8 +39,6 @@ function data(tree: Tree, path: string): Buffer {
 function json<T>(tree: Tree, path: string): T {
   return JSON.parse(data(tree, path).toString()) as T;
 }
-
-const blobPath = ({ digest }: Blob) => `blobs/${digest.replace(":", "/")}`;
 
 before(() => {
   for (const out of archives) {

@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { applets, repository } from "../../tools/image/contents.ts";
+import { writeImage } from "../../tools/image/oci.ts";
+import { addFile, type Tree } from "../../tools/image/tree.ts";
 import { type Containerd, startContainerd } from "./containerd.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -64,4 +66,22 @@ test("the root really is read-only, the shell and its tools are there, and so ar
   assert.equal(linked, "");
   const { stderr } = containerd.run(image, "/opt/weft/build/native/tools/curl");
   assert.match(stderr, /^usage: curl/);
+});
+
+test("one static program makes an image too, by two names", () => {
+  const tree: Tree = new Map();
+  addFile(tree, "program", readFileSync(join(root, "build/native/pod-exec")), 0o755);
+  const names = ["weft.local/small:1", "weft.local/other/small:2"];
+  const out = join(dir, "small.tar");
+  const layers = [{ name: "all", title: "all", tree }];
+  writeImage(
+    { name: names[0]!, alsoNamed: names.slice(1), layers, entrypoint: ["/program"], command: ["--help"] },
+    { out },
+  );
+  assert.equal(containerd.ctr("images", "import", "--snapshotter", "native", out).status, 0);
+  const known = containerd.ctr("images", "ls", "-q").stdout.split("\n");
+  for (const name of names) {
+    assert.ok(known.includes(name), name);
+    assert.match(containerd.run(name, "/program").stderr, /^pod-exec: usage/);
+  }
 });

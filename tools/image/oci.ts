@@ -19,9 +19,13 @@ export interface ImageLayer {
 export interface ImageSpec {
   /** The full name, with its tag: `weft.local/weft:0.1.0`. */
   readonly name: string;
+  /** Further names of the same image. */
+  readonly alsoNamed?: readonly string[];
   /** From what changes seldom to what changes often. */
   readonly layers: readonly ImageLayer[];
   readonly entrypoint: readonly string[];
+  /** Arguments when a pod gives none. */
+  readonly command?: readonly string[];
   readonly environment?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
   /** `UID:GID`; root when left out. */
@@ -49,60 +53,44 @@ const architectures: Readonly<Record<string, string>> = { x64: "amd64", arm64: "
 /** The time of everything in an image: https://reproducible-builds.org/specs/source-date-epoch/ */
 export const epochSeconds = Number(process.env["SOURCE_DATE_EPOCH"] ?? 0);
 
+interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+}
+
+interface WrittenLayer extends Descriptor {
+  readonly title: string;
+  /** Digest and size before compression. */
+  readonly diff: string;
+  readonly bytes: number;
+}
+
+const platform = { architecture: architectures[process.arch] ?? process.arch, os: "linux" };
+
 /** Writes the image. The same specification gives the same bytes, whenever and wherever it is built. */
 export function writeImage(spec: ImageSpec, { out, cacheDir }: WriteOptions): ImageResult {
   const archive: Tree = new Map();
-  const blob = (data: Buffer, mediaType: string) => {
-    const digest = sha256(data);
-    addFile(archive, `blobs/sha256/${digest}`, data);
-    return { mediaType, digest: `sha256:${digest}`, size: data.length };
-  };
-  const layers = spec.layers.map(({ title, tree }) => {
+  const layers = spec.layers.map(({ title, tree }): WrittenLayer => {
     const tar = writeTar(tree, epochSeconds);
     const diff = sha256(tar);
-    return {
-      title,
-      diff,
-      bytes: tar.length,
-      blob: blob(compressed(tar, diff, cacheDir), media("layer.v1.tar+gzip")),
-    };
+    const blob = addBlob(archive, "layer.v1.tar+gzip", compressed(tar, diff, cacheDir));
+    return { ...blob, title, diff, bytes: tar.length };
   });
-  const platform = { architecture: architectures[process.arch] ?? process.arch, os: "linux" };
-  const created = new Date(epochSeconds * 1000).toISOString();
-  const config = blob(
-    json({ ...platform, created, config: runConfig(spec), ...history(layers, created) }),
-    media("config.v1+json"),
-  );
-  const manifest = blob(
-    json({
-      schemaVersion: 2,
-      mediaType: media("manifest.v1+json"),
-      config,
-      layers: layers.map((layer) => layer.blob),
-    }),
-    media("manifest.v1+json"),
-  );
-  const annotations = {
-    "io.containerd.image.name": spec.name,
-    "org.opencontainers.image.ref.name": spec.name.slice(spec.name.lastIndexOf(":") + 1),
-  };
-  addFile(archive, "oci-layout", json({ imageLayoutVersion: "1.0.0" }));
-  addFile(
+  const config = addBlob(archive, "config.v1+json", json(imageConfig(spec, layers)));
+  const descriptors = layers.map(({ mediaType, digest, size }) => ({ mediaType, digest, size }));
+  const mediaType = media("manifest.v1+json");
+  const manifest = addBlob(
     archive,
-    "index.json",
-    json({
-      schemaVersion: 2,
-      mediaType: media("index.v1+json"),
-      manifests: [{ ...manifest, platform, annotations }],
-    }),
+    "manifest.v1+json",
+    json({ schemaVersion: 2, mediaType, config, layers: descriptors }),
   );
+  const names = [spec.name, ...(spec.alsoNamed ?? [])];
+  const manifests = names.map((name) => ({ ...manifest, platform, annotations: nameAnnotations(name) }));
+  addFile(archive, "oci-layout", json({ imageLayoutVersion: "1.0.0" }));
+  addFile(archive, "index.json", json({ schemaVersion: 2, mediaType: media("index.v1+json"), manifests }));
   // The older format beside it, of the same blobs: what docker load knows.
-  const path = ({ digest }: { digest: string }) => `blobs/${digest.replace(":", "/")}`;
-  const docker = {
-    Config: path(config),
-    RepoTags: [spec.name],
-    Layers: layers.map((layer) => path(layer.blob)),
-  };
+  const docker = { Config: blobPath(config), RepoTags: names, Layers: layers.map(blobPath) };
   addFile(archive, "manifest.json", json([docker]));
   const bytes = writeTar(archive, epochSeconds);
   writeWhole(out, bytes);
@@ -114,21 +102,38 @@ export function writeImage(spec: ImageSpec, { out, cacheDir }: WriteOptions): Im
   };
 }
 
-function runConfig(spec: ImageSpec): Record<string, unknown> {
+function addBlob(archive: Tree, kind: string, data: Buffer): Descriptor {
+  const descriptor = { mediaType: media(kind), digest: `sha256:${sha256(data)}`, size: data.length };
+  addFile(archive, blobPath(descriptor), data);
+  return descriptor;
+}
+
+/** Where a blob lies in the archive. */
+export function blobPath({ digest }: { readonly digest: string }): string {
+  return `blobs/${digest.replace(":", "/")}`;
+}
+
+function nameAnnotations(name: string): Record<string, string> {
   return {
-    User: spec.user ?? "0:0",
-    Env: spec.environment ?? ["PATH=/usr/local/bin:/usr/bin:/bin"],
-    Entrypoint: spec.entrypoint,
-    WorkingDir: spec.workingDir ?? "/",
-    Labels: spec.labels ?? {},
+    "io.containerd.image.name": name,
+    "org.opencontainers.image.ref.name": name.slice(name.lastIndexOf(":") + 1),
   };
 }
 
-function history(
-  layers: readonly { title: string; diff: string }[],
-  created: string,
-): Record<string, unknown> {
+function imageConfig(spec: ImageSpec, layers: readonly WrittenLayer[]): Record<string, unknown> {
+  const created = new Date(epochSeconds * 1000).toISOString();
+  const config = {
+    User: spec.user ?? "0:0",
+    Env: spec.environment ?? ["PATH=/usr/local/bin:/usr/bin:/bin"],
+    Entrypoint: spec.entrypoint,
+    ...(spec.command && { Cmd: spec.command }),
+    WorkingDir: spec.workingDir ?? "/",
+    Labels: spec.labels ?? {},
+  };
   return {
+    ...platform,
+    created,
+    config,
     rootfs: { type: "layers", diff_ids: layers.map(({ diff }) => `sha256:${diff}`) },
     history: layers.map(({ title }) => ({ created, created_by: title })),
   };
