@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 sh tools/build-bpf.sh
 node_modules/node/bin/node tools/gen-layouts.ts
 node_modules/node/bin/node tools/gen-proto.ts
-if [ "${1:-}" = --check ] && ! git diff --exit-code --stat -- src/datapath/layouts api/gen; then
+node_modules/node/bin/node tools/gen-chart.ts
+if [ "${1:-}" = --check ] && ! git diff --exit-code --stat -- src/datapath/layouts api/gen charts/weft docs/reference; then
 	echo "generated files are out of date: run \`npm run gen\` and commit what it changes" >&2
 	exit 1
 fi

@@ -10,6 +10,7 @@ import {
   policyCommand,
   serviceCommand,
 } from "#cli/commands/inspect.ts";
+import { installCommand, upgradeCommand } from "#cli/commands/install.ts";
 import { labCommand } from "#cli/commands/lab.ts";
 import { statusCommand } from "#cli/commands/status.ts";
 import { observeCommand } from "#cli/observe.ts";
@@ -31,6 +32,8 @@ function program(): Command {
     .exitOverride()
     .showSuggestionAfterError();
   weft.commandsGroup("Try it:").addCommand(labCommand(startLabServices));
+  weft.commandsGroup("Run a cluster's network:");
+  weft.addCommand(installCommand()).addCommand(upgradeCommand());
   weft.commandsGroup("Look at the network:");
   weft.addCommand(observeCommand()).addCommand(statusCommand());
   weft.commandsGroup("Look inside:");

@@ -62,7 +62,11 @@ function tokenOf(kind: keyof typeof patterns, text: string): Token {
       return value({ kind: "field", variable: name, path });
     }
     case "field":
-      return value({ kind: "field", variable: undefined, path: text.split(".").filter((part) => part !== "") });
+      return value({
+        kind: "field",
+        variable: undefined,
+        path: text.split(".").filter((part) => part !== ""),
+      });
     case "word":
       return Object.hasOwn(constants, text) ? literal(constants[text]!) : { kind: "word", word: text };
     default:
@@ -105,8 +109,7 @@ function command(state: State, at: Place): Expression {
   const value = operand(state, at);
   if (!value) throw templateError(at, "a value is missing");
   const next = state.tokens[state.next];
-  if (next && next.kind !== "|" && next.kind !== ")")
-    throw templateError(at, "two values beside each other");
+  if (next && next.kind !== "|" && next.kind !== ")") throw templateError(at, "two values beside each other");
   return value;
 }
 

@@ -11,7 +11,11 @@ export const functions: Readonly<Record<string, (...args: Value[]) => Value>> = 
   ne: (first, second) => first !== second,
   gt: (first, second) => number(first) > number(second),
   not: (value) => !isTrue(value),
-  quote: (...values) => values.filter((value) => value != null).map((value) => JSON.stringify(printed(value))).join(" "),
+  quote: (...values) =>
+    values
+      .filter((value) => value != null)
+      .map((value) => JSON.stringify(printed(value)))
+      .join(" "),
   toYaml,
   indent: (count, text) => indented(number(count), string(text)),
   nindent: (count, text) => `\n${indented(number(count), string(text))}`,
@@ -50,7 +54,8 @@ function formatted(form: string, values: readonly Value[]): string {
   let next = 0;
   const text = form.replace(/%(.)/g, (_all, verb: string) => {
     if (verb === "%") return "%";
-    if (next >= values.length || !"svdq".includes(verb)) throw new Error(`printf ${JSON.stringify(form)}: %${verb}`);
+    if (next >= values.length || !"svdq".includes(verb))
+      throw new Error(`printf ${JSON.stringify(form)}: %${verb}`);
     const value = printed(values[next++]);
     return verb === "q" ? JSON.stringify(value) : value;
   });

@@ -23,7 +23,10 @@ interface Scope {
 }
 
 /** Text of each file whose name does not begin with `_`, in order. @throws WeftError E_TEMPLATE */
-export function renderTemplates(files: readonly TemplateFile[], context: Value): { name: string; text: string }[] {
+export function renderTemplates(
+  files: readonly TemplateFile[],
+  context: Value,
+): { name: string; text: string }[] {
   const definitions: Definitions = new Map();
   const parsed = files.map(({ name, source }) => ({ name, nodes: parseTemplate(name, source, definitions) }));
   return parsed

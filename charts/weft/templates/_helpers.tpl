@@ -1,0 +1,54 @@
+{{- /* Labels of every object. */ -}}
+{{- define "weft.labels" -}}
+app.kubernetes.io/name: weft
+app.kubernetes.io/part-of: weft
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "weft.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- define "weft.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+- name: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Everything listens on both families where pods have both. */ -}}
+{{- define "weft.anyAddress" -}}
+{{- if eq .Values.config.families "v4" }}0.0.0.0{{ else }}[::]{{ end }}
+{{- end }}
+
+{{- /* Until Weft runs nobody answers on the ClusterIP of the API server. */ -}}
+{{- define "weft.apiServer" -}}
+{{- with .Values.apiServer.host }}
+apiServer:
+  host: {{ . | quote }}
+  port: {{ $.Values.apiServer.port }}
+{{- end }}
+{{- end }}
+
+{{- define "weft.agentConfig" -}}
+{{ toYaml .Values.config }}
+{{- include "weft.apiServer" . }}
+observer:
+  listen: "{{ include "weft.anyAddress" . }}:4244"
+metrics:
+  listen: "{{ include "weft.anyAddress" . }}:9962"
+{{- end }}
+
+{{- define "weft.operatorConfig" -}}
+clusterName: {{ .Values.config.clusterName | quote }}
+ipam: {{ .Values.config.ipam }}
+{{- include "weft.apiServer" . }}
+{{- with .Values.operator.config }}
+{{ toYaml . }}
+{{- end }}
+metrics:
+  listen: "{{ include "weft.anyAddress" . }}:9963"
+{{- end }}
