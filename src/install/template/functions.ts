@@ -7,6 +7,7 @@ export type Value = unknown;
 /** The functions templates may call, with Helm's order of arguments and its results. A wrong argument throws an Error. */
 export const functions: Readonly<Record<string, (...args: Value[]) => Value>> = {
   default: (fallback, value) => (isTrue(value) ? value : fallback),
+  int: (value) => Math.trunc(number(value)),
   eq: (first, ...others) => others.some((other) => other === first),
   ne: (first, second) => first !== second,
   gt: (first, second) => number(first) > number(second),
