@@ -22,7 +22,7 @@ const schema = z.toJSONSchema(valuesSchema, { target: "draft-7", io: "input" }) 
 
 /** A map whose keys are settings, and not one value of free keys. */
 function isSection(one: Schema): boolean {
-  return one.properties !== undefined && (one.default === undefined || sameJson(one.default, {}));
+  return one.properties !== undefined && sameJson(one.default, {});
 }
 
 function sameJson(a: unknown, b: unknown): boolean {
@@ -72,7 +72,8 @@ function rows(of: Schema, prefix: string): string[] {
   return Object.entries(of.properties ?? {}).flatMap(([key, one]) => {
     const path = `${prefix}${key}`;
     const text = (one.description ?? "").replaceAll("|", "\\|");
-    if (isSection(one)) return [`| **${path}** | | | ${text} |`, ...rows(one, `${path}.`)];
+    if (isSection(one) || (one.properties && one.default === undefined))
+      return [`| **${path}** | | | ${text} |`, ...rows(one, `${path}.`)];
     const fallback = one.default === undefined ? "" : `\`${JSON.stringify(one.default)}\``;
     return [`| \`${path}\` | ${typeOf(one)} | ${fallback} | ${text} |`];
   });

@@ -2,10 +2,17 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { parseAgentConfig } from "#agent/config.ts";
+import type { Manifest } from "#install/chart.ts";
 import { completeValues, loadChart, loadProfile, renderChart, renderNotes } from "#install/chart.ts";
 import { mergeValues, parseSet, type Tree } from "#install/values-merge.ts";
 import { chartCases, chartDir, goldenFile, objectsByKey, parseObjects } from "#kit/chart-cases.ts";
 import { installRoot } from "#lib/assets.ts";
+import { parseOperatorConfig } from "#operator/config.ts";
+
+interface ConfigMap extends Manifest {
+  readonly data?: Readonly<Record<string, string>>;
+}
 
 const chart = loadChart(chartDir);
 
@@ -19,6 +26,20 @@ for (const { name, profile, set } of chartCases)
     const helms = objectsByKey(parseObjects(readFileSync(goldenFile(name), "utf8")));
     assert.deepEqual([...ours.keys()].sort(), [...helms.keys()].sort());
     for (const [key, object] of helms) assert.deepEqual(ours.get(key), object, key);
+  });
+
+for (const { name, profile, set } of chartCases)
+  test(`agent and operator read what the chart writes for them: ${name}`, () => {
+    const values = [profile ? loadProfile(chart, profile) : {}, ...set.map(parseSet)].reduce<Tree>(
+      mergeValues,
+      {},
+    );
+    const objects = renderChart(chart, { namespace: "kube-system", values }) as readonly ConfigMap[];
+    const data = objects.find(({ metadata }) => metadata.name === "weft-config")?.data;
+    const agent = parseAgentConfig(`nodeName: n1\n${data?.["agent.yaml"]}`, "agent.yaml");
+    assert.deepEqual(agent.nativeRoutingCidrs.length, name === "native-routing" ? 2 : 0);
+    const operator = parseOperatorConfig(String(data?.["operator.yaml"]), "operator.yaml");
+    assert.deepEqual([operator.clusterName, operator.ipam], [agent.clusterName, agent.ipam]);
   });
 
 test("the chart is of this version", () => {

@@ -25,7 +25,12 @@ export const chartCases: readonly ChartCase[] = [
   { name: "dual-stack", profile: "dual-stack", set: ["apiServer.host=2001:db8::1", "apiServer.port=443"] },
   {
     name: "cluster-pool",
-    set: ["operator.enabled=true", "config.ipam=cluster-pool", "config.families=v6", "operator.replicas=2"],
+    set: [
+      "config.ipam=cluster-pool",
+      "config.families=v6",
+      "operator.replicas=2",
+      "operator.config.clusterPool.v6.cidrs={fd00:10::/64,fd00:11::/64}",
+    ],
   },
   {
     name: "many-values",
@@ -42,7 +47,6 @@ export const chartCases: readonly ChartCase[] = [
       "agent.maxUnavailable=25%",
       "agent.nodeSelector.kubernetes\\.io/os=linux",
       "agent.resources.limits.memory=1Gi",
-      "operator.enabled=true",
       "operator.nodeSelector.node-role\\.kubernetes\\.io/control-plane=yes",
     ],
   },
