@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KubeClient } from "#k8s/client.ts";
-import { isConflict, isNotFound } from "#k8s/errors.ts";
+import { isConflict, isNamespaceGoing, isNotFound } from "#k8s/errors.ts";
 import { resources } from "#k8s/resource.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
@@ -72,6 +72,8 @@ export function startPublisher(deps: PublishDeps): Reconciler {
     try {
       await client.create(collection, object, { signal: deps.signal });
     } catch (error) {
+      // The pod is still there while its namespace goes; what would be made anew now would only be taken away again.
+      if (isNamespaceGoing(error)) return;
       if (!isConflict(error)) throw error;
       // The name was another pod's before (StatefulSet), or an earlier run of this agent published it.
       await client.patch(

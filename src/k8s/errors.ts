@@ -79,6 +79,13 @@ export function isNotFound(thrown: unknown): boolean {
   return thrown instanceof KubeError && thrown.status === 404;
 }
 
+/** True when nothing can be made in a namespace any more: it is being deleted (admission plug-in NamespaceLifecycle), or gone. */
+export function isNamespaceGoing(thrown: unknown): boolean {
+  if (!(thrown instanceof KubeError)) return false;
+  if (thrown.status === 403) return thrown.message.includes("is being terminated");
+  return thrown.status === 404 && /namespaces ".*" not found/.test(thrown.message);
+}
+
 /** True when somebody else changed the object since it was read, or made it first. */
 export function isConflict(thrown: unknown): boolean {
   return thrown instanceof KubeError && thrown.status === 409;
