@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import { execFile, execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -89,16 +89,30 @@ describe("CNI through the shim", { timeout: 60_000 }, () => {
     execFileSync("sh", [join(import.meta.dirname, "../../tools/build-native.sh")]);
   });
 
-  const start = async (cidrs = CIDRS) => {
+  const deletions = () => join(dir, "run", "deletions");
+  const until = async (holds: () => boolean) => {
+    const deadline = performance.now() + 20_000;
+    while (!holds()) {
+      assert.ok(performance.now() < deadline, `not within 20 s: ${holds.toString()}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+  const start = async (cidrs = CIDRS, hostProc?: string) => {
     ipam = new Ipam(cidrs);
     const deps: CniDeps = {
       ipam,
       endpoints,
-      node: { mtu: 1400, netns: nodePath },
+      node: { mtu: 1400, netns: nodePath, ...(hostProc !== undefined && { hostProc }) },
       log: createLogger("cni-test", "silent"),
       notReady: () => notReady,
     };
-    server = await startCniServer({ socketPath, deps, signal: stop.signal });
+    server = await startCniServer({
+      socketPath,
+      deletionsDir: deletions(),
+      deps,
+      housekeepingMs: 20,
+      signal: stop.signal,
+    });
   };
 
   beforeEach(async () => {
@@ -148,7 +162,14 @@ describe("CNI through the shim", { timeout: 60_000 }, () => {
         json: stdout === "" ? {} : (JSON.parse(stdout) as Output),
       });
     });
-    const conf = { cniVersion: "1.1.0", name: "weft", type: "weft-cni", socket: socketPath, ...config };
+    const conf = {
+      cniVersion: "1.1.0",
+      name: "weft",
+      type: "weft-cni",
+      socket: socketPath,
+      deletions: deletions(),
+      ...config,
+    };
     child.stdin!.on("error", () => {});
     child.stdin!.end(stdin ?? JSON.stringify(conf));
     return await promise;
@@ -359,7 +380,7 @@ describe("CNI through the shim", { timeout: 60_000 }, () => {
     const answer = await hanging;
     assert.equal(answer.json.code, 11, answer.output);
     assertNothingLeft();
-    assertFails(await call("DEL"), 11, /no Weft agent answers at/);
+    assertFails(await call("CHECK"), 11, /no Weft agent answers at/);
   });
 
   test("GC removes what the runtime does not know, STATUS follows readiness", async () => {
@@ -425,6 +446,64 @@ describe("CNI through the shim", { timeout: 60_000 }, () => {
     assert.equal(statSync(socketPath).mode & 0o777, 0o600);
     await assert.rejects(start(), { code: "E_LISTEN", message: `another process serves ${socketPath}` });
     assert.equal((await call("CHECK")).exitCode, 0);
+  });
+
+  test("while no agent answers: ADD may be tried again, DEL succeeds and is made up for", async () => {
+    await call("ADD");
+    await call("ADD", { env: { CNI_CONTAINERID: "c2", CNI_NETNS: createNetns(POD2) } });
+    await server[Symbol.asyncDispose]();
+    assertFails(await call("ADD", { env: { CNI_CONTAINERID: "c3" } }), 11, /^try again later: no Weft agent/);
+    assertFails(await call("CHECK"), 11, /^try again later/);
+    assertFails(await call("STATUS"), 50, /^try again later/);
+    assert.deepEqual(await call("DEL"), { exitCode: 0, output: "", json: {} });
+    assert.deepEqual(await call("DEL"), { exitCode: 0, output: "", json: {} });
+    assert.deepEqual(readdirSync(deletions()), ["c1:eth0"]);
+    assert.equal((await call("DEL", { env: { CNI_CONTAINERID: "../x" } })).exitCode, 1);
+    assert.ok(getLink(node, hostIfname({ containerId: "c1", ifname: "eth0" })));
+    await start();
+    await until(() => readdirSync(deletions()).length === 0);
+    assert.deepEqual([...endpoints.rows.keys()], ["c2/eth0"]);
+    assert.deepEqual([...ipam.owners().keys()], ["c2/eth0"]);
+    assert.equal(hostDevices().length, 1);
+    assert.equal((await call("ADD")).exitCode, 0);
+  });
+
+  test("an endpoint whose device vanished without a DEL is given up, with its address", async () => {
+    await call("ADD");
+    await call("ADD", { env: { CNI_CONTAINERID: "c2", CNI_NETNS: createNetns(POD2) } });
+    execFileSync("ip", ["-n", NODE, "link", "del", hostIfname({ containerId: "c1", ifname: "eth0" })]);
+    await until(() => !endpoints.rows.has("c1/eth0"));
+    await until(() => ipam.get("c1/eth0") === undefined);
+    assert.equal(
+      (await call("CHECK", { env: { CNI_CONTAINERID: "c2", CNI_NETNS: `/run/netns/${POD2}` } })).exitCode,
+      0,
+    );
+  });
+
+  test("a namespace is found by the host's process ids, and below /var/run", async () => {
+    const child = spawn("nsenter", [`--net=${podPath}`, "sleep", "1000"], { stdio: "ignore" });
+    try {
+      await until(
+        () =>
+          existsSync(`/proc/${child.pid}/ns/net`) &&
+          statSync(`/proc/${child.pid}/ns/net`).ino === statSync(podPath).ino,
+      );
+      const netns = `/proc/${child.pid}/ns/net`;
+      await server[Symbol.asyncDispose]();
+      symlinkSync("/proc", join(dir, "hostproc"));
+      await start(CIDRS, join(dir, "hostproc"));
+      const added = await call("ADD", { env: { CNI_NETNS: netns } });
+      assert.equal(added.json.interfaces?.[1]?.sandbox, netns, added.output);
+      assertFails(
+        await call("ADD", { env: { CNI_CONTAINERID: "c2", CNI_NETNS: "/proc/0/ns/net" } }),
+        4,
+        /does not exist/,
+      );
+      await call("DEL");
+      assert.equal((await call("ADD", { env: { CNI_NETNS: `/var${podPath}` } })).exitCode, 0);
+    } finally {
+      child.kill("SIGKILL");
+    }
   });
 
   test("thirty pods come and go at once", async () => {

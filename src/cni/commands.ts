@@ -5,7 +5,7 @@ import { check } from "./check.ts";
 import { del, gc } from "./del.ts";
 import { type CniDeps, ownerOf } from "./deps.ts";
 import { CniError } from "./errors.ts";
-import { CNI_VERSIONS, type CniRequest } from "./request.ts";
+import { type Attachment, CNI_VERSIONS, type CniRequest } from "./request.ts";
 
 /** How long an ADD may wait for the API server, identity and policy. */
 const ADD_TIMEOUT_MS = 60_000;
@@ -39,7 +39,7 @@ export class CniCommands {
       case "ADD":
         return await this.#add(request, signal);
       case "DEL":
-        await this.#del(request);
+        await this.delete(request);
         return undefined;
       case "CHECK":
         check(this.#deps, this.#netlink, request);
@@ -77,15 +77,15 @@ export class CniCommands {
     });
   }
 
-  /** An ADD that still runs is interrupted first: the runtime has given it up. */
-  async #del(request: CniRequest): Promise<void> {
-    const owner = ownerOf(request);
+  /** CNI DEL. An ADD that still runs is interrupted first: the runtime has given it up. */
+  async delete(attachment: Attachment): Promise<void> {
+    const owner = ownerOf(attachment);
     for (let other = this.#running.get(owner); other !== undefined; other = this.#running.get(owner)) {
       if (other.command === "ADD")
         other.abort.abort(new CniError("tryAgain", "DEL came before ADD was done"));
       await other.done;
     }
-    await this.#run("DEL", owner, () => del(this.#deps, request));
+    await this.#run("DEL", owner, () => del(this.#deps, attachment));
   }
 
   async #run<T>(command: "ADD" | "DEL", owner: string, fn: (signal: AbortSignal) => Promise<T>): Promise<T> {

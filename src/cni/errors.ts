@@ -40,6 +40,8 @@ const codeOf: Readonly<Record<string, CniErrorName>> = {
   // The kubelet makes the sandbox again by itself when these are over.
   E_POD_UNKNOWN: "tryAgain",
   E_ENDPOINTS_FULL: "tryAgain",
+  E_K8S: "tryAgain",
+  E_STATE: "tryAgain",
 };
 
 /** The CNI error of anything thrown. What was interrupted may be tried again. */

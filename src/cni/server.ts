@@ -7,6 +7,7 @@ import { CniCommands } from "./commands.ts";
 import { type CniDeps, ownerOf } from "./deps.ts";
 import { CniError, errorObject, toCniError } from "./errors.ts";
 import { decodeFrame, encodeAnswer, type Frame, MAX_FRAME_BYTES } from "./frame.ts";
+import { startHousekeeping } from "./housekeeping.ts";
 import { answerVersion, parseRequest } from "./request.ts";
 
 /** The shim sends its request at once. */
@@ -14,20 +15,27 @@ const REQUEST_TIMEOUT_MS = 10_000;
 
 export interface CniServerOptions {
   readonly socketPath: string;
+  /** Where the shim notes the DELs that nobody answers. */
+  readonly deletionsDir: string;
   readonly deps: CniDeps;
+  /** See {@link startHousekeeping}. */
+  readonly housekeepingMs?: number;
   /** Stops the server, as disposing of it does. */
   readonly signal: AbortSignal;
 }
 
 /**
  * Serves the CNI shim on a unix socket only root can use. Before it listens it notes the endpoints' addresses in the
- * IPAM. A device that a crash in the middle of ADD left behind goes with the runtime's DEL, or with GC. Disposing
+ * IPAM; afterwards it makes up for the DELs that came before. A device that a crash in the middle of ADD left behind goes
+ * with the runtime's DEL, or with GC. Disposing
  * undoes ADDs that still run.
  * @throws WeftError E_LISTEN when the path is unfit or somebody serves there
  */
 export async function startCniServer({
   socketPath,
+  deletionsDir,
   deps,
+  housekeepingMs,
   signal,
 }: CniServerOptions): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
@@ -38,6 +46,7 @@ export async function startCniServer({
   await listenOwnerOnly(server, socketPath);
   stack.defer(() => commands.stop());
   stack.defer(() => void server.close());
+  stack.use(startHousekeeping({ deps, commands, netlink, deletionsDir, everyMs: housekeepingMs }));
   const started = stack.move();
   const stop = () => void started.disposeAsync();
   signal.addEventListener("abort", stop, { once: true });

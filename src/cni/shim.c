@@ -3,21 +3,27 @@
  * weft-cni: the CNI plugin a container runtime executes. It knows nothing: it passes the CNI_* environment and the
  * configuration on stdin to the agent's unix socket, prints the answer and exits with the answer's code.
  *
+ * A DEL that no agent answers is noted as an empty file and has succeeded: the pod is gone whether we know or not, and a
+ * runtime that hears of a failure keeps its sandbox. The agent makes up for it when it is back.
+ *
  * Request:  u32 length (big endian), the CNI_* variables each ended by a zero byte, one more zero byte, configuration.
  * Answer:   u32 exit code, u32 length (big endian), text for stdout.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define DEFAULT_SOCKET "/run/weft/cni.sock"
+#define DEFAULT_DELETIONS "/run/weft/deletions"
 #define DEFAULT_VERSION "1.1.0"
 #define MAX_CONFIG (1u << 20)
 #define MAX_ENVIRONMENT (1u << 16)
@@ -25,7 +31,13 @@
 #define ANSWER_TIMEOUT_S 120
 
 /* Codes of the CNI specification. */
-enum { CNI_BAD_ENVIRONMENT = 4, CNI_IO_FAILURE = 5, CNI_BAD_CONFIG = 7, CNI_TRY_AGAIN = 11 };
+enum {
+	CNI_BAD_ENVIRONMENT = 4,
+	CNI_IO_FAILURE = 5,
+	CNI_BAD_CONFIG = 7,
+	CNI_TRY_AGAIN = 11,
+	CNI_NOT_AVAILABLE = 50
+};
 
 extern char **environ;
 
@@ -130,6 +142,34 @@ static int find_string(const char *at, const char *end, const char *key, char *i
 	return 1;
 }
 
+/* Makes an empty file DIR/CONTAINER:IFNAME, the directory too; neither name may hold a slash or begin with a dot. */
+static int note_deletion(const char *dir)
+{
+	const char *container = getenv("CNI_CONTAINERID"), *ifname = getenv("CNI_IFNAME");
+	char path[512];
+	if (container == NULL || ifname == NULL || strchr(container, '/') != NULL || strchr(ifname, '/') != NULL ||
+	    *container == '.' || *container == '\0' || *ifname == '\0')
+		return -1;
+	for (const char *at = strchr(dir + 1, '/'); at != NULL; at = strchr(at + 1, '/')) {
+		snprintf(path, sizeof(path), "%.*s", (int)(at - dir), dir);
+		mkdir(path, 0755);
+	}
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return -1;
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s:%s", dir, container, ifname) >= sizeof(path))
+		return -1;
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	return fd < 0 ? -1 : close(fd);
+}
+
+/* No agent answered. */
+static _Noreturn void give_up(const char *command, const char *deletions, const char *text, const char *socket)
+{
+	if (strcmp(command, "DEL") == 0 && note_deletion(deletions) == 0)
+		exit(0);
+	fail(strcmp(command, "STATUS") == 0 ? CNI_NOT_AVAILABLE : CNI_TRY_AGAIN, text, socket);
+}
+
 static int connect_agent(const struct sockaddr_un *name)
 {
 	struct timeval timeout = {.tv_sec = ANSWER_TIMEOUT_S};
@@ -145,6 +185,7 @@ int main(void)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = DEFAULT_SOCKET};
 	const char *command = getenv("CNI_COMMAND");
+	char deletions[256] = DEFAULT_DELETIONS;
 	size_t used = 4;
 	/* An agent that hangs up early is an error to report, no reason to die of. */
 	signal(SIGPIPE, SIG_IGN);
@@ -171,6 +212,8 @@ int main(void)
 
 	if (!find_string(config, config + length, "socket", name.sun_path, sizeof(name.sun_path)))
 		fail(CNI_BAD_CONFIG, "socket: not a path of at most 107 characters", "");
+	if (!find_string(config, config + length, "deletions", deletions, sizeof(deletions)) || deletions[0] != '/')
+		fail(CNI_BAD_CONFIG, "deletions: not an absolute path of at most 255 characters", "");
 	if (command == NULL)
 		fail(CNI_BAD_ENVIRONMENT, "CNI_COMMAND is not set", "");
 	if (strcmp(command, "VERSION") == 0) {
@@ -182,12 +225,12 @@ int main(void)
 	memcpy(request, header, 4);
 	int fd = connect_agent(&name);
 	if (fd < 0)
-		fail(CNI_TRY_AGAIN, "try again later: no Weft agent answers at ", name.sun_path);
+		give_up(command, deletions, "try again later: no Weft agent answers at ", name.sun_path);
 	if (write_all(fd, request, used + (size_t)length) != 0 || read_all(fd, (char *)header, 8) != 8)
-		fail(CNI_TRY_AGAIN, "try again later: the Weft agent did not answer at ", name.sun_path);
+		give_up(command, deletions, "try again later: the Weft agent did not answer at ", name.sun_path);
 	size_t bytes = ntohl(header[1]);
 	if (bytes > MAX_ANSWER || read_all(fd, answer, bytes) != (ssize_t)bytes)
-		fail(CNI_TRY_AGAIN, "try again later: the Weft agent broke off its answer at ", name.sun_path);
+		give_up(command, deletions, "try again later: the Weft agent broke off its answer at ", name.sun_path);
 	if (write_all(STDOUT_FILENO, answer, bytes) != 0)
 		return 1;
 	return (int)(ntohl(header[0]) & 0xff);

@@ -8,7 +8,10 @@ export interface Endpoint {
   readonly id: number;
   readonly namespace: string;
   readonly pod: string;
+  /** Of the pod's object. */
   readonly podUid: string;
+  /** Of a static pod: what the kubelet knows it by; its object in the API server, a mirror, has another uid. */
+  readonly staticUid?: string;
   readonly containerId: string;
   /** Interface name inside the pod, as the runtime asked (CNI_IFNAME). */
   readonly ifname: string;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -187,4 +187,33 @@ test("an endpoint's identity follows its pod's labels", async () => {
   assert.equal(endpoints.get("1")!.labels.get("app"), "database", "another pod of that name");
   stop.abort();
   await following;
+});
+
+test("a static pod is found by the uid its mirror names; a mirror made anew is still that pod", async () => {
+  const { manager, endpoints, kernel, judge, know } = room();
+  know({ ...web, uid: "mirror-1", staticUid: "hash" });
+  kernel.resolve();
+  const added = manager.create({ ...request, podUid: "hash" }, never);
+  await idle();
+  judge(endpoints.get("1")!);
+  assert.equal((await added).podUid, "mirror-1");
+  const stop = new AbortController();
+  const following = manager.followLabels(stop.signal);
+  know({ ...web, uid: "mirror-2", staticUid: "hash" });
+  await idle();
+  assert.equal(endpoints.get("1")!.podUid, "mirror-2");
+  stop.abort();
+  await following;
+});
+
+test("an endpoint that cannot be saved is none, and what is half written is taken away", async () => {
+  const { manager, endpoints, know } = room();
+  know(web);
+  // A directory in the way of the file, as a disk without space is in the way of its content.
+  mkdirSync(join(dir, "1.json.new"));
+  await assert.rejects(manager.create(request, never), {
+    code: "E_STATE",
+    message: /^endpoint 1 cannot be saved in .*/,
+  });
+  assert.deepEqual([endpoints.size, saved()], [0, []]);
 });

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { backoffMs } from "#lib/backoff.ts";
+import { pause } from "#lib/clock.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Address } from "#model/ip.ts";
@@ -44,6 +46,8 @@ export interface EndpointManagerDeps {
 }
 
 const lastId = 65535;
+/** Between attempts to follow labels, while the API server or the disk does not let us. */
+const retry = { minMs: 500, maxMs: 30_000 } as const;
 
 /** Makes, keeps and removes the endpoints of this node. */
 export class EndpointManager {
@@ -66,6 +70,8 @@ export class EndpointManager {
     const identity = await this.#deps.identityOf(labels, signal);
     const endpoint: Endpoint = {
       ...request,
+      podUid: pod.uid,
+      ...(pod.staticUid !== undefined && { staticUid: pod.staticUid }),
       id: this.#freeId(),
       labels,
       identity,
@@ -136,6 +142,7 @@ export class EndpointManager {
     const { pods, namespaces, endpoints, log } = this.#deps;
     const dirty = new Set<string>();
     let wake: (() => void) | undefined;
+    let failures = 0;
     const mark = (keys: Iterable<string>) => {
       for (const key of keys) dirty.add(key);
       wake?.();
@@ -153,13 +160,20 @@ export class EndpointManager {
     mark([...endpoints.all()].map((e) => `${e.namespace}/${e.pod}`));
     try {
       while (!signal.aborted) {
+        const failed: string[] = [];
         for (const key of [...dirty]) {
           dirty.delete(key);
           await this.#relabel(key, signal).catch((error: unknown) => {
+            failed.push(key);
             if (!signal.aborted)
-              log.warn({ pod: key, error: errorText(error) }, "identity can't be brought up to date");
+              log.warn(
+                { pod: key, error: errorText(error) },
+                "identity can't be brought up to date, trying again",
+              );
           });
         }
+        failures = failed.length > 0 ? failures + 1 : 0;
+        if (failed.length > 0) void pause(backoffMs(failures, retry), signal).then(() => mark(failed));
         if (dirty.size === 0 && !signal.aborted) await new Promise<void>((resolve) => (wake = resolve));
       }
     } finally {
@@ -173,13 +187,22 @@ export class EndpointManager {
     const pod = pods.get(podKey);
     if (!pod) return;
     for (const endpoint of [...endpoints.by("pod", podKey)]) {
-      if (endpoint.podUid !== "" && pod.uid !== endpoint.podUid) continue;
+      // The kubelet may make a static pod's mirror anew.
+      const sameStatic = pod.staticUid !== undefined && pod.staticUid === endpoint.staticUid;
+      if (endpoint.podUid !== "" && pod.uid !== endpoint.podUid && !sameStatic) continue;
       const labels = await this.#labelsOf(pod, signal);
       const samePorts = JSON.stringify(pod.namedPorts) === JSON.stringify(endpoint.namedPorts);
-      if (labelText(labels) === labelText(endpoint.labels) && samePorts) continue;
+      const sameLabels = labelText(labels) === labelText(endpoint.labels);
+      if (sameLabels && samePorts && (!sameStatic || pod.uid === endpoint.podUid)) continue;
       const identity = await this.#deps.identityOf(labels, signal);
       if (endpoints.get(String(endpoint.id)) !== endpoint) continue;
-      const changed: Endpoint = { ...endpoint, labels, identity, namedPorts: pod.namedPorts };
+      const changed: Endpoint = {
+        ...endpoint,
+        podUid: pod.uid,
+        labels,
+        identity,
+        namedPorts: pod.namedPorts,
+      };
       state.save(changed);
       db.write((tx) => tx.put(endpoints, changed));
     }
@@ -188,7 +211,7 @@ export class EndpointManager {
   async #podOf(request: EndpointRequest, signal: AbortSignal): Promise<Pod> {
     const key = `${request.namespace}/${request.pod}`;
     const matches = (pod: Pod | undefined) =>
-      pod !== undefined && (request.podUid === "" || pod.uid === request.podUid);
+      pod !== undefined && ["", pod.uid, pod.staticUid].includes(request.podUid);
     const cached = this.#deps.pods.get(key);
     if (cached && matches(cached)) return cached;
     const fetched = await this.#deps.fetchPod(request.namespace, request.pod, signal);

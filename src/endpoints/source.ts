@@ -11,6 +11,7 @@ export interface PodObject extends KubeObject {
     readonly namespace: string;
     readonly uid: string;
     readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
     readonly ownerReferences?: readonly OwnerReference[];
   };
   readonly spec?: {
@@ -84,10 +85,13 @@ export function podRow(pod: PodObject): Pod {
     }
   }
   const workload = workloadOf(pod);
+  // The kubelet's mirror of a static pod says here what the pod's uid is for the kubelet itself.
+  const staticUid = pod.metadata.annotations?.["kubernetes.io/config.mirror"];
   return {
     namespace,
     name,
     uid,
+    ...(staticUid && { staticUid }),
     labels,
     serviceAccount: serviceAccountName,
     namedPorts,

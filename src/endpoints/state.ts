@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { errorText, WeftError } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import { type Address, parseAddress } from "#model/ip.ts";
 import { labelList, parseLabels } from "#model/labels.ts";
@@ -26,6 +27,7 @@ const schema = z.object({
   v6: address.exactOptional(),
   labels: z.array(z.string()),
   identity: z.number().int(),
+  staticUid: z.string().exactOptional(),
   namedPorts: z.array(z.object({ name: z.string(), port: z.number(), proto: z.number() })),
 });
 
@@ -40,11 +42,24 @@ export class EndpointState {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
   }
 
+  /** All of it or nothing. @throws WeftError E_STATE, as when the disk is full */
   save(endpoint: Endpoint): void {
     const path = this.#path(endpoint.id);
     const text = JSON.stringify({ version: 1, ...endpoint, labels: labelList(endpoint.labels) });
-    writeFileSync(`${path}.new`, text, { mode: 0o600 });
-    renameSync(`${path}.new`, path);
+    try {
+      writeFileSync(`${path}.new`, text, { mode: 0o600 });
+      renameSync(`${path}.new`, path);
+    } catch (cause) {
+      rmSync(`${path}.new`, { force: true, recursive: true });
+      throw new WeftError(
+        "E_STATE",
+        `endpoint ${endpoint.id} cannot be saved in ${this.#dir}: ${errorText(cause)}`,
+        {
+          cause,
+          hint: "free space on that file system; the kubelet tries again by itself",
+        },
+      );
+    }
   }
 
   remove(id: number): void {

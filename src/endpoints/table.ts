@@ -38,6 +38,8 @@ export interface Pod {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
+  /** Of the mirror of a static pod: the uid the kubelet gives to the runtime. */
+  readonly staticUid?: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly serviceAccount: string;
   readonly namedPorts: readonly NamedPort[];

@@ -9,7 +9,7 @@ export interface Clock {
 }
 
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now: () => performance.timeOrigin + performance.now(),
   after: (ms, callback) => {
     const timer = setTimeout(callback, ms);
     timer.unref();

@@ -24,7 +24,7 @@ export function agentStatus(deps: StatusDeps): AgentStatus {
     version: deps.version,
     pid: process.pid,
     ready: deps.ready,
-    uptimeSec: Math.round((Date.now() - deps.startedMs) / 1000),
+    uptimeSec: Math.round((performance.now() - deps.startedMs) / 1000),
     rssBytes: process.memoryUsage.rss(),
     settings: {
       routing: config.routing,

@@ -41,7 +41,7 @@ const version = (JSON.parse(readFileSync(join(installRoot(), "package.json"), "u
 
 /** The agent of one node, from start to stop; everything stops in the reverse of this order. */
 async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promise<void> {
-  const startedMs = Date.now();
+  const startedMs = performance.now();
   await using stack = new AsyncDisposableStack();
   const paths = agentPaths(config);
   for (const dir of [config.runDir, config.stateDir]) mkdirSync(dir, { recursive: true, mode: 0o700 });
@@ -118,6 +118,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   stack.use(
     await startCniServer({
       socketPath: paths.cni,
+      deletionsDir: paths.cniDeletions,
       signal,
       deps: {
         ipam,
@@ -137,7 +138,10 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   if (!signal.aborted) {
     writeCniConf(config.cniConfDir, { socket: paths.cni, deletions: paths.cniDeletions });
     state = () => undefined;
-    log.info({ node: node.name, pid: process.pid, tookMs: Date.now() - startedMs }, "ready");
+    log.info(
+      { node: node.name, pid: process.pid, tookMs: Math.round(performance.now() - startedMs) },
+      "ready",
+    );
     stack.use(releaseStartMemory(releaseMemoryAfterMs));
     const following = endpoints.followLabels(signal);
     await Promise.race([aborted(signal), flows.ended]);
