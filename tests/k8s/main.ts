@@ -6,7 +6,15 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { buildArtifacts } from "./build/build.ts";
-import { clusterEnv, type Cluster, downCluster, listClusters, nodesReady, openCluster, upCluster } from "./cluster/cluster.ts";
+import {
+  type Cluster,
+  clusterEnv,
+  downCluster,
+  listClusters,
+  nodesReady,
+  openCluster,
+  upCluster,
+} from "./cluster/cluster.ts";
 import { type Component, components } from "./cluster/control-plane.ts";
 import { deployDns } from "./cluster/coredns.ts";
 import { inNamespace } from "./cluster/network.ts";
@@ -139,7 +147,9 @@ async function execute(values: Values): Promise<number> {
 function component(): Component {
   const found = components.find((name) => name === rest[0]);
   if (found) return found;
-  throw new WeftError("E_USAGE", `no such component: ${rest[0]}`, { hint: `there are: ${components.join(" ")}` });
+  throw new WeftError("E_USAGE", `no such component: ${rest[0]}`, {
+    hint: `there are: ${components.join(" ")}`,
+  });
 }
 
 async function up(values: Values): Promise<number> {
@@ -178,7 +188,9 @@ function status(cluster: Cluster): number {
   for (const node of cluster.nodes) {
     console.log(`${node.padEnd(26)}${nodeRuns(cluster.layout, node) ? "runs" : "pulled"}`);
   }
-  console.log(`kubeconfig ${cluster.layout.kubeconfig} (for programs in namespace ${cluster.layout.netns})\n`);
+  console.log(
+    `kubeconfig ${cluster.layout.kubeconfig} (for programs in namespace ${cluster.layout.netns})\n`,
+  );
   return within(cluster, ["kubectl", "get", "nodes", "-o", "wide"]);
 }
 
@@ -195,8 +207,9 @@ async function importImages(cluster: Cluster): Promise<number> {
   return 0;
 }
 
-const within = (cluster: Cluster, program: readonly string[]) =>
-  pass(inNamespace(cluster.layout.netns, program), clusterEnv(cluster));
+function within(cluster: Cluster, program: readonly string[]): number {
+  return pass(inNamespace(cluster.layout.netns, program), clusterEnv(cluster));
+}
 
 /** Runs a program with this one's stdin, stdout and stderr; its exit code. */
 function pass(program: readonly string[], env: Readonly<Record<string, string>>): number {

@@ -2,18 +2,18 @@
 /** A Kubernetes cluster on this machine: up, down, and what a test does with it. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type LabProgress, timedStep } from "#lab/progress.ts";
 import { listNetns } from "#kernel/netns.ts";
+import { type LabProgress, timedStep } from "#lab/progress.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Artifacts } from "../build/artifacts.ts";
 import { createCgroups, removeCgroups } from "./cgroups.ts";
 import { type CommandOptions, type CommandResult, command, tryCommand } from "./command.ts";
 import { apiServerReady, type Component, components, startComponent } from "./control-plane.ts";
-import { createNetwork, deleteNetwork, inNamespace } from "./network.ts";
-import { inNode, nodeRuns, type NodeSource, prepareNode, pullNode, startNode, wipeNode } from "./node.ts";
+import { createNetwork, deleteNamespaces, inNamespace } from "./network.ts";
+import { inNode, type NodeSource, nodeRuns, prepareNode, pullNode, startNode, wipeNode } from "./node.ts";
 import { writePki } from "./pki.ts";
 import { logTail, processId, stopProcess } from "./process.ts";
-import { addresses, checkOptions, type ClusterOptions, type Layout, layoutOf, nodeNames } from "./shape.ts";
+import { addresses, type ClusterOptions, checkOptions, type Layout, layoutOf, nodeNames } from "./shape.ts";
 import { setUpStandIn } from "./stand-in.ts";
 import { until } from "./until.ts";
 
@@ -108,13 +108,7 @@ export async function downCluster(name: string, how: { readonly keepLogs?: boole
   const layout = layoutOf(name);
   await removeCgroups(layout.cgroup);
   const own = (netns: string) => netns === layout.netns || netns.startsWith(`${layout.netns}-`);
-  const other = listClusters().filter((cluster) => cluster !== name && cluster.startsWith(`${name}-`));
-  const foreign = (netns: string) =>
-    other.some((cluster) => netns === layoutOf(cluster).netns || netns.startsWith(`${layoutOf(cluster).netns}-`));
-  await deleteNetwork(
-    layout,
-    listNetns().filter((netns) => own(netns) && !foreign(netns)),
-  );
+  await deleteNamespaces(listNetns().filter(own));
   if (!existsSync(layout.dir)) return;
   for (const entry of readdirSync(layout.dir)) {
     if (how.keepLogs && entry === "logs") continue;
@@ -131,7 +125,8 @@ function clusterOf(layout: Layout, record: Record_): Cluster {
   const kubectl: Cluster["kubectl"] = (args, how) => command(kubectlArgv(args), how);
   const nodes = nodeNames(options);
   const indexOf = (node: string) => {
-    if (!nodes.includes(node)) throw new WeftError("E_NO_NODE", `cluster ${options.name} has no node ${node}`);
+    if (!nodes.includes(node))
+      throw new WeftError("E_NO_NODE", `cluster ${options.name} has no node ${node}`);
     return nodes.indexOf(node) + 1;
   };
   return {
@@ -171,13 +166,21 @@ async function registered(cluster: Cluster): Promise<void> {
     }
     const path = `jsonpath={range .items[*]}{.metadata.name}=${podCidr} {end}`;
     const rows = (await cluster.kubectl(["get", "nodes", "-o", path])).trim().split(" ");
-    return cluster.nodes.every((node) => rows.some((row) => row.startsWith(`${node}=`) && row !== `${node}=`));
+    return cluster.nodes.every((node) =>
+      rows.some((row) => row.startsWith(`${node}=`) && row !== `${node}=`),
+    );
   });
 }
 
 /** Waits until every node is Ready, which takes a CNI configuration on each. */
 export async function nodesReady(cluster: Cluster, timeoutMs = 120_000): Promise<void> {
-  const args = ["wait", "--for=condition=Ready", "node", "--all", `--timeout=${Math.round(timeoutMs / 1000)}s`];
+  const args = [
+    "wait",
+    "--for=condition=Ready",
+    "node",
+    "--all",
+    `--timeout=${Math.round(timeoutMs / 1000)}s`,
+  ];
   await cluster.kubectl(args, { timeoutMs: timeoutMs + 10_000 });
 }
 

@@ -57,11 +57,9 @@ export async function deleteHost(layout: Layout, netns: string, port: string): P
   }
 }
 
-/** Takes away every namespace of the cluster: those of nodes that no record knows too. */
-export async function deleteNetwork(layout: Layout, known: readonly string[]): Promise<void> {
-  for (const name of known.filter((netns) => existsSync(netnsPath(netns)))) {
-    await command(["ip", "netns", "del", name]);
-  }
+/** Takes away network namespaces; their devices go with them. */
+export async function deleteNamespaces(names: readonly string[]): Promise<void> {
+  for (const name of names) await command(["ip", "netns", "del", name]);
 }
 
 /** Runs `ip` commands in a namespace, in one process. @throws WeftError E_COMMAND at the first that fails */

@@ -63,7 +63,11 @@ export async function startNode(source: NodeSource, index: number): Promise<void
   const ip = nodeAddress(index);
   await deleteHost(layout, netns, node);
   await createHost(layout, options, netns, { port: node, ...ip });
-  const settings = ["net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.rp_filter=0"];
+  const settings = [
+    "net.ipv4.ip_forward=1",
+    "net.ipv6.conf.all.forwarding=1",
+    "net.ipv4.conf.all.rp_filter=0",
+  ];
   await sysctl(netns, settings);
   if (options.cni === "bridge") {
     const bridged = ["iptables", "ip6tables"].map((table) => `net.bridge.bridge-nf-call-${table}=1`);
@@ -104,11 +108,29 @@ export function firstProcess(layout: Layout, node: string): number | undefined {
  * An argument list that runs `argv` in all namespaces and in the cgroup of a node, as a login on it would.
  * @throws WeftError E_NODE_DOWN
  */
-export function inNode(source: Pick<NodeSource, "layout" | "bin">, node: string, argv: readonly string[]): string[] {
+export function inNode(
+  source: Pick<NodeSource, "layout" | "bin">,
+  node: string,
+  argv: readonly string[],
+): string[] {
   const pid = firstProcess(source.layout, node);
   if (pid === undefined) throw new WeftError("E_NODE_DOWN", `node ${node} does not run`);
   const path = `PATH=${source.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
-  const enter = ["nsenter", "-t", String(pid), "-m", "-u", "-i", "-n", "-p", "-C", "--", "env", path, ...argv];
+  const enter = [
+    "nsenter",
+    "-t",
+    String(pid),
+    "-m",
+    "-u",
+    "-i",
+    "-n",
+    "-p",
+    "-C",
+    "--",
+    "env",
+    path,
+    ...argv,
+  ];
   return joinCgroup2(`${source.layout.cgroup}/${node}`, enter);
 }
 

@@ -13,7 +13,7 @@ export type KubeProxyMode = "none" | "iptables" | "nftables";
 export type StandInNetwork = "none" | "bridge";
 
 export interface ClusterOptions {
-  /** 1 to 12 of a-z, 0-9 and hyphen: part of every namespace and cgroup the cluster has. */
+  /** 1 to 12 of a-z and 0-9: part of every namespace and cgroup the cluster has. */
   readonly name: string;
   readonly nodes: number;
   readonly families: "v4" | "dual";
@@ -55,8 +55,8 @@ export function checkOptions(options: ClusterOptions): void {
   const refuse = (text: string) => {
     throw new WeftError("E_CLUSTER_OPTIONS", text);
   };
-  if (!/^[a-z0-9][a-z0-9-]{0,11}$/.test(options.name)) {
-    refuse(`"${options.name}" is not a name for a cluster: 1 to 12 of a-z, 0-9 and hyphen`);
+  if (!/^[a-z0-9]{1,12}$/.test(options.name)) {
+    refuse(`"${options.name}" is not a name for a cluster: 1 to 12 of a-z and 0-9`);
   }
   if (!Number.isInteger(options.nodes) || options.nodes < 0 || options.nodes > 20) {
     refuse(`a cluster of ${options.nodes} nodes: 0 to 20 are possible`);

@@ -17,7 +17,9 @@ export async function setUpStandIn(cluster: Cluster): Promise<void> {
     const own = layout.nodeNetns(metadata.name);
     const address = nodeAddress(cluster.nodes.indexOf(metadata.name) + 1);
     const routes = spec.podCIDRs.map((cidr) =>
-      cidr.includes(":") ? `-6 route replace ${cidr} via ${address.v6}` : `route replace ${cidr} via ${address.v4}`,
+      cidr.includes(":")
+        ? `-6 route replace ${cidr} via ${address.v6}`
+        : `route replace ${cidr} via ${address.v4}`,
     );
     for (const host of hosts) if (host !== own) await ip(host, routes);
     const dir = join(layout.nodeDir(metadata.name), "etc-cni/net.d");
