@@ -11,6 +11,7 @@
 #include "lib/masquerade.h"
 #include "lib/deliver.h"
 #include "lib/arrive.h"
+#include "lib/refuse.h"
 
 const volatile struct node_config config = {};
 
@@ -84,6 +85,17 @@ static __always_inline int to_original_sender(struct __sk_buff *skb, struct pkt 
 	return p->frontend ? to_client(skb, p) : to_stack(skb, p, TRACE_TO_STACK);
 }
 
+/* What came from outside for a frontend ends here; its sender is told so when the service has no backend. */
+static __always_inline int refuse(struct __sk_buff *skb, struct pkt *p, int reason)
+{
+	int untrue = identify_sender(p);
+	int verdict = drop(skb, p, untrue ? untrue : reason);
+
+	if (untrue || reason != DROP_SERVICE_BACKEND_NOT_FOUND || !make_refusal(skb, p))
+		return verdict;
+	return bpf_redirect(skb->ifindex, 0);
+}
+
 /* Everything that arrives on the device. What is none of ours goes to the stack untouched. */
 SEC("tcx/ingress")
 int from_device(struct __sk_buff *skb)
@@ -109,7 +121,7 @@ int from_device(struct __sk_buff *skb)
 	if (!reason)
 		reason = identify_sender(&p);
 	if (reason)
-		return drop(skb, &p, reason);
+		return refuse(skb, &p, reason);
 	return p.flags & PKT_NODEPORT ? to_service(skb, &p, &sent) : to_original_sender(skb, &p);
 }
 

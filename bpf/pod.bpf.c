@@ -9,6 +9,7 @@
 #include "lib/service.h"
 #include "lib/deliver.h"
 #include "lib/hairpin.h"
+#include "lib/refuse.h"
 
 const volatile struct node_config config = {};
 
@@ -68,6 +69,16 @@ static __always_inline int forward(struct __sk_buff *skb, struct pkt *p, const s
 	return route(skb, p);
 }
 
+/* A pod's packet for a service ends here; it is told so when the service has no backend. */
+static __always_inline int refuse(struct __sk_buff *skb, struct pkt *p, int reason)
+{
+	int verdict = drop(skb, p, reason);
+
+	if (reason != DROP_SERVICE_BACKEND_NOT_FOUND || !make_refusal(skb, p))
+		return verdict;
+	return bpf_redirect_peer(skb->ifindex, 0);
+}
+
 /* Everything a pod sends. */
 SEC("tcx/ingress")
 int from_pod(struct __sk_buff *skb)
@@ -99,7 +110,7 @@ int from_pod(struct __sk_buff *skb)
 			return drop(skb, &p, DROP_ENCAPSULATION_TRAFFIC_IS_PROHIBITED);
 		reason = translate_from_pod(skb, &p);
 		if (reason)
-			return drop(skb, &p, reason);
+			return refuse(skb, &p, reason);
 		if (addr_equal(&p.saddr, &p.daddr) || answers_hairpin(&p))
 			return to_itself(skb, &p, sender);
 		if (p.frontend)

@@ -7,9 +7,12 @@
 #include <linux/in.h>
 #include <linux/errno.h>
 #include <bpf/bpf_helpers.h>
+#include "lib/config.h"
 #include "lib/maps.h"
 #include "lib/backend.h"
 #include "lib/clock.h"
+
+const volatile struct node_config config = {};
 
 #define ALLOW 1
 #define REFUSE 0
@@ -80,7 +83,7 @@ static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct 
 	if (peer->proto != IPPROTO_TCP && peer->proto != IPPROTO_UDP)
 		return NOT_A_SERVICE;
 	f = bpf_map_lookup_elem(&lb_frontends, &key);
-	if (!f)
+	if (!f || ((f->flags & LB_HOST_ONLY) && bpf_get_netns_cookie(ctx) != config.host_netns))
 		return NOT_A_SERVICE;
 	if (f->flags & LB_AFFINITY)
 		client.halves[1] = bpf_get_netns_cookie(ctx);

@@ -44,6 +44,7 @@ __noinline int admit(struct __sk_buff *skb, struct pkt *p)
 	flow_of_packet(p, &f);
 	ct = ct_find(p, &f);
 	if (ct) {
+		ct_follow_frontend(p, ct);
 		adopt(p, ct);
 		if (!ct_is_stale(p, ct)) {
 			ct_update(p, ct);

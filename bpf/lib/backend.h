@@ -19,20 +19,42 @@ static __always_inline __u32 backend_in_slot(__u32 frontend, __u32 slot)
 	return found ? found->backend : 0;
 }
 
-/* The slot the client is bound to, as long as its backend is still the same one and in use; 0: none. */
+/* Looks for a backend's slot, one slot a call. */
+struct slot_search {
+	__u32 frontend;
+	__u32 backend;
+	__u32 slot; /* 0: not found so far */
+};
+
+static long slot_search_step(__u32 index, struct slot_search *search)
+{
+	if (backend_in_slot(search->frontend, index + 1) != search->backend)
+		return 0;
+	search->slot = index + 1;
+	return 1;
+}
+
+/*
+ * The slot of the backend the client is bound to, as long as that serves; 0: none. Mostly the same as before; when a
+ * backend went, another one has moved into its slot.
+ */
 static __always_inline __u32 affinity_slot(const struct lb_frontend *f, const struct lb_affinity_key *key, __u32 now)
 {
 	struct lb_affinity *bound = bpf_map_lookup_elem(&lb_affinity, key);
+	struct slot_search search = { .frontend = f->id };
 
-	if (!bound || (__s32)(bound->expires_sec - now) <= 0 || bound->slot > f->count)
+	if (!bound || now - bound->seen_sec >= f->affinity_sec)
 		return 0;
-	return backend_in_slot(f->id, bound->slot) == bound->backend ? bound->slot : 0;
+	if (bound->slot <= f->count && backend_in_slot(f->id, bound->slot) == bound->backend)
+		return bound->slot;
+	search.backend = bound->backend;
+	bpf_loop(f->count, slot_search_step, &search, 0);
+	return search.slot;
 }
 
-static __always_inline void affinity_bind(const struct lb_frontend *f, const struct lb_affinity_key *key,
-					  struct lb_affinity *bound, __u32 now)
+static __always_inline void affinity_bind(const struct lb_affinity_key *key, struct lb_affinity *bound, __u32 now)
 {
-	bound->expires_sec = now + f->affinity_sec;
+	bound->seen_sec = now;
 	bpf_map_update_elem(&lb_affinity, key, bound, BPF_ANY);
 }
 
@@ -56,7 +78,7 @@ static __always_inline struct lb_backend *backend_choose(const struct lb_fronten
 		bound.slot = 1 + bpf_get_prandom_u32() % count;
 	bound.backend = backend_in_slot(f->id, bound.slot);
 	if (affine && bound.backend)
-		affinity_bind(f, &key, &bound, now);
+		affinity_bind(&key, &bound, now);
 	*id = bound.backend;
 	return backend_find(*id);
 }

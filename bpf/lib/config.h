@@ -22,6 +22,7 @@ struct node_config {
 	__u16 nat_port_max;
 	__u16 mtu;             /* of the underlay device */
 	__u16 pad;
+	__u64 host_netns;      /* cookie of the node's network namespace */
 };
 
 enum config_flag {
@@ -30,4 +31,5 @@ enum config_flag {
 	CONFIG_MASQUERADE_V4 = 4,
 	CONFIG_MASQUERADE_V6 = 8,
 	CONFIG_FLOWS = 16, /* emit events for what is forwarded; drops are always emitted */
+	CONFIG_REFUSE = 32, /* tell who asks for a service without backends that nobody answers */
 };

@@ -86,6 +86,18 @@ static __always_inline void adopt(struct pkt *p, const struct ct_entry *ct)
 		p->dst.identity = ct->src_identity;
 }
 
+/*
+ * One client's port may reach one backend by several services, or none, one after the other: the answers show what was
+ * asked for last.
+ */
+static __always_inline void ct_follow_frontend(const struct pkt *p, struct ct_entry *ct)
+{
+	if ((p->flags & PKT_REPLY) || p->frontend == ct->frontend || (!p->frontend && (ct->flags & CT_SOCKET_LB)))
+		return;
+	ct->frontend = p->frontend;
+	ct->flags = (ct->flags & ~(CT_SOCKET_LB | CT_NODEPORT)) | (p->flags & PKT_NODEPORT ? CT_NODEPORT : 0);
+}
+
 static __always_inline void ct_set_judged(const struct pkt *p, struct ct_entry *ct)
 {
 	const struct end *from = p->flags & PKT_REPLY ? &p->dst : &p->src;

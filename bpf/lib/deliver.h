@@ -19,16 +19,19 @@ static __always_inline int to_stack(struct __sk_buff *skb, struct pkt *p, __u8 p
 	return TC_ACT_OK;
 }
 
-static __always_inline int decrement_ttl(struct __sk_buff *skb, struct pkt *p)
+static __always_inline int write_ttl(struct __sk_buff *skb, struct pkt *p, __u8 ttl)
 {
-	__u8 ttl = p->ttl - 1;
-
 	if (is_v6(p))
 		return bpf_skb_store_bytes(skb, ETH_HLEN + offsetof(struct ipv6hdr, hop_limit), &ttl, 1,
 					   BPF_F_RECOMPUTE_CSUM);
 	if (bpf_l3_csum_replace(skb, ETH_HLEN + offsetof(struct iphdr, check), p->ttl, ttl, 2) < 0)
 		return -1;
 	return bpf_skb_store_bytes(skb, ETH_HLEN + offsetof(struct iphdr, ttl), &ttl, 1, 0);
+}
+
+static __always_inline int decrement_ttl(struct __sk_buff *skb, struct pkt *p)
+{
+	return write_ttl(skb, p, p->ttl - 1);
 }
 
 struct macs {

@@ -28,6 +28,8 @@ enum lb_flag {
 	LB_CLUSTER_IP = 4,    /* only from inside */
 	LB_AFFINITY = 8,
 	LB_LOCAL_OUTSIDE = 16, /* externalTrafficPolicy Local: from outside the entry of LB_SCOPE_LOCAL holds instead */
+	LB_HOST_ONLY = 32,     /* a loopback address: for the node's own processes */
+	LB_ELSEWHERE = 64,     /* a traffic policy keeps it from the backends there are: without one of its own it is silent */
 };
 
 struct LAYOUT(1) lb_slot_key {
@@ -73,8 +75,8 @@ struct LAYOUT(1) lb_affinity_key {
 
 struct LAYOUT(1) lb_affinity {
 	__u32 slot;
-	__u32 backend;     /* what the slot held: another one there means that it is gone */
-	__u32 expires_sec; /* seconds of CLOCK_MONOTONIC */
+	__u32 backend;     /* what the slot held then */
+	__u32 seen_sec;    /* the client's last connection, seconds of CLOCK_MONOTONIC */
 	__u32 pad;
 };
 

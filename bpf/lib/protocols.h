@@ -18,6 +18,7 @@ enum icmp4 {
 };
 
 enum icmp6 {
+	ICMP6_UNREACHABLE = 1,
 	ICMP6_LAST_ERROR = 4, /* 1 unreachable, 2 too big, 3 time exceeded, 4 parameter problem */
 	ICMP6_ECHO = 128,
 	ICMP6_ECHO_REPLY = 129,

@@ -15,11 +15,12 @@ static __always_inline struct lb_frontend *frontend_find(const struct pkt *p, __
 /* The frontend as who comes from outside sees it: with the local backends alone where the service says so. */
 static __always_inline struct lb_frontend *frontend_from_outside(const struct pkt *p)
 {
-	struct lb_frontend *f = frontend_find(p, LB_SCOPE_ANY);
+	struct lb_frontend *f = frontend_find(p, LB_SCOPE_ANY), *local;
 
-	if (f && (f->flags & LB_LOCAL_OUTSIDE))
-		return frontend_find(p, LB_SCOPE_LOCAL);
-	return f;
+	if (!f || !(f->flags & LB_LOCAL_OUTSIDE))
+		return f;
+	local = frontend_find(p, LB_SCOPE_LOCAL);
+	return local ? local : f; /* between two writes */
 }
 
 /* The backend the packet's connection has had so far, or NULL. */
@@ -71,7 +72,7 @@ static __always_inline int to_backend(struct __sk_buff *skb, struct pkt *p, cons
 	if (!backend)
 		backend = backend_new(p, &key, f);
 	if (!backend)
-		return DROP_SERVICE_BACKEND_NOT_FOUND;
+		return f->flags & LB_ELSEWHERE ? DROP_NO_MATCHING_LOCAL_CONTAINER_FOUND : DROP_SERVICE_BACKEND_NOT_FOUND;
 	p->report.flags |= EVENT_DNAT;
 	addr = backend->addr;
 	return set_destination(skb, p, &addr, backend->port);
@@ -88,7 +89,7 @@ __noinline int translate_from_pod(struct __sk_buff *skb, struct pkt *p)
 	if (!p)
 		return DROP_INVALID_PACKET_DROPPED;
 	f = frontend_find(p, LB_SCOPE_ANY);
-	return f ? to_backend(skb, p, f) : 0;
+	return f && !(f->flags & LB_HOST_ONLY) ? to_backend(skb, p, f) : 0;
 }
 
 /* The same for what comes from outside; PKT_NODEPORT says that it was for a frontend. 0 or a drop reason. */

@@ -119,6 +119,13 @@ static __always_inline bool nat_refresh(struct pkt *p, const struct nat_key *sen
 	return true;
 }
 
+/* A service's new backend (PKT_NEW) answers from another address: its answers need an entry of their own. */
+static __always_inline bool nat_needs_refresh(const struct pkt *p, const struct nat_entry *known)
+{
+	return expired(known->expires_sec, p->now) || (p->tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN)) ||
+	       (p->flags & PKT_NEW);
+}
+
 /*
  * Sends the packet, sent as `sent`, with another source address and a port of the node's own range. 0 or a drop
  * reason.
@@ -136,8 +143,7 @@ __noinline int nat_source(struct __sk_buff *skb, struct pkt *p, const struct nat
 	known = bpf_map_lookup_elem(&nat, &key);
 	if (known && !addr_equal(&known->addr, source))
 		known = NULL;
-	if (known && (expired(known->expires_sec, p->now) || (p->tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN))) &&
-	    !nat_refresh(p, &key, known))
+	if (known && nat_needs_refresh(p, known) && !nat_refresh(p, &key, known))
 		known = NULL;
 	if (known) {
 		port = known->port;

@@ -45,6 +45,19 @@ export const agentConfigSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe("Give what leaves the cluster the node's address as its source."),
+  services: z
+    .strictObject({
+      withoutBackends: z
+        .enum(["refuse", "drop"])
+        .default("refuse")
+        .describe("What who asks for a service that nobody answers gets: a refusal, or nothing."),
+      healthListen: z
+        .string()
+        .default("0.0.0.0:10256")
+        .describe("Where load balancers ask for the node's health, as of kube-proxy; empty: nowhere."),
+    })
+    .prefault({})
+    .describe("Services, in place of kube-proxy."),
   flows: z.boolean().default(true).describe("Emit flows for what is forwarded; drops are always shown."),
   flowBuffer: z
     .number()

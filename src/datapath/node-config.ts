@@ -12,6 +12,10 @@ export interface NodeSettings {
   readonly families: "v4" | "v6" | "dual";
   readonly masquerade: boolean;
   readonly flows: boolean;
+  /** Tell who asks for a service without backends; else say nothing. */
+  readonly refuse: boolean;
+  /** Cookie of the node's network namespace. */
+  readonly hostNetns: bigint;
   readonly deviceIfindex: number;
   /** 0: native routing. */
   readonly tunnelIfindex: number;
@@ -46,13 +50,15 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
       flag(v6, ConfigFlag.ipv6) |
       flag(v4 && node.masquerade, ConfigFlag.masqueradeV4) |
       flag(v6 && node.masquerade, ConfigFlag.masqueradeV6) |
-      flag(node.flows, ConfigFlag.flows),
+      flag(node.flows, ConfigFlag.flows) |
+      flag(node.refuse, ConfigFlag.refuse),
     eventIntervalSec,
     worldV4: dual ? ReservedIdentity.worldV4 : ReservedIdentity.world,
     worldV6: dual ? ReservedIdentity.worldV6 : ReservedIdentity.world,
     natPortMin: natPorts.min,
     natPortMax: natPorts.max,
     mtu: node.mtu,
+    hostNetns: node.hostNetns,
   };
   const bytes = new Uint8Array(nodeConfigLayout.size);
   nodeConfigLayout.write(new DataView(bytes.buffer), 0, config);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KubeObject } from "#k8s/resource.ts";
-import { isAddress } from "#model/ip.ts";
+import { isAddress, parseAddress } from "#model/ip.ts";
 import type { NamedPort } from "./endpoint.ts";
-import type { ClusterEndpoint, Namespace, Pod, Workload } from "./table.ts";
+import type { ClusterEndpoint, Namespace, Pod, PodHostPort, Workload } from "./table.ts";
 
 /** The fields of a core/v1 Pod that the agent reads. */
 export interface PodObject extends KubeObject {
@@ -32,6 +32,8 @@ interface ContainerObject {
     readonly name?: string;
     readonly containerPort: number;
     readonly protocol?: string;
+    readonly hostPort?: number;
+    readonly hostIP?: string;
   }[];
 }
 
@@ -74,6 +76,7 @@ export function podRow(pod: PodObject): Pod {
   const { name, namespace, uid, labels = {} } = pod.metadata;
   const { containers = [], initContainers = [], serviceAccountName = "default" } = pod.spec ?? {};
   const namedPorts: NamedPort[] = [];
+  const hostPorts: PodHostPort[] = [];
   for (const container of [...initContainers, ...containers]) {
     for (const port of container.ports ?? []) {
       if (port.name)
@@ -81,6 +84,13 @@ export function podRow(pod: PodObject): Pod {
           name: port.name,
           port: port.containerPort,
           proto: protocols[port.protocol ?? "TCP"] ?? 6,
+        });
+      if (port.hostPort)
+        hostPorts.push({
+          proto: protocols[port.protocol ?? "TCP"] ?? 6,
+          port: port.hostPort,
+          ...(port.hostIP && isAddress(port.hostIP) && { hostIp: parseAddress(port.hostIP) }),
+          targetPort: port.containerPort,
         });
     }
   }
@@ -95,6 +105,7 @@ export function podRow(pod: PodObject): Pod {
     labels,
     serviceAccount: serviceAccountName,
     namedPorts,
+    ...(hostPorts.length > 0 && { hostPorts }),
     ...(workload && { workload }),
   };
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Address } from "#model/ip.ts";
 import { labelText } from "#model/labels.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 import type { Endpoint, NamedPort } from "./endpoint.ts";
@@ -43,8 +44,19 @@ export interface Pod {
   readonly labels: Readonly<Record<string, string>>;
   readonly serviceAccount: string;
   readonly namedPorts: readonly NamedPort[];
+  readonly hostPorts?: readonly PodHostPort[];
   /** What the pod was made for. */
   readonly workload?: Workload;
+}
+
+/** A port of the node that leads to the pod. */
+export interface PodHostPort {
+  /** IANA number: 6 TCP, 17 UDP, 132 SCTP. */
+  readonly proto: number;
+  readonly port: number;
+  /** Absent: every address of the node. */
+  readonly hostIp?: Address;
+  readonly targetPort: number;
 }
 
 export function podTable(db: Database): WritableTable<Pod> {

@@ -16,6 +16,7 @@ const SOCK_NONBLOCK = 0x800;
 const SOCK_CLOEXEC = 0x80000;
 const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
+const SO_NETNS_COOKIE = 71;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
 
@@ -95,6 +96,20 @@ export function takeSocketError(fd: number): number {
   new DataView(length.buffer).setUint32(0, 4, LITTLE_ENDIAN);
   checked(libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, value, length), "read the socket's error");
   return new DataView(value.buffer).getInt32(0, LITTLE_ENDIAN);
+}
+
+/** The number by which BPF programs know this thread's network namespace. */
+export function netnsCookie(options: SocketOptions = {}): bigint {
+  const fd = openSocket("0.0.0.0" as Address, SOCK_DGRAM, 0, options);
+  try {
+    const value = new Uint8Array(8);
+    const length = new Uint8Array(4);
+    new DataView(length.buffer).setUint32(0, value.length, LITTLE_ENDIAN);
+    checked(libc.getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, value, length), "read the namespace's cookie");
+    return new DataView(value.buffer).getBigUint64(0, LITTLE_ENDIAN);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** `struct sockaddr_in` (16 bytes) or `sockaddr_in6` (28). */

@@ -32,6 +32,7 @@ import { startPolicyController } from "#policy/controller.ts";
 import { startPolicyReconciler } from "#policy/ops.ts";
 import { startPolicySource } from "#policy/source.ts";
 import { startServiceController } from "#services/controller.ts";
+import { startHostPorts } from "#services/host-ports.ts";
 import { serviceMaps } from "#services/maps.ts";
 import { startServiceReconciler } from "#services/ops.ts";
 import { startServiceSource } from "#services/source.ts";
@@ -140,9 +141,13 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
     startRouteReconciler({ ...common, routes: tables.routes, netlink: deps.netlink, ...tunnel }, signal),
   );
 
-  const { services, endpointSlices, nodes, frontends, frontendIds } = tables;
+  const { services, endpointSlices, nodes, hostPorts, healthChecks, frontends, frontendIds } = tables;
+  stack.use(startHostPorts({ ...common, pods: tables.pods, endpoints: tables.endpoints, hostPorts }, signal));
   stack.use(
-    startServiceController({ ...common, services, endpointSlices, nodes, frontends, families }, signal),
+    startServiceController(
+      { ...common, services, endpointSlices, nodes, hostPorts, frontends, healthChecks, families },
+      signal,
+    ),
   );
   const serviceReconciler = stack.use(
     startServiceReconciler(

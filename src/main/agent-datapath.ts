@@ -16,6 +16,7 @@ import { natPorts, nodeConfigBytes } from "#datapath/node-config.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
 import { getLink } from "#kernel/netlink/link.ts";
 import type { Link } from "#kernel/netlink/link-fields.ts";
+import { netnsCookie } from "#kernel/socket.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import { type Address, type Family, family, type Prefix } from "#model/ip.ts";
@@ -87,6 +88,8 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       families: config.families,
       masquerade: config.masquerade,
       flows: config.flows,
+      refuse: config.services.withoutBackends === "refuse",
+      hostNetns: netnsCookie(),
       deviceIfindex: device.index,
       tunnelIfindex,
       mtu: device.mtu,

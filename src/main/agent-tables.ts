@@ -9,7 +9,14 @@ import {
 import { identityTable, ipcacheClaimTable, ipcacheTable } from "#identities/table.ts";
 import { apiServerTable, nodeTable, routeTable } from "#nodes/table.ts";
 import { endpointPolicyTable, policyMapTable, policyRuleTable, policyTable } from "#policy/table.ts";
-import { endpointSliceTable, frontendIdTable, frontendTable, serviceTable } from "#services/table.ts";
+import {
+  endpointSliceTable,
+  frontendIdTable,
+  frontendTable,
+  healthCheckTable,
+  hostPortTable,
+  serviceTable,
+} from "#services/table.ts";
 import { Database } from "#store/table.ts";
 
 /** Every table of the agent, in the order the data flows. */
@@ -32,6 +39,8 @@ export function agentTables(db = new Database()) {
     datapathEndpoints: datapathEndpointTable(db),
     services: serviceTable(db),
     endpointSlices: endpointSliceTable(db),
+    hostPorts: hostPortTable(db),
+    healthChecks: healthCheckTable(db),
     frontends: frontendTable(db),
     frontendIds: frontendIdTable(db),
     routes: routeTable(db),

@@ -8,6 +8,8 @@ export interface Node {
   readonly self: boolean;
   /** InternalIPs in the Node's order, at most one per family used for the underlay. */
   readonly addresses: readonly Address[];
+  /** ExternalIPs: others may reach the node by them; mostly translated on the way. */
+  readonly externalAddresses?: readonly Address[];
   readonly podCidrs: readonly Prefix[];
   /** Labels with source, `k8s:kubernetes.io/hostname=n1`. */
   readonly labels: Labels;

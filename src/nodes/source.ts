@@ -53,10 +53,13 @@ export function startNodeSource(deps: NodeSourceDeps, signal: AbortSignal): Asyn
 export function toNode(object: V1Node & KubeObject, nodeName: string): Node {
   const name = object.metadata?.name;
   if (!name) throw new WeftError("E_NODE", "a Node has no name");
-  const addresses: Address[] = [];
-  for (const { type, address } of object.status?.addresses ?? []) {
-    if (type === "InternalIP") addresses.push(parse(name, "status.addresses", () => parseAddress(address)));
-  }
+  const ofType = (wanted: string): Address[] => {
+    const found = (object.status?.addresses ?? []).filter(({ type }) => type === wanted);
+    return [
+      ...new Set(found.map(({ address }) => parse(name, "status.addresses", () => parseAddress(address)))),
+    ];
+  };
+  const externalAddresses = ofType("ExternalIP");
   const cidrs = object.spec?.podCIDRs ?? (object.spec?.podCIDR ? [object.spec.podCIDR] : []);
   const podCidrs: Prefix[] = cidrs.map((cidr) => parse(name, "spec.podCIDRs", () => parsePrefix(cidr)));
   const labels = new Map(
@@ -65,7 +68,8 @@ export function toNode(object: V1Node & KubeObject, nodeName: string): Node {
   return {
     name,
     self: name === nodeName,
-    addresses: [...new Set(addresses)],
+    addresses: ofType("InternalIP"),
+    ...(externalAddresses.length > 0 && { externalAddresses }),
     podCidrs: [...new Set(podCidrs)],
     labels,
   };

@@ -22,7 +22,8 @@ export function nodeTable(db: Database): WritableTable<Node> {
 }
 
 function nodeText(node: Node): string {
-  return [node.name, node.self, node.addresses.join(), node.podCidrs.join(), labelText(node.labels)].join(
+  const { name, self, addresses, externalAddresses = [], podCidrs, labels } = node;
+  return [name, self, addresses.join(), externalAddresses.join(), podCidrs.join(), labelText(labels)].join(
     "|",
   );
 }

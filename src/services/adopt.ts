@@ -6,10 +6,12 @@ import { BackendIds } from "#services/backend-ids.ts";
 import type { BackendEntry, FrontendEntry } from "#services/entries.ts";
 import type { ServiceMaps } from "#services/maps.ts";
 import { type KnownFrontend, slotKeys } from "#services/plan.ts";
-import { type Tuple, tupleText } from "#services/service.ts";
+import { type Frontend, frontendKey, type Tuple, tupleText } from "#services/service.ts";
+
+type ScopedTuple = Tuple & Pick<Frontend, "scope">;
 
 export interface AdoptedMaps {
-  /** By {@link tupleText}. */
+  /** By {@link frontendKey}. */
   readonly frontends: ReadonlyMap<string, { readonly known: KnownFrontend; readonly entry: FrontendEntry }>;
   readonly backends: BackendIds;
 }
@@ -38,16 +40,22 @@ export function readMaps(maps: ServiceMaps): AdoptedMaps {
   const ids = new Set<number>();
   const strangers: LbFrontendKey[] = [];
   for (const [key, value] of maps.frontends.entries()) {
-    if (key.scope !== LbScope.any || value.id === 0 || ids.has(value.id)) {
+    const scoped = key.scope === LbScope.local;
+    if ((!scoped && key.scope !== LbScope.any) || value.id === 0 || ids.has(value.id)) {
       strangers.push(key);
       continue;
     }
     ids.add(value.id);
-    const tuple: Tuple = { address: key.addr, port: key.port, proto: key.proto };
+    const tuple: ScopedTuple = {
+      address: key.addr,
+      port: key.port,
+      proto: key.proto,
+      ...(scoped && { scope: "local" }),
+    };
     const known = adoptFrontend(value, slots.get(value.id) ?? [], backends);
     const shown = reverse.get(value.id);
     if (shown?.addr !== tuple.address || shown.port !== tuple.port) known.doubtful = true;
-    frontends.set(tupleText(tuple), { known, entry: entryOf(tuple, known, backends) });
+    frontends.set(frontendKey(tuple), { known, entry: entryOf(tuple, known, backends) });
   }
   for (const { id, holders } of [...backends.values()]) if (holders === 0) deadBackends.push(id);
   for (const id of deadBackends) backends.release(id);
@@ -74,7 +82,7 @@ function adoptFrontend(value: LbFrontend, found: readonly number[], backends: Ba
   return { id, slots, count, flags, affinitySec, maxSlots: slots.length, held, doubtful };
 }
 
-function entryOf(tuple: Tuple, known: KnownFrontend, backends: BackendIds): FrontendEntry {
+function entryOf(tuple: ScopedTuple, known: KnownFrontend, backends: BackendIds): FrontendEntry {
   const named = (ids: readonly number[]) => {
     const out = new Map<string, BackendEntry>();
     for (const id of ids) {

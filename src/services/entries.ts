@@ -5,6 +5,7 @@ import { type Frontend, type FrontendType, type Tuple, tupleText } from "#servic
 
 /** What the maps are to say of a frontend; numbers are given when it is written. */
 export interface FrontendEntry extends Tuple {
+  readonly scope?: "local";
   /** enum lb_flag */
   readonly flags: number;
   readonly affinitySec: number;
@@ -28,9 +29,19 @@ const typeFlags: Readonly<Record<FrontendType, number>> = {
   HostPort: LbFlag.nodeport,
 };
 
+function flagsOf(row: Frontend): number {
+  const flag = (on: unknown, value: number) => (on ? value : 0);
+  return (
+    (row.hostOnly ? LbFlag.hostOnly : typeFlags[row.type]) |
+    flag(row.affinitySec, LbFlag.affinity) |
+    flag(row.localOutside, LbFlag.localOutside) |
+    flag(row.elsewhere, LbFlag.elsewhere)
+  );
+}
+
 /** @throws WeftError E_SERVICE for more backends than a count can say */
 export function frontendEntry(row: Frontend): FrontendEntry {
-  const { namespace, name, portName, address, port, proto, affinitySec = 0 } = row;
+  const { namespace, name, portName, address, port, proto, scope, affinitySec = 0 } = row;
   const backends = new Map<string, BackendEntry>();
   const draining = new Map<string, BackendEntry>();
   for (const backend of row.backends) backends.set(tupleText(backend), backend);
@@ -44,12 +55,12 @@ export function frontendEntry(row: Frontend): FrontendEntry {
       `Service ${namespace}/${name}: ${backends.size} backends, at most 65535 fit`,
     );
   }
-  const flags = typeFlags[row.type] | (affinitySec > 0 ? LbFlag.affinity : 0);
   return {
     address,
     port,
     proto,
-    flags,
+    ...(scope && { scope }),
+    flags: flagsOf(row),
     affinitySec,
     backends,
     draining,

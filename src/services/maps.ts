@@ -11,7 +11,7 @@ import { type LbSlot, lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
 import { type LbSlotKey, lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
 import type { BpfMap } from "#kernel/bpf/map.ts";
 import { type TypedMap, typedMap } from "#kernel/bpf/typed-map.ts";
-import type { Tuple } from "#services/service.ts";
+import type { Frontend, Tuple } from "#services/service.ts";
 
 /** What of a map the load balancer needs; a twin in memory has it too. */
 export type EntryMap<K, V> = Pick<TypedMap<K, V>, "entries" | "setMany" | "deleteMany">;
@@ -34,8 +34,9 @@ export function serviceMaps(map: (name: string) => BpfMap): ServiceMaps {
   };
 }
 
-export function toFrontendKey({ address, port, proto }: Tuple): LbFrontendKey {
-  return { addr: address, port, proto, scope: LbScope.any };
+export function toFrontendKey(row: Tuple & Pick<Frontend, "scope">): LbFrontendKey {
+  const { address, port, proto, scope } = row;
+  return { addr: address, port, proto, scope: scope ? LbScope[scope] : LbScope.any };
 }
 
 export function toBackend({ address, port, proto }: Tuple, terminating: boolean): LbBackend {

@@ -23,6 +23,8 @@ import {
   endpointSliceTable,
   frontendIdTable,
   frontendTable,
+  healthCheckTable,
+  hostPortTable,
   type Service,
   serviceTable,
 } from "#services/table.ts";
@@ -58,11 +60,15 @@ function agent(maps: ReturnType<typeof serviceMaps>) {
     endpointSlices: endpointSliceTable(db),
     nodes: nodeTable(db),
     frontends: frontendTable(db),
+    hostPorts: hostPortTable(db),
+    healthChecks: healthCheckTable(db),
   };
   const frontendIds = frontendIdTable(db);
   const stop = new AbortController();
   const common = { db, health: createHealth(), log: pino({ level: "silent" }) };
-  const sources = [tables.services, tables.endpointSlices, tables.nodes].map((table) => table.source("t"));
+  const sources = [tables.services, tables.endpointSlices, tables.nodes, tables.hostPorts].map((table) =>
+    table.source("t"),
+  );
   const stack = new AsyncDisposableStack();
   stack.use(startServiceController({ ...common, ...tables, families: [4, 6] }, stop.signal));
   const reconciler = stack.use(
@@ -93,6 +99,8 @@ const serviceOf = (n: number): Service => ({
   ports: [{ name: "http", proto: 6, port: 80, nodePort: 0 }],
   affinitySec: 0,
   internalLocal: false,
+  externalLocal: false,
+  healthCheckPort: 0,
   publishNotReady: false,
   problems: [],
 });

@@ -7,7 +7,7 @@ import { memoryServiceMaps } from "#kit/service-maps.ts";
 import { parseAddress } from "#model/ip.ts";
 import { type FrontendEntry, frontendEntry } from "#services/entries.ts";
 import { ServiceOps } from "#services/ops.ts";
-import { type Backend, type Frontend, tupleText } from "#services/service.ts";
+import { type Backend, type Frontend, frontendKey, tupleText } from "#services/service.ts";
 import { frontendIdTable } from "#services/table.ts";
 import { Database } from "#store/table.ts";
 
@@ -30,9 +30,10 @@ const frontendArbitrary = fc
     all: fc.uniqueArray(backendArbitrary, { maxLength: 6, selector: tupleText }),
     draining: fc.nat(3),
     affinity: fc.boolean(),
+    local: fc.boolean(),
   })
   .map(
-    ({ n, all, draining, affinity }): Frontend => ({
+    ({ n, all, draining, affinity, local }): Frontend => ({
       namespace: "ns",
       name: `svc${n}`,
       portName: "http",
@@ -43,11 +44,12 @@ const frontendArbitrary = fc
       backends: all.slice(draining),
       draining: all.slice(0, draining),
       ...(affinity && { affinitySec: 60 }),
+      ...(local && { scope: "local" }),
     }),
   );
 const stepArbitrary = fc.oneof(
   fc.record({
-    update: fc.uniqueArray(frontendArbitrary, { minLength: 1, maxLength: 4, selector: tupleText }),
+    update: fc.uniqueArray(frontendArbitrary, { minLength: 1, maxLength: 4, selector: frontendKey }),
   }),
   fc.record({ remove: fc.uniqueArray(fc.nat(4), { maxLength: 3 }) }),
   fc.record({ restart: fc.constant(true) }),
@@ -85,7 +87,7 @@ test("whatever comes, the maps become what is wanted, no slot ever leads nowhere
       }
       for (const step of steps) {
         if ("update" in step) {
-          const batch = new Map(step.update.map((row) => [tupleText(row), frontendEntry(row)]));
+          const batch = new Map(step.update.map((row) => [frontendKey(row), frontendEntry(row)]));
           const failures = ops.update(batch);
           failIn = -1;
           const failed = new Map([...batch].filter(([key]) => failures?.has(key)));
@@ -135,14 +137,14 @@ test("an agent that died between any two writes leaves what the next one puts ri
       const db = new Database();
       const frontendIds = frontendIdTable(db);
       const ops = new ServiceOps({ db, frontendIds, maps, log });
-      ops.update(new Map([[tupleText(before), frontendEntry(before)]]));
+      ops.update(new Map([[frontendKey(before), frontendEntry(before)]]));
       let writes = 0;
       for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse]) {
         map.onWrite = () => {
           if (writes++ >= diesAt) throw new Error("dead");
         };
       }
-      const wanted = new Map([[tupleText(after), frontendEntry(after)]]);
+      const wanted = new Map([[frontendKey(after), frontendEntry(after)]]);
       try {
         ops.update(wanted);
       } catch {

@@ -19,6 +19,19 @@ export interface Frontend {
   readonly draining?: readonly Backend[];
   /** How long a client stays with its backend (sessionAffinity ClientIP); absent: not at all. */
   readonly affinitySec?: number;
+  /** Who comes from outside meets this one in place of the other of its address (externalTrafficPolicy Local). */
+  readonly scope?: "local";
+  /** There is one of scope "local" beside it. */
+  readonly localOutside?: true;
+  /** A loopback address: for the node's own processes. */
+  readonly hostOnly?: true;
+  /** Without backends by a traffic policy alone: others have some, so who asks gets no answer instead of a refusal. */
+  readonly elsewhere?: true;
+}
+
+/** Names a frontend: its tuple, and its scope. */
+export function frontendKey(row: Tuple & Pick<Frontend, "scope">): string {
+  return row.scope ? `${tupleText(row)}/${row.scope}` : tupleText(row);
 }
 
 export interface Backend {
@@ -29,6 +42,8 @@ export interface Backend {
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;
+  /** The nodes and zones it is best reached from, by the EndpointSlice; absent: no hint. */
+  readonly hints?: { readonly nodes: readonly string[]; readonly zones: readonly string[] };
 }
 
 /** An address, a port and a protocol: names a frontend and a backend. */
@@ -49,12 +64,25 @@ export function protoName(proto: number): string {
   return protoNames[proto] ?? String(proto);
 }
 
+/** Where the load balancer that chooses stands. */
+export interface Place {
+  readonly nodeName?: string;
+  readonly zone?: string;
+}
+
 /**
- * Which endpoints answer (KEP-1669): those that are ready; when there are none, those that terminate but still serve.
- * The rest of what exists drains: a TCP connection may go on until its end. UDP has none, so its flows move on.
+ * Which endpoints answer (KEP-1669): those that are ready, of them those meant for this place; when there are none ready,
+ * those that terminate but still serve. The rest of what exists drains: a TCP connection may go on until its end. UDP has
+ * none, so its flows move on.
  */
-export function chooseBackends(endpoints: readonly Backend[]): { backends: Backend[]; draining: Backend[] } {
-  let backends = endpoints.filter((endpoint) => endpoint.ready);
+export function chooseBackends(
+  endpoints: readonly Backend[],
+  place: Place = {},
+): { backends: Backend[]; draining: Backend[] } {
+  let backends = nearest(
+    endpoints.filter((endpoint) => endpoint.ready),
+    place,
+  );
   if (backends.length === 0)
     backends = endpoints.filter((endpoint) => endpoint.serving && endpoint.terminating);
   const chosen = new Set(backends);
@@ -62,4 +90,20 @@ export function chooseBackends(endpoints: readonly Backend[]): { backends: Backe
     backends,
     draining: endpoints.filter((endpoint) => !chosen.has(endpoint) && endpoint.proto === 6),
   };
+}
+
+/**
+ * Hints count only when every endpoint has one and one at least is for us (KEP-2433, KEP-3015): first those for the node,
+ * then those for its zone.
+ */
+function nearest(ready: Backend[], { nodeName, zone }: Place): Backend[] {
+  for (const [kind, name] of [
+    ["nodes", nodeName],
+    ["zones", zone],
+  ] as const) {
+    if (name === undefined || !ready.every(({ hints }) => (hints?.[kind].length ?? 0) > 0)) continue;
+    const ours = ready.filter(({ hints }) => hints?.[kind].includes(name));
+    if (ours.length > 0) return ours;
+  }
+  return ready;
 }

@@ -11,7 +11,15 @@ import { nodeTable } from "#nodes/table.ts";
 import { startServiceController } from "#services/controller.ts";
 import { startServiceReconciler } from "#services/ops.ts";
 import { toEndpointSlice, toService } from "#services/source.ts";
-import { endpointSliceTable, frontendIdTable, frontendTable, serviceTable } from "#services/table.ts";
+import {
+  endpointSliceTable,
+  frontendIdTable,
+  frontendTable,
+  type HostPort,
+  healthCheckTable,
+  hostPortTable,
+  serviceTable,
+} from "#services/table.ts";
 import { Database } from "#store/table.ts";
 
 /** The whole room from YAML to maps. `apply` and `remove` return the maps when all has settled. */
@@ -25,7 +33,9 @@ async function room(maps = memoryServiceMaps()) {
   const stop = new AbortController();
   const health = createHealth();
   const common = { db, frontends, health, log: pino({ level: "silent" }) };
-  const sources = [services.source("t"), endpointSlices.source("t"), nodes.source("t")];
+  const hostPorts = hostPortTable(db);
+  const healthChecks = healthCheckTable(db);
+  const sources = [services, endpointSlices, nodes, hostPorts].map((table) => table.source("t"));
   const write = (yaml: string, gone: boolean) => {
     for (const document of parseAllDocuments(yaml)) {
       const object = document.toJS();
@@ -51,13 +61,16 @@ async function room(maps = memoryServiceMaps()) {
         self: true,
         addresses: addresses.map(parseAddress),
         podCidrs: [],
-        labels: new Map(),
+        labels: new Map([["k8s:topology.kubernetes.io/zone", "z1"]]),
       }),
     );
   setNode("192.168.0.1");
   const stack = new AsyncDisposableStack();
   stack.use(
-    startServiceController({ ...common, services, endpointSlices, nodes, families: [4, 6] }, stop.signal),
+    startServiceController(
+      { ...common, services, endpointSlices, nodes, hostPorts, healthChecks, families: [4, 6] },
+      stop.signal,
+    ),
   );
   stack.use(startServiceReconciler({ ...common, frontendIds, maps }, stop.signal));
   return {
@@ -65,7 +78,9 @@ async function room(maps = memoryServiceMaps()) {
     frontends,
     frontendIds,
     services,
+    healthChecks,
     setNode,
+    setHostPort: (row: HostPort) => db.write((tx) => tx.put(hostPorts, row)),
     settle,
     health,
     sync: () => sources.map((source) => source.synced()),
@@ -232,15 +247,19 @@ status: { loadBalancer: { ingress: [{ ip: 198.51.100.1 }, { ip: 198.51.100.2, ip
   r.put(slice(["10.0.0.1"], { ports }));
   assert.deepEqual(await r.apply(slice(["fd00::1"], { ports, name: "web-6", v6: true })), [
     "10.96.0.10:53/UDP id=1 flags=4 -> 10.0.0.1:5353/UDP",
+    "127.0.0.1:30053/UDP id=7 flags=32 -> 10.0.0.1:5353/UDP",
     "192.168.0.1:30053/UDP id=5 flags=1 -> 10.0.0.1:5353/UDP",
     "198.51.100.1:53/UDP id=4 flags=2 -> 10.0.0.1:5353/UDP",
     "203.0.113.7:53/UDP id=3 flags=2 -> 10.0.0.1:5353/UDP",
+    "[::1]:30053/UDP id=8 flags=32 -> [fd00::1]:5353/UDP",
     "[fd01::1]:30053/UDP id=6 flags=1 -> [fd00::1]:5353/UDP",
     "[fd96::10]:53/UDP id=2 flags=4 -> [fd00::1]:5353/UDP",
   ]);
   r.setNode("192.168.0.2");
-  const ports30053 = (await r.settle()).filter((line) => line.includes(":30053"));
-  assert.deepEqual(ports30053, ["192.168.0.2:30053/UDP id=7 flags=1 -> 10.0.0.1:5353/UDP"]);
+  const ports30053 = (await r.settle()).filter(
+    (line) => line.includes(":30053") && !line.includes("flags=32"),
+  );
+  assert.deepEqual(ports30053, ["192.168.0.2:30053/UDP id=9 flags=1 -> 10.0.0.1:5353/UDP"]);
 });
 
 test("headless and ExternalName Services have no frontends; not-ready ones can be published", async () => {
@@ -281,6 +300,121 @@ test("session affinity, and internalTrafficPolicy Local", async () => {
     "10.96.0.13:80/TCP id=1 flags=12 -> 10.0.0.1:8080/TCP",
   ]);
   assert.equal([...r.maps.frontends.entries()][0]?.[1].affinitySec, 10_800);
+});
+
+test("externalTrafficPolicy Local: who comes from outside meets the node's own pods, everybody else all", async () => {
+  await using r = await room();
+  r.sync();
+  const local = `
+kind: Service
+metadata: { namespace: shop, name: web }
+spec:
+  type: LoadBalancer
+  clusterIP: 10.96.0.14
+  externalTrafficPolicy: Local
+  healthCheckNodePort: 32000
+  ports: [{ name: http, port: 80, nodePort: 30080 }]
+status: { loadBalancer: { ingress: [{ ip: 198.51.100.1 }] } }
+`;
+  r.put(local);
+  const [near, far] = ["10.0.0.1:8080/TCP", "10.0.1.1:8080/TCP"];
+  assert.deepEqual(await r.apply(slice(["10.0.0.1 node=n1", "10.0.1.1 node=n2"])), [
+    `10.96.0.14:80/TCP id=1 flags=4 -> ${near} ${far}`,
+    `127.0.0.1:30080/TCP id=6 flags=32 -> ${near} ${far}`,
+    `192.168.0.1:30080/TCP id=5 flags=17 -> ${near} ${far}`,
+    `192.168.0.1:30080/TCP/local id=4 flags=1 -> ${near}`,
+    `198.51.100.1:80/TCP id=3 flags=18 -> ${near} ${far}`,
+    `198.51.100.1:80/TCP/local id=2 flags=2 -> ${near}`,
+  ]);
+  const check = { namespace: "shop", name: "web", port: 32_000, localEndpoints: 1 };
+  assert.deepEqual([...r.healthChecks.all()], [check]);
+
+  const of = async (lines: Promise<string[]>) => (await lines).filter((line) => line.includes("/local"));
+  const slices = (own: string) => of(r.apply(slice([own, "10.0.1.1 node=n2"])));
+  // The last pod here ends: it serves to its end, load balancers are told to look elsewhere.
+  assert.deepEqual(await slices("10.0.0.1 node=n1 ready=false serving=true terminating=true"), [
+    `192.168.0.1:30080/TCP/local id=4 flags=1 -> ${near}!`,
+    `198.51.100.1:80/TCP/local id=2 flags=2 -> ${near}!`,
+  ]);
+  assert.deepEqual([...r.healthChecks.all()], [{ ...check, localEndpoints: 0 }]);
+  // None here, but elsewhere: silent.
+  assert.deepEqual(await of(r.apply(slice(["10.0.1.1 node=n2"]))), [
+    "192.168.0.1:30080/TCP/local id=4 flags=65 -> ",
+    "198.51.100.1:80/TCP/local id=2 flags=66 -> ",
+  ]);
+  // None anywhere: refused.
+  assert.deepEqual(await of(r.apply(slice([]))), [
+    "192.168.0.1:30080/TCP/local id=4 flags=1 -> ",
+    "198.51.100.1:80/TCP/local id=2 flags=2 -> ",
+  ]);
+  await r.apply(slice(["10.0.0.1 node=n1"]));
+  const cluster = local.replace("externalTrafficPolicy: Local", "externalTrafficPolicy: Cluster");
+  assert.deepEqual(await of(r.apply(cluster)), []);
+  assert.equal(r.frontends.get("192.168.0.1:30080/TCP")?.localOutside, undefined);
+  assert.deepEqual([...r.healthChecks.all()], []);
+});
+
+test("hints: those for the node, else those for its zone, else all", async () => {
+  await using r = await room();
+  r.sync();
+  r.setNode("192.168.0.1");
+  r.put(web);
+  const hinted = (...lines: string[]) => `
+addressType: IPv4
+kind: EndpointSlice
+metadata: { namespace: shop, name: web-1, labels: { kubernetes.io/service-name: web } }
+ports: [{ name: http, port: 8080 }]
+endpoints:
+${lines.map((line, at) => `- { addresses: [10.0.0.${at + 1}], hints: { ${line} } }`).join("\n")}
+`;
+  const served = async (...lines: string[]) => {
+    await r.apply(hinted(...lines));
+    return r.frontends
+      .get("10.96.0.10:80/TCP")
+      ?.backends.map(({ address }) => address.at(-1))
+      .join("");
+  };
+  const [z1, z2] = ["forZones: [{ name: z1 }]", "forZones: [{ name: z2 }]"];
+  assert.equal(await served(z1, z2), "1");
+  assert.equal(await served(z2, z2), "12", "no endpoint is for this zone");
+  assert.equal(await served(z1, z2, ""), "123", "an endpoint without hint");
+  assert.equal(await served(`${z1}, forNodes: [{ name: n1 }]`, `${z1}, forNodes: [{ name: n2 }]`), "1");
+  assert.equal(await served(`${z1}, forNodes: [{ name: n3 }]`, `${z2}, forNodes: [{ name: n2 }]`), "1");
+});
+
+test("hostPort: on every address or on one, loopback for the node alone; a Service's claim goes first", async () => {
+  await using r = await room();
+  r.sync();
+  r.setNode("192.168.0.1", "fd01::1");
+  const row = (pod: string, fields: Partial<HostPort> = {}): HostPort => ({
+    namespace: "shop",
+    pod,
+    proto: 6,
+    port: 8000,
+    targetPort: 80,
+    targets: [parseAddress("10.0.0.1"), parseAddress("fd00::1")],
+    ...fields,
+  });
+  r.setHostPort(row("a"));
+  assert.deepEqual(await r.settle(), [
+    "127.0.0.1:8000/TCP id=3 flags=32 -> 10.0.0.1:80/TCP",
+    "192.168.0.1:8000/TCP id=1 flags=1 -> 10.0.0.1:80/TCP",
+    "[::1]:8000/TCP id=4 flags=32 -> [fd00::1]:80/TCP",
+    "[fd01::1]:8000/TCP id=2 flags=1 -> [fd00::1]:80/TCP",
+  ]);
+  r.setHostPort(row("b", { port: 8001, hostIp: parseAddress("127.0.0.1") }));
+  r.setHostPort(row("c", { port: 8001, hostIp: parseAddress("192.168.0.1"), proto: 17 }));
+  r.setHostPort(row("d", { port: 8002, hostIp: parseAddress("0.0.0.0") }));
+  r.setHostPort(row("e", { port: 8003, proto: 132, problem: "protocol SCTP is not supported" }));
+  const others = (await r.settle()).filter((line) => !line.includes(":8000/"));
+  assert.deepEqual(others, [
+    "127.0.0.1:8001/TCP id=5 flags=32 -> 10.0.0.1:80/TCP",
+    "127.0.0.1:8002/TCP id=8 flags=32 -> 10.0.0.1:80/TCP",
+    "192.168.0.1:8001/UDP id=6 flags=1 -> 10.0.0.1:80/UDP",
+    "192.168.0.1:8002/TCP id=7 flags=1 -> 10.0.0.1:80/TCP",
+  ]);
+  await r.apply(service("{ clusterIP: 10.96.0.9, ports: [{ name: http, port: 80, nodePort: 8002 }] }"));
+  assert.equal(r.frontends.get("192.168.0.1:8002/TCP")?.name, "web");
 });
 
 test("two Services on one address: the first by name has it, and the other takes over when it goes", async () => {

@@ -32,7 +32,7 @@ export function startServiceSource(deps: ServiceSourceDeps, signal: AbortSignal)
     reflect<V1Service & KubeObject, Service>({
       ...common,
       resource: resources.services,
-      labelSelector: notProxied,
+      labelSelector: `${notProxied},${notHeadless}`,
       table: deps.services,
       toRow: toService,
     }),
@@ -92,6 +92,8 @@ export function toService(object: V1Service & KubeObject): Service | undefined {
     ports,
     affinitySec: affinity,
     internalLocal: spec.internalTrafficPolicy === "Local",
+    externalLocal: spec.externalTrafficPolicy === "Local",
+    healthCheckPort: type === "LoadBalancer" ? (spec.healthCheckNodePort ?? 0) : 0,
     publishNotReady: spec.publishNotReadyAddresses === true,
     problems,
   };
@@ -117,8 +119,18 @@ export function toEndpointSlice(object: V1EndpointSlice & KubeObject): EndpointS
     const terminating = endpoint.conditions?.terminating ?? false;
     const node = endpoint.nodeName;
     const first = endpoint.addresses[0];
-    if (first)
-      endpoints.push({ address: parseAddress(first), ...(node && { node }), ready, serving, terminating });
+    const { forNodes = [], forZones = [] } = endpoint.hints ?? {};
+    const names = (list: readonly { readonly name: string }[]) => list.map(({ name }) => name);
+    const hints = { nodes: names(forNodes), zones: names(forZones) };
+    const hinted = hints.nodes.length > 0 || hints.zones.length > 0;
+    if (!first) continue;
+    const conditions = { ready, serving, terminating };
+    endpoints.push({
+      address: parseAddress(first),
+      ...(node && { node }),
+      ...conditions,
+      ...(hinted && { hints }),
+    });
   }
   return { namespace, name, service: `${namespace}/${service}`, ports, endpoints };
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Address } from "#model/ip.ts";
-import { type Backend, type Frontend, protoName, tupleText } from "#services/service.ts";
+import { type Backend, type Frontend, frontendKey, protoName } from "#services/service.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 
 /** A Kubernetes Service: intent. */
@@ -18,6 +18,10 @@ export interface Service {
   readonly affinitySec: number;
   /** Backends of its own node only answer on the cluster addresses (internalTrafficPolicy Local). */
   readonly internalLocal: boolean;
+  /** The same for who comes from outside (externalTrafficPolicy Local): the backends see their address. */
+  readonly externalLocal: boolean;
+  /** Where the node says whether it has a backend (healthCheckNodePort); 0: nowhere. */
+  readonly healthCheckPort: number;
   readonly publishNotReady: boolean;
   /** What of it is not served, and why. */
   readonly problems: readonly string[];
@@ -30,6 +34,61 @@ export interface ServicePort {
   readonly port: number;
   /** 0: none. */
   readonly nodePort: number;
+}
+
+/** A port of the node that leads to one pod on it (hostPort): intent. */
+export interface HostPort {
+  readonly namespace: string;
+  readonly pod: string;
+  /** IANA number: 6 TCP, 17 UDP. */
+  readonly proto: number;
+  readonly port: number;
+  /** Absent: every address of the node. */
+  readonly hostIp?: Address;
+  readonly targetPort: number;
+  readonly targets: readonly Address[];
+  /** Why it is not served. */
+  readonly problem?: string;
+}
+
+export function hostPortTable(db: Database): WritableTable<HostPort> {
+  return db.table<HostPort>({
+    name: "host-ports",
+    key: ({ namespace, pod, proto, port, hostIp = "*" }) =>
+      `${namespace}/${pod} ${hostIp}:${port}/${protoName(proto)}`,
+    equal: sameJson,
+    columns: [
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "POD", of: (row) => row.pod },
+      { name: "ADDRESS", of: (row) => row.hostIp ?? "*" },
+      { name: "PORT", of: (row) => `${row.port}/${protoName(row.proto)}` },
+      { name: "TARGET", of: (row) => row.targets.map((target) => `${target} ${row.targetPort}`).join(",") },
+      { name: "PROBLEM", of: (row) => row.problem ?? "" },
+    ],
+  });
+}
+
+/** What a load balancer is told at a Service's healthCheckNodePort. */
+export interface HealthCheck {
+  readonly namespace: string;
+  readonly name: string;
+  readonly port: number;
+  /** Ready ones of this node. */
+  readonly localEndpoints: number;
+}
+
+export function healthCheckTable(db: Database): WritableTable<HealthCheck> {
+  return db.table<HealthCheck>({
+    name: "health-checks",
+    key: serviceKey,
+    equal: sameJson,
+    columns: [
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "NAME", of: (row) => row.name },
+      { name: "PORT", of: (row) => row.port },
+      { name: "LOCAL-ENDPOINTS", of: (row) => row.localEndpoints },
+    ],
+  });
 }
 
 /** A part of the endpoints of a Service: intent. All of one family. */
@@ -89,15 +148,15 @@ export function endpointSliceTable(db: Database): WritableTable<EndpointSlice> {
   });
 }
 
-/** Desired content of the load balancer's maps. Key: `address:port/PROTO`. */
+/** Desired content of the load balancer's maps. Key: `address:port/PROTO`, `…/local` for that scope. */
 export function frontendTable(db: Database): WritableTable<Frontend> {
   return db.table<Frontend>({
     name: "frontends",
-    key: tupleText,
+    key: frontendKey,
     indexes: { service: (row) => [serviceKey(row)], address: (row) => [row.address] },
     equal: sameJson,
     columns: [
-      { name: "FRONTEND", of: tupleText },
+      { name: "FRONTEND", of: frontendKey },
       { name: "TYPE", of: (row) => row.type },
       { name: "SERVICE", of: serviceKey },
       { name: "PORT-NAME", of: (row) => row.portName },

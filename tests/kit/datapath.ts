@@ -71,6 +71,10 @@ export interface ServiceFields {
   readonly proto: number;
   readonly type?: "ClusterIP" | "NodePort";
   readonly affinitySec?: number;
+  /** Further flags of enum lb_flag. */
+  readonly flags?: number;
+  /** LbScope.local: what who comes from outside meets. */
+  readonly scope?: number;
   readonly backends: readonly { readonly id: number; readonly address: string; readonly port: number }[];
 }
 
@@ -103,10 +107,12 @@ export interface NodeOptions {
 
 /** A service's entries in all four maps. */
 export function writeService(maps: ReadonlyMap<string, BpfMap>, fields: ServiceFields): void {
-  const { id, proto, type = "ClusterIP", affinitySec = 0, backends } = fields;
+  const { id, proto, type = "ClusterIP", affinitySec = 0, scope = LbScope.any, backends } = fields;
   const address = parseAddress(fields.address);
   const flags =
-    (type === "NodePort" ? LbFlag.nodeport : LbFlag.clusterIp) | (affinitySec > 0 ? LbFlag.affinity : 0);
+    (type === "NodePort" ? LbFlag.nodeport : LbFlag.clusterIp) |
+    (affinitySec > 0 ? LbFlag.affinity : 0) |
+    (fields.flags ?? 0);
   const typed = <K, V>(name: string, key: Layout<K>, value: Layout<V>) =>
     typedMap(mapOf(maps, name), key, value);
   backends.forEach((backend, i) => {
@@ -124,7 +130,7 @@ export function writeService(maps: ReadonlyMap<string, BpfMap>, fields: ServiceF
     { addr: address, port: fields.port },
   );
   typed("lb_frontends", lbFrontendKeyLayout, lbFrontendLayout).set(
-    { addr: address, port: fields.port, proto, scope: LbScope.any },
+    { addr: address, port: fields.port, proto, scope },
     { id, count: backends.length, flags, affinitySec },
   );
 }
@@ -358,13 +364,15 @@ function defaultConfig(routing: "tunnel" | "native", device: number): NodeConfig
       ConfigFlag.ipv6 |
       ConfigFlag.masqueradeV4 |
       ConfigFlag.masqueradeV6 |
-      ConfigFlag.flows,
+      ConfigFlag.flows |
+      ConfigFlag.refuse,
     eventIntervalSec: 5,
     worldV4: 9,
     worldV6: 10,
     natPortMin: 61_000,
     natPortMax: 65_535,
     mtu: 1500,
+    hostNetns: 1n,
   };
 }
 

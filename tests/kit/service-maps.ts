@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { LbScope } from "#datapath/layouts/enums.ts";
 import { lbBackendLayout } from "#datapath/layouts/lb-backend.ts";
 import { lbBackendKeyLayout } from "#datapath/layouts/lb-backend-key.ts";
 import { lbFrontendLayout } from "#datapath/layouts/lb-frontend.ts";
@@ -57,7 +58,8 @@ export function memoryServiceMaps() {
         const active = Array.from({ length: value.count }, (_, at) => take(at + 1));
         const draining: string[] = [];
         for (let at = value.count + 1; slots.has(`${value.id}/${at}`); at++) draining.push(take(at));
-        const frontend = tupleText({ address: key.addr, port: key.port, proto: key.proto });
+        const scope = key.scope === LbScope.local ? "/local" : "";
+        const frontend = tupleText({ address: key.addr, port: key.port, proto: key.proto }) + scope;
         const back = maps.reverse.get({ frontend: value.id });
         const reversed = back?.addr === key.addr && back.port === key.port ? "" : " no-reverse";
         const bar = draining.length > 0 ? ` | ${draining.join(" ")}` : "";

@@ -46,13 +46,15 @@ function configOf({ routing, families, masquerade }: Variant): Uint8Array {
       (v6 ? ConfigFlag.ipv6 : 0) |
       (v4 && masquerade ? ConfigFlag.masqueradeV4 : 0) |
       (v6 && masquerade ? ConfigFlag.masqueradeV6 : 0) |
-      ConfigFlag.flows,
+      ConfigFlag.flows |
+      ConfigFlag.refuse,
     eventIntervalSec: 5,
     worldV4: 9,
     worldV6: 10,
     natPortMin: 61_000,
     natPortMax: 65_535,
     mtu: 1500,
+    hostNetns: 1n,
   });
 }
 

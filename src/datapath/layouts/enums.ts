@@ -8,6 +8,7 @@ export const ConfigFlag = {
   masqueradeV4: 4,
   masqueradeV6: 8,
   flows: 16,
+  refuse: 32,
 } as const;
 export type ConfigFlag = (typeof ConfigFlag)[keyof typeof ConfigFlag];
 
@@ -17,6 +18,7 @@ export const configFlagNames: ReadonlyMap<number, string> = new Map([
   [4, "MASQUERADE_V4"],
   [8, "MASQUERADE_V6"],
   [16, "FLOWS"],
+  [32, "REFUSE"],
 ]);
 
 /** `enum ct_flag` */
@@ -310,6 +312,8 @@ export const LbFlag = {
   clusterIp: 4,
   affinity: 8,
   localOutside: 16,
+  hostOnly: 32,
+  elsewhere: 64,
 } as const;
 export type LbFlag = (typeof LbFlag)[keyof typeof LbFlag];
 
@@ -319,6 +323,8 @@ export const lbFlagNames: ReadonlyMap<number, string> = new Map([
   [4, "CLUSTER_IP"],
   [8, "AFFINITY"],
   [16, "LOCAL_OUTSIDE"],
+  [32, "HOST_ONLY"],
+  [64, "ELSEWHERE"],
 ]);
 
 /** `enum lb_scope` */

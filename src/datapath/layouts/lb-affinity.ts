@@ -7,7 +7,7 @@ import { type Layout } from "#kernel/bpf/layout.ts";
 export interface LbAffinity {
   readonly slot: number;
   readonly backend: number;
-  readonly expiresSec: number;
+  readonly seenSec: number;
 }
 
 export const lbAffinityLayout: Layout<LbAffinity> = {
@@ -16,12 +16,12 @@ export const lbAffinityLayout: Layout<LbAffinity> = {
   read: (view, offset) => ({
     slot: view.getUint32(offset, true),
     backend: view.getUint32(offset + 4, true),
-    expiresSec: view.getUint32(offset + 8, true),
+    seenSec: view.getUint32(offset + 8, true),
   }),
   write: (view, offset, value) => {
     view.setUint32(offset, value.slot, true);
     view.setUint32(offset + 4, value.backend, true);
-    view.setUint32(offset + 8, value.expiresSec, true);
+    view.setUint32(offset + 8, value.seenSec, true);
     writeZeros(view, offset + 12, 4);
   },
 };
@@ -30,5 +30,5 @@ export const lbAffinityLayout: Layout<LbAffinity> = {
 export const LbAffinityOffset = {
   slot: 0,
   backend: 4,
-  expiresSec: 8,
+  seenSec: 8,
 } as const;

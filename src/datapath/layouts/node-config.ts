@@ -23,11 +23,12 @@ export interface NodeConfig {
   readonly natPortMin: number;
   readonly natPortMax: number;
   readonly mtu: number;
+  readonly hostNetns: bigint;
 }
 
 export const nodeConfigLayout: Layout<NodeConfig> = {
   name: "node_config",
-  size: 136,
+  size: 144,
   read: (view, offset) => ({
     nodeV4: readOptionalAddress(view, offset),
     nodeV6: readOptionalAddress(view, offset + 16),
@@ -46,6 +47,7 @@ export const nodeConfigLayout: Layout<NodeConfig> = {
     natPortMin: view.getUint16(offset + 128, true),
     natPortMax: view.getUint16(offset + 130, true),
     mtu: view.getUint16(offset + 132, true),
+    hostNetns: view.getBigUint64(offset + 136, true),
   }),
   write: (view, offset, value) => {
     writeAddress(view, offset, value.nodeV4);
@@ -66,6 +68,7 @@ export const nodeConfigLayout: Layout<NodeConfig> = {
     view.setUint16(offset + 130, value.natPortMax, true);
     view.setUint16(offset + 132, value.mtu, true);
     writeZeros(view, offset + 134, 2);
+    view.setBigUint64(offset + 136, value.hostNetns, true);
   },
 };
 
@@ -88,4 +91,5 @@ export const NodeConfigOffset = {
   natPortMin: 128,
   natPortMax: 130,
   mtu: 132,
+  hostNetns: 136,
 } as const;

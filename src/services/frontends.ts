@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Address, type Family, family, parseAddress } from "#model/ip.ts";
+import {
+  type Backend,
+  chooseBackends,
+  type Frontend,
+  type FrontendType,
+  frontendKey,
+  type Place,
+} from "#services/service.ts";
+import type { EndpointSlice, HealthCheck, HostPort, Service, ServicePort } from "#services/table.ts";
+
+/** What of the own node matters to services. */
+export interface Here extends Place {
+  /** Those that NodePorts and hostPorts are served on. */
+  readonly addresses: readonly Address[];
+  readonly families: readonly Family[];
+}
+
+/** The node's own processes reach its ports here too; nobody else can. */
+const loopbacks: readonly Address[] = [parseAddress("127.0.0.1"), parseAddress("::1")];
+
+function isLoopback(address: Address): boolean {
+  return address === "::1" || address.startsWith("127.");
+}
+
+type Where = Pick<Frontend, "type" | "address" | "port" | "portName" | "proto">;
+
+/** The frontends of a service, pure. One without backends is there too: it refuses, where none would let pass. */
+export function frontendsOf(service: Service, slices: readonly EndpointSlice[], here: Here): Frontend[] {
+  if (service.clusterIps.length === 0) return [];
+  const out = new Map<string, Frontend>();
+  const endpoints = new Map<string, Backend[]>();
+  for (const port of service.ports) {
+    for (const { type, address, number } of addressesOf(service, port, here)) {
+      const of = family(address);
+      if (!here.families.includes(of)) continue;
+      const key = `${port.name}/${port.proto}/${of}`;
+      let candidates = endpoints.get(key);
+      if (!candidates) endpoints.set(key, (candidates = endpointsOf(service, slices, { port, of })));
+      const where: Where = { type, address, port: number, portName: port.name, proto: port.proto };
+      for (const row of rowsOf(service, where, { candidates, here })) {
+        const name = frontendKey(row);
+        if (!out.has(name)) out.set(name, row);
+      }
+    }
+  }
+  return [...out.values()];
+}
+
+interface ServedAddress {
+  readonly type: FrontendType;
+  readonly address: Address;
+  readonly number: number;
+}
+
+function addressesOf(service: Service, { port, nodePort }: ServicePort, here: Here): ServedAddress[] {
+  const at = (type: FrontendType, number: number, addresses: readonly Address[]) =>
+    addresses.map((address) => ({ type, address, number }));
+  const families = new Set(service.clusterIps.map(family));
+  const onNode = [...here.addresses, ...loopbacks].filter((address) => families.has(family(address)));
+  return [
+    ...at("ClusterIP", port, service.clusterIps),
+    ...at("ExternalIP", port, service.externalIps),
+    ...at("LoadBalancer", port, service.ingressIps),
+    ...(nodePort === 0 ? [] : at("NodePort", nodePort, onNode)),
+  ];
+}
+
+/** One address's row; where the outside meets other backends than the inside, one more. */
+function rowsOf(
+  service: Service,
+  where: Where,
+  { candidates, here }: { readonly candidates: readonly Backend[]; readonly here: Here },
+): Frontend[] {
+  const { namespace, name, affinitySec } = service;
+  const anywhere = chooseBackends(candidates, here);
+  const local = () => {
+    const chosen = chooseBackends(
+      candidates.filter(({ node }) => node !== undefined && node === here.nodeName),
+    );
+    const elsewhere = chosen.backends.length === 0 && anywhere.backends.length > 0;
+    return { ...chosen, elsewhere };
+  };
+  const row = (chosen: ReturnType<typeof chooseBackends> & { readonly elsewhere?: boolean }): Frontend => ({
+    namespace,
+    name,
+    ...where,
+    backends: chosen.backends,
+    ...(chosen.draining.length > 0 && { draining: chosen.draining }),
+    ...(affinitySec > 0 && { affinitySec }),
+    ...(chosen.elsewhere === true && { elsewhere: true }),
+  });
+  if (where.type === "ClusterIP") return [row(service.internalLocal ? local() : anywhere)];
+  if (isLoopback(where.address)) return [{ ...row(anywhere), hostOnly: true }];
+  if (!service.externalLocal) return [row(anywhere)];
+  return [
+    { ...row(local()), scope: "local" },
+    { ...row(anywhere), localOutside: true },
+  ];
+}
+
+/** All endpoints for a port in one family, each once, by address. */
+function endpointsOf(
+  service: Service,
+  slices: readonly EndpointSlice[],
+  want: { readonly port: ServicePort; readonly of: Family },
+): Backend[] {
+  const found = new Map<string, Backend>();
+  for (const slice of slices) {
+    for (const { name, proto, port } of slice.ports) {
+      if (name !== want.port.name || proto !== want.port.proto) continue;
+      for (const endpoint of slice.endpoints) {
+        if (family(endpoint.address) !== want.of) continue;
+        const ready = endpoint.ready || service.publishNotReady;
+        const backend: Backend = { ...endpoint, port, proto, ready };
+        const key = `${endpoint.address} ${port}`;
+        // An endpoint on its way from one slice to another is in both for a moment.
+        if (!found.get(key)?.ready) found.set(key, backend);
+      }
+    }
+  }
+  return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, backend]) => backend);
+}
+
+/** The frontends of a pod's port on its node: the pod alone answers, as long as it is there. */
+export function hostPortFrontends(row: HostPort, here: Here): Frontend[] {
+  const { namespace, pod, proto, port, hostIp, targetPort, targets } = row;
+  if (row.problem !== undefined) return [];
+  const anyOf = hostIp === "0.0.0.0" ? 4 : hostIp === "::" ? 6 : undefined;
+  const all = [...here.addresses, ...loopbacks].filter((address) => !anyOf || family(address) === anyOf);
+  const addresses = hostIp === undefined || anyOf ? all : [hostIp];
+  return addresses.flatMap((address): Frontend[] => {
+    const target = targets.find((one) => family(one) === family(address));
+    if (!target || !here.families.includes(family(address))) return [];
+    const backend: Backend = {
+      address: target,
+      port: targetPort,
+      proto,
+      ...(here.nodeName !== undefined && { node: here.nodeName }),
+      ready: true,
+      serving: true,
+      terminating: false,
+    };
+    const where: Where = { type: "HostPort", address, port, portName: "", proto };
+    return [
+      { namespace, name: pod, ...where, backends: [backend], ...(isLoopback(address) && { hostOnly: true }) },
+    ];
+  });
+}
+
+/** What load balancers are told of the service on this node: how many of its pods here are ready. */
+export function healthCheckOf(
+  service: Service,
+  slices: readonly EndpointSlice[],
+  here: Here,
+): HealthCheck | undefined {
+  const { namespace, name, healthCheckPort, clusterIps } = service;
+  if (!service.externalLocal || healthCheckPort === 0 || !clusterIps[0]) return undefined;
+  const of = family(clusterIps[0]);
+  const local = new Set<Address>();
+  for (const { endpoints } of slices)
+    for (const { address, node, ready } of endpoints)
+      if (ready && node !== undefined && node === here.nodeName && family(address) === of) local.add(address);
+  return { namespace, name, port: healthCheckPort, localEndpoints: local.size };
+}
