@@ -36,8 +36,8 @@ export function frontendsOf(service: Service, slices: readonly EndpointSlice[], 
       const of = family(address);
       if (!here.families.includes(of)) continue;
       const key = `${port.name}/${port.proto}/${of}`;
-      let candidates = endpoints.get(key);
-      if (!candidates) endpoints.set(key, (candidates = endpointsOf(service, slices, { port, of })));
+      const candidates = endpoints.get(key) ?? endpointsOf(service, slices, { port, of });
+      endpoints.set(key, candidates);
       const where: Where = { type, address, port: number, portName: port.name, proto: port.proto };
       for (const row of rowsOf(service, where, { candidates, here })) {
         const name = frontendKey(row);
