@@ -125,6 +125,29 @@ export function nthAddress(prefix: Prefix, n: number): Address {
   return address;
 }
 
+/** The subnet of that length `n` places after the prefix's first one. @throws WeftError E_PREFIX when it lies outside. */
+export function nthSubnet(prefix: Prefix, bits: number, n: number): Prefix {
+  const raw = rawBytes(prefixAddress(prefix));
+  const width = raw.length * 8;
+  if (bits < prefixBits(prefix) || bits > width || BigInt(n) >> BigInt(bits - prefixBits(prefix)) !== 0n) {
+    throw new WeftError("E_PREFIX", `${prefix} has no /${bits} number ${n}`);
+  }
+  let value = BigInt(n) << BigInt(width - bits);
+  for (let i = raw.length - 1; i >= 0; i--) {
+    raw[i] = raw[i]! | Number(value & 0xffn);
+    value >>= 8n;
+  }
+  return `${fromRaw(raw)}/${bits}` as Prefix;
+}
+
+/** Which of the prefix's subnets of that length `inner` (of the same family and inside) starts: the inverse of {@link nthSubnet}. */
+export function subnetNumber(prefix: Prefix, bits: number, inner: Prefix): number {
+  const number = (of: Prefix) =>
+    rawBytes(prefixAddress(of)).reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  const width = family(prefix) === 4 ? 32 : 128;
+  return Number((number(inner) - number(prefix)) >> BigInt(width - bits));
+}
+
 /** How many addresses a prefix holds (a float above 2^53). */
 export function prefixSize(prefix: Prefix): number {
   return 2 ** ((family(prefix) === 4 ? 32 : 128) - prefixBits(prefix));
