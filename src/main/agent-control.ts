@@ -27,6 +27,8 @@ import type { Logger } from "#lib/log.ts";
 import { startNodeController } from "#nodes/controller.ts";
 import type { Node } from "#nodes/node.ts";
 import { startRouteReconciler } from "#nodes/ops.ts";
+import { startNodePublisher } from "#nodes/publish.ts";
+import { bootId } from "#nodes/self.ts";
 import { startNodeSource } from "#nodes/source.ts";
 import { startPolicyController } from "#policy/controller.ts";
 import { startPolicyReconciler } from "#policy/ops.ts";
@@ -60,9 +62,28 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
   const stack = new AsyncDisposableStack();
   stack.use(
     startNodeSource(
-      { ...common, nodes: tables.nodes, apiServers: tables.apiServers, nodeName: deps.node.name },
+      {
+        ...common,
+        kubeNodes: tables.kubeNodes,
+        ciliumNodes: tables.ciliumNodes,
+        nodes: tables.nodes,
+        apiServers: tables.apiServers,
+        nodeName: deps.node.name,
+        ipam: deps.config.ipam,
+      },
       signal,
     ),
+  );
+  stack.use(
+    startNodePublisher({
+      ...common,
+      self: deps.node,
+      nodes: tables.nodes,
+      ciliumNodes: tables.ciliumNodes,
+      bootId: bootId(),
+      ipam: deps.config.ipam,
+      signal,
+    }),
   );
   stack.use(
     startServiceSource(

@@ -7,6 +7,7 @@ import {
   podTable,
 } from "#endpoints/table.ts";
 import { identityTable, ipcacheClaimTable, ipcacheTable } from "#identities/table.ts";
+import { ciliumNodeTable } from "#nodes/cilium-node.ts";
 import { apiServerTable, nodeTable, routeTable } from "#nodes/table.ts";
 import { endpointPolicyTable, policyMapTable, policyRuleTable, policyTable } from "#policy/table.ts";
 import {
@@ -23,6 +24,8 @@ import { Database } from "#store/table.ts";
 export function agentTables(db = new Database()) {
   return {
     db,
+    kubeNodes: nodeTable(db, "kube-nodes"),
+    ciliumNodes: ciliumNodeTable(db),
     nodes: nodeTable(db),
     apiServers: apiServerTable(db),
     namespaces: namespaceTable(db),

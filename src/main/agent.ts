@@ -23,7 +23,7 @@ import { parseListen, startMetricsServer } from "#lib/metrics.ts";
 import { startProbeServer } from "#lib/probes.ts";
 import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
 import { family } from "#model/ip.ts";
-import { ownNode } from "#nodes/self.ts";
+import { ownNode, ownNodeChanged } from "#nodes/self.ts";
 import type { Table } from "#store/table.ts";
 import { startControl, startSources } from "./agent-control.ts";
 import { familiesOf, startNodeDatapath } from "./agent-datapath.ts";
@@ -61,6 +61,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   const node = await ownNode({
     client,
     nodeName: config.nodeName,
+    ipam: config.ipam,
     cacheFile: join(config.stateDir, "node.json"),
     log,
     signal,
@@ -144,7 +145,10 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
     );
     stack.use(releaseStartMemory(releaseMemoryAfterMs));
     const following = endpoints.followLabels(signal);
-    await Promise.race([aborted(signal), flows.ended]);
+    const changed = ownNodeChanged(node, tables.nodes, { families, signal });
+    const change = await Promise.race([aborted(signal), flows.ended, changed]);
+    if (typeof change === "string")
+      throw new WeftError("E_NODE_CHANGED", change, { hint: "the agent starts again with what it is now" });
     await following;
   }
 }

@@ -5,6 +5,8 @@ import type { Labels } from "#model/labels.ts";
 /** A node of the cluster as the agent sees it. */
 export interface Node {
   readonly name: string;
+  /** Of the Node object, where it is known. */
+  readonly uid?: string;
   readonly self: boolean;
   /** InternalIPs in the Node's order, at most one per family used for the underlay. */
   readonly addresses: readonly Address[];

@@ -2,14 +2,18 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { z } from "zod";
 import type { KubeClient } from "#k8s/client.ts";
+import { isNotFound } from "#k8s/errors.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
 import { backoffMs } from "#lib/backoff.ts";
 import { pause, systemClock } from "#lib/clock.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
-import { type Address, type Prefix, parseAddress, parsePrefix } from "#model/ip.ts";
+import { type Address, type Family, family, type Prefix, parseAddress, parsePrefix } from "#model/ip.ts";
 import { labelList, parseLabels } from "#model/labels.ts";
-import type { Node } from "./node.ts";
+import type { Table } from "#store/table.ts";
+import { type CiliumNode, type CiliumNodeObject, ciliumNodeRow } from "./cilium-node.ts";
+import { type Node, nodeAddress } from "./node.ts";
+import { ciliumNodeOf, type IpamMode } from "./publish.ts";
 import { toNode } from "./source.ts";
 
 const schema = z.object({
@@ -22,6 +26,7 @@ const schema = z.object({
 export interface OwnNodeDeps {
   readonly client: KubeClient;
   readonly nodeName: string;
+  readonly ipam: IpamMode;
   /** Where the answer is kept for a start without API server. */
   readonly cacheFile: string;
   readonly log: Logger;
@@ -30,25 +35,24 @@ export interface OwnNodeDeps {
 
 /**
  * This node, once it has an address and pod CIDRs. Asked of the API server; when that does not answer, what an earlier run kept counts: a node
- * must come up again without it.
+ * must come up again without it. Waits for what is not there yet: the Node, the kind CiliumNode, the operator's CIDRs.
  */
 export async function ownNode(deps: OwnNodeDeps): Promise<Node> {
-  const { client, nodeName, log, signal } = deps;
+  const { nodeName, log, signal } = deps;
+  let told = "";
   for (let failures = 0; ; ) {
-    let problem = "it has no address or no pod CIDR yet";
+    let problem: string;
     try {
-      const node = toNode(
-        await client.get<KubeObject>(resources.nodes, { name: nodeName }, signal),
-        nodeName,
-      );
-      if (node.addresses.length > 0 && node.podCidrs.length > 0) {
-        keep(deps.cacheFile, node);
-        return node;
+      const answer = await ask(deps);
+      if (typeof answer !== "string") {
+        keep(deps.cacheFile, answer);
+        return answer;
       }
+      problem = answer;
     } catch (error) {
       if (signal.aborted) throw error;
       problem = errorText(error);
-      const kept = recall(deps.cacheFile, nodeName);
+      const kept = isNotFound(error) ? undefined : recall(deps.cacheFile, nodeName);
       if (kept) {
         log.warn(
           { node: nodeName, error: problem },
@@ -58,11 +62,81 @@ export async function ownNode(deps: OwnNodeDeps): Promise<Node> {
       }
     }
     failures++;
-    log.info({ node: nodeName, problem }, "waiting for this node's object");
+    if (problem !== told) log.info({ node: nodeName, problem }, "waiting for this node's object");
+    told = problem;
     await pause(backoffMs(failures, { minMs: 50, maxMs: 2_000 }), signal, systemClock);
     if (signal.aborted)
       throw new WeftError("E_STOPPED", "stopped while waiting for the node", { cause: signal.reason });
   }
+}
+
+/** The node, or what it lacks. */
+async function ask(deps: OwnNodeDeps): Promise<Node | string> {
+  const { client, nodeName, ipam, signal } = deps;
+  const node = toNode(await client.get<KubeObject>(resources.nodes, { name: nodeName }, signal), nodeName);
+  if (node.addresses.length === 0) return "it has no address yet";
+  if (ipam === "kubernetes") return node.podCidrs.length > 0 ? node : "it has no pod CIDR yet";
+  const { podCidrs, operatorError } = await ciliumNode(deps, node);
+  if (podCidrs.length > 0) return { ...node, podCidrs };
+  return operatorError === "" ? "the operator has not given it a pod CIDR yet" : operatorError;
+}
+
+/** This node's CiliumNode; made when there is none, with the pod CIDRs of an earlier run: its pods may still have addresses of them. */
+async function ciliumNode(deps: OwnNodeDeps, node: Node): Promise<CiliumNode> {
+  const { client, nodeName, signal, ipam } = deps;
+  try {
+    return ciliumNodeRow(
+      await client.get<CiliumNodeObject>(resources.ciliumNodes, { name: nodeName }, signal),
+    );
+  } catch (thrown) {
+    if (!isNotFound(thrown)) throw thrown;
+  }
+  const podCidrs = recall(deps.cacheFile, nodeName)?.podCidrs ?? [];
+  const wanted = ciliumNodeOf({ node: { ...node, podCidrs }, bootId: bootId(), ipam });
+  return ciliumNodeRow(await client.create(resources.ciliumNodes, wanted, { signal }));
+}
+
+/**
+ * Resolves with what changed when this node is no longer what the agent was started with: an underlay address, a pod CIDR. Every program and
+ * map is made for these, so the agent starts anew.
+ */
+export function ownNodeChanged(
+  self: Node,
+  nodes: Table<Node>,
+  { families, signal }: { readonly families: readonly Family[]; readonly signal: AbortSignal },
+): Promise<string> {
+  const facts = (node: Node) => ({
+    address: families.flatMap((of) => nodeAddress(node, of) ?? []).join(","),
+    "pod CIDR": node.podCidrs
+      .filter((cidr) => families.includes(family(cidr)))
+      .sort()
+      .join(","),
+  });
+  const before = facts(self);
+  return new Promise((resolve) => {
+    const look = () => {
+      const row = nodes.get(self.name);
+      if (!row) return;
+      const now = facts(row);
+      for (const key of ["address", "pod CIDR"] as const) {
+        // While a Node is registered anew, or its CIDR is awaited, there is nothing: that is no change.
+        if (now[key] === before[key] || now[key] === "") continue;
+        stop();
+        resolve(`${key} of node ${self.name} changed from ${before[key]} to ${now[key]}`);
+        return;
+      }
+    };
+    const stop = nodes.onCommit((keys) => {
+      if (keys.has(self.name)) look();
+    });
+    signal.addEventListener("abort", stop, { once: true });
+    look();
+  });
+}
+
+/** Changes with every boot of the machine. */
+export function bootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 
 function keep(file: string, node: Node): void {

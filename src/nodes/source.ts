@@ -7,14 +7,22 @@ import { WeftError } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
 import { type Address, type Prefix, parseAddress, parsePrefix } from "#model/ip.ts";
+import { type CiliumNode, type CiliumNodeObject, ciliumNodeRow } from "#nodes/cilium-node.ts";
 import type { Node } from "#nodes/node.ts";
+import type { IpamMode } from "#nodes/publish.ts";
 import type { ApiServer } from "#nodes/table.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 
 export interface NodeSourceDeps {
   readonly client: KubeClient;
   readonly db: Database;
+  /** As Kubernetes has them. */
+  readonly kubeNodes: WritableTable<Node>;
+  readonly ciliumNodes: WritableTable<CiliumNode>;
+  /** With their pod CIDRs, wherever these come from. */
   readonly nodes: WritableTable<Node>;
+  /** kubernetes: pod CIDRs are the Nodes' own; cluster-pool: the CiliumNodes'. */
+  readonly ipam: IpamMode;
   readonly apiServers: WritableTable<ApiServer>;
   /** Name of the Node that is us. */
   readonly nodeName: string;
@@ -22,7 +30,7 @@ export interface NodeSourceDeps {
   readonly log: Logger;
 }
 
-/** Follows Nodes, and the endpoints of default/kubernetes. */
+/** Follows Nodes and CiliumNodes (of the latter, where pod CIDRs do not come from them, only our own), and the endpoints of default/kubernetes. */
 export function startNodeSource(deps: NodeSourceDeps, signal: AbortSignal): AsyncDisposable {
   const { client, db, health, log, nodeName } = deps;
   const common = { client, db, health, log, signal };
@@ -31,10 +39,20 @@ export function startNodeSource(deps: NodeSourceDeps, signal: AbortSignal): Asyn
     reflect<V1Node & KubeObject, Node>({
       ...common,
       resource: resources.nodes,
-      table: deps.nodes,
+      table: deps.kubeNodes,
       toRow: (object) => toNode(object, nodeName),
     }),
   );
+  stack.use(
+    reflect<CiliumNodeObject, CiliumNode>({
+      ...common,
+      resource: resources.ciliumNodes,
+      ...(deps.ipam === "kubernetes" && { fieldSelector: `metadata.name=${nodeName}` }),
+      table: deps.ciliumNodes,
+      toRow: ciliumNodeRow,
+    }),
+  );
+  stack.use(joinNodes(deps));
   stack.use(
     reflect<V1EndpointSlice & KubeObject, ApiServer>({
       ...common,
@@ -47,6 +65,34 @@ export function startNodeSource(deps: NodeSourceDeps, signal: AbortSignal): Asyn
     }),
   );
   return stack;
+}
+
+/** Keeps `nodes` equal to Kubernetes' nodes with the pod CIDRs that count. Runs inside the commits that bring the news. */
+export function joinNodes({
+  db,
+  kubeNodes,
+  ciliumNodes,
+  nodes,
+  ipam,
+}: Pick<NodeSourceDeps, "db" | "kubeNodes" | "ciliumNodes" | "nodes" | "ipam">): Disposable {
+  const pooled = ipam === "cluster-pool";
+  const update = (names: Iterable<string>) =>
+    db.write((tx) => {
+      for (const name of names) {
+        const node = kubeNodes.get(name);
+        if (!node) tx.delete(nodes, name);
+        else tx.put(nodes, pooled ? { ...node, podCidrs: ciliumNodes.get(name)?.podCidrs ?? [] } : node);
+      }
+    });
+  const source = nodes.source("nodes");
+  update([...kubeNodes.all()].map((node) => node.name));
+  void Promise.all([kubeNodes.ready, pooled && ciliumNodes.ready]).then(() => source.synced());
+  const stops = [kubeNodes.onCommit(update), ...(pooled ? [ciliumNodes.onCommit(update)] : [])];
+  return {
+    [Symbol.dispose]: () => {
+      for (const stop of stops) stop();
+    },
+  };
 }
 
 /** @throws WeftError E_NODE for a name, an address or a pod CIDR that is none */
@@ -65,8 +111,10 @@ export function toNode(object: V1Node & KubeObject, nodeName: string): Node {
   const labels = new Map(
     Object.entries(object.metadata?.labels ?? {}).map(([key, value]) => [`k8s:${key}`, value]),
   );
+  const uid = (object.metadata as { uid?: string } | undefined)?.uid;
   return {
     name,
+    ...(uid !== undefined && { uid }),
     self: name === nodeName,
     addresses: ofType("InternalIP"),
     ...(externalAddresses.length > 0 && { externalAddresses }),

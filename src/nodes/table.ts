@@ -4,10 +4,10 @@ import { labelText } from "#model/labels.ts";
 import type { Node } from "#nodes/node.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 
-/** All nodes of the cluster, our own too. Key: the name. */
-export function nodeTable(db: Database): WritableTable<Node> {
+/** All nodes of the cluster, our own too. Key: the name. `kube-nodes`: as Kubernetes has them, before their pod CIDRs are known for sure. */
+export function nodeTable(db: Database, name: "nodes" | "kube-nodes" = "nodes"): WritableTable<Node> {
   return db.table<Node>({
-    name: "nodes",
+    name,
     key: (row) => row.name,
     indexes: { address: (row) => row.addresses },
     equal: (a, b) => nodeText(a) === nodeText(b),
@@ -22,10 +22,16 @@ export function nodeTable(db: Database): WritableTable<Node> {
 }
 
 function nodeText(node: Node): string {
-  const { name, self, addresses, externalAddresses = [], podCidrs, labels } = node;
-  return [name, self, addresses.join(), externalAddresses.join(), podCidrs.join(), labelText(labels)].join(
-    "|",
-  );
+  const { name, uid, self, addresses, externalAddresses = [], podCidrs, labels } = node;
+  return [
+    name,
+    uid,
+    self,
+    addresses.join(),
+    externalAddresses.join(),
+    podCidrs.join(),
+    labelText(labels),
+  ].join("|");
 }
 
 /** Where an API server of the cluster answers: the endpoints of default/kubernetes. */
