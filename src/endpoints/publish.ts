@@ -105,7 +105,12 @@ export function startPublisher(deps: PublishDeps): Reconciler {
               { namespace, name },
               deps.signal,
             );
-            if (current.metadata.ownerReferences?.[0]?.uid !== uid) return;
+            // A new sandbox of the same pod has published itself under the same name.
+            if (
+              current.metadata.ownerReferences?.[0]?.uid !== uid ||
+              current.status?.id !== object.status?.id
+            )
+              return;
             await client.delete(collection, { namespace, name }, { signal: deps.signal });
           } catch (error) {
             if (!isNotFound(error)) throw error;

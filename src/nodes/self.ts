@@ -45,7 +45,7 @@ export async function ownNode(deps: OwnNodeDeps): Promise<Node> {
     try {
       const answer = await ask(deps);
       if (typeof answer !== "string") {
-        keep(deps.cacheFile, answer);
+        keep(deps, answer);
         return answer;
       }
       problem = answer;
@@ -139,9 +139,14 @@ export function bootId(): string {
   return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
 }
 
-function keep(file: string, node: Node): void {
-  writeFileSync(`${file}.new`, JSON.stringify({ ...node, labels: labelList(node.labels) }), { mode: 0o600 });
-  renameSync(`${file}.new`, file);
+function keep({ cacheFile: file, log }: OwnNodeDeps, node: Node): void {
+  try {
+    const text = JSON.stringify({ ...node, labels: labelList(node.labels) });
+    writeFileSync(`${file}.new`, text, { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  } catch (thrown) {
+    log.warn({ file, error: errorText(thrown) }, "this node cannot be kept for a start without API server");
+  }
 }
 
 function recall(file: string, nodeName: string): Node | undefined {
