@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KubeObject } from "#k8s/resource.ts";
+import { WeftError } from "#lib/errors.ts";
+import { clusterIdentityRange } from "#model/identity.ts";
+import { ciliumNodeTable } from "#nodes/cilium-node.ts";
+import { Database, type WritableTable } from "#store/table.ts";
+import type { CoreEndpoint } from "./core-endpoint.ts";
+import { coreText } from "./core-endpoint.ts";
+import type { Slice } from "./slices.ts";
+
+/** A Node, as far as it matters that there is one. */
+export interface KubeNode {
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** A CiliumIdentity, as far as its removal needs it: labels are not kept. */
+export interface UsedIdentity {
+  readonly id: number;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** When an operator first found it unused and wrote so, milliseconds since the epoch; undefined: it did not. */
+  readonly unusedSinceMs?: number;
+}
+
+/** A CiliumEndpoint: what a slice says of it, and what its removal needs. */
+export interface PublishedEndpoint extends CoreEndpoint {
+  readonly namespace: string;
+  readonly uid: string;
+}
+
+/** Every table of the operator. */
+export function operatorTables(db = new Database()) {
+  return {
+    db,
+    kubeNodes: kubeNodeTable(db),
+    ciliumNodes: ciliumNodeTable(db),
+    identities: usedIdentityTable(db),
+    endpoints: publishedEndpointTable(db),
+    slices: sliceTable(db),
+  };
+}
+
+export type OperatorTables = ReturnType<typeof operatorTables>;
+
+function kubeNodeTable(db: Database): WritableTable<KubeNode> {
+  return db.table<KubeNode>({
+    name: "kube-nodes",
+    key: (row) => row.name,
+    equal: (a, b) => a.uid === b.uid,
+    columns: [
+      { name: "NAME", of: (row) => row.name },
+      { name: "UID", of: (row) => row.uid },
+    ],
+  });
+}
+
+function usedIdentityTable(db: Database): WritableTable<UsedIdentity> {
+  return db.table<UsedIdentity>({
+    name: "identities",
+    key: (row) => String(row.id),
+    equal: (a, b) => a.uid === b.uid && a.resourceVersion === b.resourceVersion,
+    columns: [
+      { name: "ID", of: (row) => row.id },
+      { name: "UNUSED-SINCE", of: (row) => row.unusedSinceMs ?? "" },
+    ],
+  });
+}
+
+function publishedEndpointTable(db: Database): WritableTable<PublishedEndpoint> {
+  return db.table<PublishedEndpoint>({
+    name: "endpoints",
+    key: (row) => `${row.namespace}/${row.name}`,
+    indexes: { identity: (row) => [String(row.id)], namespace: (row) => [row.namespace] },
+    equal: (a, b) => a.uid === b.uid && coreText(a) === coreText(b),
+    columns: [
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "NAME", of: (row) => row.name },
+      { name: "IDENTITY", of: (row) => row.id },
+    ],
+  });
+}
+
+function sliceTable(db: Database): WritableTable<Slice> {
+  return db.table<Slice>({
+    name: "slices",
+    key: (row) => row.name,
+    indexes: { namespace: (row) => [row.namespace] },
+    equal: (a, b) => a.uid === b.uid && a.resourceVersion === b.resourceVersion,
+    columns: [
+      { name: "NAME", of: (row) => row.name },
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "ENDPOINTS", of: (row) => row.endpoints.length },
+    ],
+  });
+}
+
+/** Says since when nobody uses an identity; Kubernetes' time format. */
+export const unusedSinceAnnotation = "weft.io/unused-since";
+
+export interface IdentityObject extends KubeObject {
+  readonly metadata: {
+    readonly name: string;
+    readonly uid?: string;
+    readonly resourceVersion?: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+}
+
+/** @throws WeftError E_IDENTITY when the name is no number of the cluster's range */
+export function usedIdentityRow({ metadata }: IdentityObject): UsedIdentity {
+  const id = Number(metadata.name);
+  if (!Number.isInteger(id) || id < clusterIdentityRange.first || id > clusterIdentityRange.last)
+    throw new WeftError(
+      "E_IDENTITY",
+      `CiliumIdentity "${metadata.name}" is not named by a cluster identity's number`,
+    );
+  const unusedSinceMs = Date.parse(metadata.annotations?.[unusedSinceAnnotation] ?? "");
+  return {
+    id,
+    uid: metadata.uid ?? "",
+    resourceVersion: metadata.resourceVersion ?? "",
+    ...(!Number.isNaN(unusedSinceMs) && { unusedSinceMs }),
+  };
+}
