@@ -5,6 +5,9 @@ import type { Attachment } from "./request.ts";
 /** Names of host sides begin so; devices of that form belong to Weft. */
 const PATTERN = /^weft[0-9a-f]{10}$/;
 
+/** Marks routes as Weft's own (RTPROT_*): what lists and prunes routes leaves all others alone. */
+export const routeProtocol = 87;
+
 /** The host side's name: the same whenever it is asked for, so DEL finds the device with no memory of ADD. */
 export function hostIfname({ containerId, ifname }: Attachment): string {
   return `weft${createHash("sha256").update(`${containerId}/${ifname}`).digest("hex").slice(0, 10)}`;

@@ -13,10 +13,8 @@ import { readSysctl, writeSysctl } from "#kernel/sysctl.ts";
 import { type Address, family, hostPrefix, type Prefix } from "#model/ip.ts";
 import type { CniNode } from "./deps.ts";
 import { CniError } from "./errors.ts";
+import { routeProtocol } from "./names.ts";
 import { GATEWAY_V4, GATEWAY_V6 } from "./result.ts";
-
-/** Marks routes as Weft's own (RTPROT_*): what lists and prunes routes leaves all others alone. */
-const ROUTE_PROTOCOL = 87;
 
 /** The kernel takes a second at worst. */
 const OPERATIONAL_TIMEOUT_MS = 3000;
@@ -107,7 +105,7 @@ export function wireNode(
     replaceRoute(netlink, {
       dst: hostPrefix(address),
       link,
-      protocol: ROUTE_PROTOCOL,
+      protocol: routeProtocol,
       ...(family(address) === 4 && { scope: "link" }),
       ...(src !== undefined && { src }),
     });

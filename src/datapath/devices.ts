@@ -54,15 +54,17 @@ export function removeTunnel(netlink: Netlink): void {
 
 /**
  * Settings of the node's namespace that forwarding between pods needs. `natPorts` are taken out of the ports the kernel hands to sockets,
- * so translated connections never meet the node's own.
+ * so translated connections never meet the node's own. `before` is told of each value that is changed.
  */
 export function prepareForwarding(
   device: string,
   natPorts: { readonly min: number; readonly max: number },
+  before: (name: string, value: string) => void,
 ): void {
+  const set = (name: string, value: string) => change(name, value, before);
   set("net.ipv4.ip_forward", "1");
   set("net.ipv4.conf.all.rp_filter", "0");
-  set(`net.ipv4.conf.${device}.rp_filter`, "0");
+  set(`net/ipv4/conf/${device}/rp_filter`, "0");
   set("net.ipv6.conf.all.forwarding", "1");
   const range = `${natPorts.min}-${natPorts.max}`;
   const reserved = readSysctl("net.ipv4.ip_local_reserved_ports");
@@ -71,11 +73,14 @@ export function prepareForwarding(
 }
 
 /** A setting a kernel lacks (no IPv6) is left out. */
-function set(name: string, value: string): void {
+function change(name: string, value: string, before: (name: string, value: string) => void): void {
+  let now: string;
   try {
-    if (readSysctl(name) === value) return;
+    now = readSysctl(name);
   } catch {
     return;
   }
+  if (now === value) return;
+  before(name, now);
   writeSysctl(name, value);
 }

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import type { AgentConfig } from "#agent/config.ts";
 import type { AgentPaths } from "#agent/paths.ts";
 import { type AttachTarget, attachNode, attachSockets } from "#datapath/attach.ts";
+import { BeforeRecord } from "#datapath/before.ts";
 import {
   deviceOfAddress,
   ensureTunnel,
@@ -53,13 +54,14 @@ export function familiesOf(config: Pick<AgentConfig, "families">): Family[] {
 /** Devices, sysctls, programs, links: everything of the kernel that is the node's and not a pod's. */
 export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const { config, paths, node, netlink, log } = deps;
-  ensureBpffs(config, log);
+  const before = new BeforeRecord(paths.before, log);
+  ensureBpffs(config, { before, log });
   mkdirSync(paths.maps, { recursive: true });
   const underlay = node.addresses[0];
   if (!underlay) throw new WeftError("E_NODE", `Node ${node.name} has no address`);
   const device =
     config.device === undefined ? deviceOfAddress(netlink, underlay) : namedDevice(netlink, config.device);
-  prepareForwarding(device.name, natPorts);
+  prepareForwarding(device.name, natPorts, (name, value) => before.sysctl(name, value));
   const families = familiesOf(config);
   const serves = (of: Family) => families.includes(of);
   const routers = {

@@ -2,8 +2,10 @@
 import { closeSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import type { AgentConfig } from "#agent/config.ts";
+import type { BeforeRecord } from "#datapath/before.ts";
 import { openCgroupRoot } from "#kernel/cgroup.ts";
 import { mountBpffs, mountHostBpffs } from "#kernel/mounts.ts";
+import { inMountNamespace } from "#kernel/namespaces.ts";
 import { assertSysctlsWritable, useSysctlsAt } from "#kernel/sysctl.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
@@ -25,10 +27,15 @@ export function findSysctls(config: Pick<AgentConfig, "hostProc">): void {
 }
 
 /** Sees to it that pins survive the agent: /sys/fs/bpf is a bpffs of the host, and the agent sees that one. */
-export function ensureBpffs(config: AgentConfig, log: Logger): void {
+export function ensureBpffs(
+  config: AgentConfig,
+  { before, log }: { readonly before: BeforeRecord; readonly log: Logger },
+): void {
   const hostProc = hostProcOf(config);
   const made = hostProc === undefined ? mountBpffs() : mountHostBpffs(join(hostProc, "1/ns/mnt"));
-  if (made) log.info({ path: "/sys/fs/bpf" }, "bpffs mounted: the host had none");
+  if (!made) return;
+  before.bpffs();
+  log.info({ path: "/sys/fs/bpf" }, "bpffs mounted: the host had none");
 }
 
 /**
@@ -54,4 +61,10 @@ function openRoot(hostProc: string | undefined, log: Logger): number {
     );
     return openCgroupRoot();
   }
+}
+
+/** Runs `fn` where the host's own paths are: those that are mount points in a container can be removed only from there. */
+export function onHost<T>(config: Pick<AgentConfig, "hostProc">, fn: () => T): T {
+  const hostProc = hostProcOf(config);
+  return hostProc === undefined ? fn() : inMountNamespace(join(hostProc, "1/ns/mnt"), fn);
 }

@@ -25,6 +25,7 @@ import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts
 import { family } from "#model/ip.ts";
 import { ownNode, ownNodeChanged } from "#nodes/self.ts";
 import type { Table } from "#store/table.ts";
+import { cleanNode } from "./agent-cleanup.ts";
 import { startControl, startSources } from "./agent-control.ts";
 import { familiesOf, startNodeDatapath } from "./agent-datapath.ts";
 import { startEndpoints } from "./agent-endpoints.ts";
@@ -186,6 +187,7 @@ The network of one node: run as root on the node, one per node.
 
   (no command)   run until a signal
   probe          list what an agent needs of this node and what of it is missing
+  cleanup        leave this node as it was before Weft; running pods lose their network
 
   --config FILE  its settings (default /etc/weft/agent.yaml)
   --version      print the version
@@ -206,14 +208,27 @@ async function main(): Promise<void> {
   }
   const [command = "run", ...more] = positionals;
   if (command === "run" && more.length === 0) return await runUntilStopped(values.config);
+  // These two work where no agent ever ran, too.
+  const text = existsSync(values.config) ? readFileSync(values.config, "utf8") : "";
+  const config = () => parseAgentConfig(text, values.config, { NODE_NAME: hostname(), ...process.env });
   if (command === "probe" && more.length === 0) {
-    const text = existsSync(values.config) ? readFileSync(values.config, "utf8") : "";
-    const config = parseAgentConfig(text, values.config, { NODE_NAME: hostname() });
-    process.exitCode = probeNode(config, console.log) ? 0 : 1;
+    process.exitCode = probeNode(config(), console.log) ? 0 : 1;
     return;
   }
+  if (command === "cleanup" && more.length === 0) return await cleanup(config());
   console.error(usage);
   process.exitCode = 2;
+}
+
+async function cleanup(config: AgentConfig): Promise<void> {
+  try {
+    await cleanNode(config, console.log);
+    console.log("this node is as it was before Weft");
+  } catch (error) {
+    const hint = error instanceof WeftError && error.hint ? ` (${error.hint})` : "";
+    console.error(`${errorText(error)}${hint}`);
+    process.exitCode = 1;
+  }
 }
 
 async function runUntilStopped(file: string): Promise<void> {
