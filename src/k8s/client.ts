@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { IncomingMessage } from "node:http";
+import type { WebSocket } from "ws";
 import { KubeError } from "#k8s/errors.ts";
 import type { Credentials } from "#k8s/kubeconfig.ts";
 import {
@@ -11,6 +12,7 @@ import {
   resourcePath,
 } from "#k8s/resource.ts";
 import { createTransport, type Request } from "#k8s/transport.ts";
+import { openWebSocket, type WebSocketRequest } from "#k8s/web-socket.ts";
 import { type Clock, systemClock } from "#lib/clock.ts";
 
 export type PatchType = "merge" | "json" | "strategic" | "apply";
@@ -72,6 +74,8 @@ export interface KubeClient extends Disposable {
   request<T>(request: Request): Promise<T>;
   /** An answer of status 200 as it comes; no retries, no limit in time. The caller reads or destroys it. */
   stream(request: Request): Promise<IncomingMessage>;
+  /** An open WebSocket to a streaming subresource; `exec.ts` and `port-forward.ts` speak over it. */
+  webSocket(request: WebSocketRequest): Promise<WebSocket>;
 }
 
 const patchTypes: Readonly<Record<PatchType, string>> = {
@@ -93,6 +97,7 @@ export function createKubeClient(
     namespace: credentials.namespace,
     request,
     stream,
+    webSocket: (wanted) => openWebSocket(credentials, wanted, userAgent),
     get: (resource, ref, signal) => request({ method: "GET", path: resourcePath(resource, ref), signal }),
     async list<T extends KubeObject>(resource: Resource, listOptions: ListOptions = {}) {
       const { namespace, labelSelector, fieldSelector, limit, continueToken, signal } = listOptions;
