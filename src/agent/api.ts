@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { errorText, WeftError } from "#lib/errors.ts";
+import type { HealthLevel } from "#lib/health.ts";
 import { listenOwnerOnly } from "#lib/unix-socket.ts";
 import type { Column, Database, Table } from "#store/table.ts";
 
@@ -21,8 +22,25 @@ export interface AgentStatus {
   /** What the agent is and does: routing, families, masquerade… */
   readonly settings: Readonly<Record<string, string>>;
   /** One line a component: `ok` or what is wrong. */
-  readonly health: readonly { readonly name: string; readonly ok: boolean; readonly text: string }[];
+  readonly health: readonly AgentHealth[];
   readonly counts: Readonly<Record<string, number>>;
+  /** How full the kernel's maps are. */
+  readonly maps?: readonly MapFill[];
+}
+
+export interface AgentHealth {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly text: string;
+  readonly level?: HealthLevel;
+  /** When it last changed, milliseconds since the epoch. */
+  readonly sinceMs?: number;
+}
+
+export interface MapFill {
+  readonly name: string;
+  readonly entries: number;
+  readonly maxEntries: number;
 }
 
 export interface AgentApiDeps {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { existsSync } from "node:fs";
-import { agentGet } from "#agent/api-client.ts";
 import { labAgents } from "#lab/agents.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Grid } from "./print/table.ts";
@@ -40,15 +39,16 @@ export function findAgents(choice: AgentChoice): AgentAddress[] {
   return found;
 }
 
-/** Asks every agent and puts the answers under each other, with a NODE column in front when there are several. */
-export async function gatherGrid(choice: AgentChoice, path: string, signal: AbortSignal): Promise<Grid> {
-  const agents = findAgents(choice);
-  const answers = await Promise.all(agents.map((agent) => agentGet<Grid>(agent.socket, path, signal)));
-  if (agents.length === 1) return answers[0]!;
-  if (choice.merge) return mergeGrids(answers);
+/** Answers of several agents under each other, with a NODE column in front; merged: rows they share are one row. */
+export function joinGrids(
+  answers: readonly { readonly node: string; readonly grid: Grid }[],
+  merge: boolean,
+): Grid {
+  if (answers.length === 1) return answers[0]!.grid;
+  if (merge) return mergeGrids(answers.map(({ grid }) => grid));
   return {
-    columns: [{ name: "NODE" }, ...answers[0]!.columns],
-    rows: answers.flatMap((answer, at) => answer.rows.map((row) => [agents[at]!.node, ...row])),
+    columns: [{ name: "NODE" }, ...answers[0]!.grid.columns],
+    rows: answers.flatMap(({ node, grid }) => grid.rows.map((row) => [node, ...row])),
   };
 }
 

@@ -38,6 +38,8 @@ export function agentStatus(deps: StatusDeps): AgentStatus {
       name: row.name,
       ok: row.level === "ok",
       text: row.message === "" ? row.level : row.message,
+      level: row.level,
+      sinceMs: row.sinceMs,
     })),
     counts: {
       endpoints: tables.endpoints.size,

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Command, CommanderError } from "commander";
 import {
   bpfCommand,
@@ -12,21 +10,17 @@ import {
 } from "#cli/commands/inspect.ts";
 import { installCommand, upgradeCommand } from "#cli/commands/install.ts";
 import { labCommand } from "#cli/commands/lab.ts";
+import { rawCommand } from "#cli/commands/raw.ts";
 import { statusCommand } from "#cli/commands/status.ts";
 import { observeCommand } from "#cli/observe.ts";
-import { installRoot } from "#lib/assets.ts";
+import { installedVersion } from "#cli/version.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { startLabServices } from "./lab-services.ts";
-
-function version(): string {
-  return (JSON.parse(readFileSync(join(installRoot(), "package.json"), "utf8")) as { version: string })
-    .version;
-}
 
 function program(): Command {
   const weft = new Command("weft")
     .description("weft connects, balances, secures and shows the network of a Kubernetes cluster.")
-    .version(version())
+    .version(installedVersion())
     .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
     .enablePositionalOptions()
     .exitOverride()
@@ -42,7 +36,7 @@ function program(): Command {
     .addCommand(identityCommand())
     .addCommand(serviceCommand())
     .addCommand(policyCommand());
-  weft.addCommand(bpfCommand()).addCommand(dbCommand());
+  weft.addCommand(bpfCommand()).addCommand(dbCommand()).addCommand(rawCommand(), { hidden: true });
   inheritExit(weft);
   return weft;
 }

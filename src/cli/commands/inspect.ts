@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command } from "commander";
-import { type AgentChoice, gatherGrid } from "#cli/agents.ts";
+import type { AgentChoice } from "#cli/agents.ts";
+import { gatherGrid } from "#cli/gather.ts";
 import { type Grid, outputForm, printGrid } from "#cli/print/table.ts";
+import { type ClusterChoice, withKubeconfig } from "#cli/target.ts";
 import { WeftError } from "#lib/errors.ts";
 
-interface InspectOptions extends AgentChoice {
+interface InspectOptions extends AgentChoice, ClusterChoice {
   readonly output?: string;
   readonly namespace?: string;
 }
 
 /** Options every looking command shares. */
 export function withAgentOptions(command: Command): Command {
-  return command
-    .option("-o, --output <form>", "output form: table, wide, json or yaml")
-    .option("--node <name>", "only this node's agent")
-    .option("--agent <socket>", "socket of one agent");
+  return withKubeconfig(
+    command
+      .option("-o, --output <form>", "output form: table, wide, json or yaml")
+      .option("--node <name>", "only this node's agent")
+      .option("--agent <socket>", "socket of one agent on this machine"),
+  );
 }
 
 async function show(
@@ -23,7 +27,7 @@ async function show(
   keep: (row: Grid) => Grid = (grid) => grid,
 ): Promise<void> {
   const form = outputForm(options.output);
-  const grid = keep(await gatherGrid(options, path, AbortSignal.timeout(15_000)));
+  const grid = keep(await gatherGrid(options, path, AbortSignal.timeout(60_000)));
   printGrid(grid, form, (text) => process.stdout.write(text));
 }
 

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KubeClient } from "#k8s/client.ts";
+import { execText } from "#k8s/exec.ts";
+import { WeftError } from "#lib/errors.ts";
+import { components, isRunning } from "./components.ts";
+import type { PodObject } from "./objects.ts";
+
+/** One line of `weft raw`: what the agent's local API answers at a path. */
+export interface RawAnswer {
+  readonly path: string;
+  readonly body?: unknown;
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+/** The path at which `weft raw` answers for the agent's observer: how many flows. */
+export const observerPath = "/observer";
+
+/** What the agent of a pod answers at paths of its local API, in their order; asked by one command in its container. */
+export async function askAgent(
+  client: KubeClient,
+  pod: PodObject,
+  paths: readonly string[],
+  signal: AbortSignal,
+): Promise<RawAnswer[]> {
+  const { name, namespace } = pod.metadata;
+  if (!isRunning(pod)) throw new WeftError("E_AGENT", `${name}: ${podProblem(pod) ?? "is not running"}`);
+  const { code, stdout, stderr } = await execText(
+    client,
+    { namespace, pod: name, container: components.agent.container },
+    { command: ["weft", "raw", ...paths], signal },
+  );
+  if (code !== 0)
+    throw new WeftError("E_AGENT", `${name}: ${stderr.trim().split("\n")[0] || `exit code ${code}`}`);
+  try {
+    return stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as RawAnswer);
+  } catch (cause) {
+    throw new WeftError("E_AGENT", `${name}: what answers is no agent`, { cause });
+  }
+}
+
+/** Why a pod's containers do not run or are not ready, in words of their states; undefined: nothing is wrong. */
+export function podProblem(pod: PodObject): string | undefined {
+  const { status, metadata } = pod;
+  if (metadata.deletionTimestamp) return "is being deleted";
+  if (!pod.spec.nodeName) {
+    const scheduled = status?.conditions?.find(({ type }) => type === "PodScheduled");
+    return `is not scheduled${scheduled?.message ? `: ${scheduled.message}` : ""}`;
+  }
+  for (const container of [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])]) {
+    const { state, lastState } = container;
+    const waiting = state?.waiting;
+    if (waiting?.reason && waiting.reason !== "PodInitializing") {
+      const last = lastState?.terminated;
+      const why = last ? ` (last exit code ${last.exitCode}${tail(last.message ?? last.reason)})` : "";
+      return `container ${container.name}: ${waiting.reason}${tail(waiting.message)}${why}`;
+    }
+    const ended = state?.terminated;
+    if (ended && ended.exitCode !== 0)
+      return `container ${container.name} ended with exit code ${ended.exitCode}${tail(ended.message ?? ended.reason)}`;
+  }
+  if (status?.phase === "Failed" || status?.phase === "Pending")
+    return `is ${status.phase}${tail(status.message ?? status.reason)}`;
+  const unready = status?.containerStatuses?.find((container) => !container.ready);
+  return unready ? `container ${unready.name} is not ready` : undefined;
+}
+
+/** The end of a message says most. */
+function tail(message: string | undefined): string {
+  const line = message?.trim().split("\n").at(-1);
+  return line ? `: ${line.slice(0, 300)}` : "";
+}
