@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isDeepStrictEqual } from "node:util";
 import type { KubeClient } from "#k8s/client.ts";
 import { isNotFound, KubeError } from "#k8s/errors.ts";
 import { type KubeObject, resourceName, resourcePath } from "#k8s/resource.ts";
@@ -29,9 +30,18 @@ export async function applyObject(
   const resource = resourceOfKind(object.kind);
   const before = await getOptional<KubeObject>(client, resource, { namespace, name }, signal);
   const after = await send(client, object, { dryRun: false, signal });
-  const same = before?.metadata?.resourceVersion === after.metadata?.resourceVersion;
-  const action = before === undefined ? "created" : same ? "unchanged" : "configured";
+  const action = before === undefined ? "created" : isSame(before, after) ? "unchanged" : "configured";
   return { what: `${resourceName(resource)}/${name}`, action };
+}
+
+/** Without what others write meanwhile: a controller's status says nothing about us. */
+function isSame(before: KubeObject, after: KubeObject): boolean {
+  const substance = ({ metadata, ...rest }: KubeObject) => ({
+    ...rest,
+    status: undefined,
+    metadata: { labels: metadata?.labels, annotations: metadata?.annotations },
+  });
+  return isDeepStrictEqual(substance(before), substance(after));
 }
 
 /** Asks the server whether it would take the object; unknown fields are errors. Nothing is written. */

@@ -12,6 +12,7 @@ import { installCommand, upgradeCommand } from "#cli/commands/install.ts";
 import { labCommand } from "#cli/commands/lab.ts";
 import { rawCommand } from "#cli/commands/raw.ts";
 import { statusCommand } from "#cli/commands/status.ts";
+import { uninstallCommand } from "#cli/commands/uninstall.ts";
 import { observeCommand } from "#cli/observe.ts";
 import { installedVersion } from "#cli/version.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
@@ -27,7 +28,7 @@ function program(): Command {
     .showSuggestionAfterError();
   weft.commandsGroup("Try it:").addCommand(labCommand(startLabServices));
   weft.commandsGroup("Run a cluster's network:");
-  weft.addCommand(installCommand()).addCommand(upgradeCommand());
+  weft.addCommand(installCommand()).addCommand(upgradeCommand()).addCommand(uninstallCommand());
   weft.commandsGroup("Look at the network:");
   weft.addCommand(observeCommand()).addCommand(statusCommand());
   weft.commandsGroup("Look inside:");

@@ -165,7 +165,7 @@ function collect(value: string, list: readonly string[] = []): string[] {
   return [...list, value];
 }
 
-function wholeNumber(text: string): number {
+export function wholeNumber(text: string): number {
   if (!/^\d{1,6}$/.test(text)) throw new WeftError("E_USAGE", `"${text}" is not a whole number`);
   return Number(text);
 }
