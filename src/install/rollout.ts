@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KubeClient } from "#k8s/client.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
-import { pause } from "#lib/clock.ts";
 import { WeftError } from "#lib/errors.ts";
 import { getOptional } from "./cluster.ts";
 import { type HangingPod, hangingPods } from "./hanging.ts";
 import { installKinds } from "./kinds.ts";
+import { pollUntil } from "./poll.ts";
 
 /** How far a rollout is. */
 export interface RolloutState {
@@ -43,23 +43,19 @@ interface Workload extends KubeObject {
   };
 }
 
-const pollMs = 500;
-
 /**
  * Waits until DaemonSet and Deployments of Weft run what they should on every node and the nodes are Ready.
  * @throws WeftError E_TIMEOUT with what is missing and why pods hang
  */
 export async function waitForRollout(options: RolloutOptions): Promise<RolloutState> {
-  const { client, namespace, signal } = options;
-  const deadline = performance.now() + options.timeoutMs;
-  for (;;) {
-    const state = await rolloutState(client, namespace, signal);
+  let state: RolloutState | undefined;
+  const done = await pollUntil(async () => {
+    state = await rolloutState(options.client, options.namespace, options.signal);
     options.onState?.(state);
-    if (state.done) return state;
-    if (performance.now() > deadline) throw late(state, options.timeoutMs);
-    await pause(pollMs, signal);
-    signal.throwIfAborted();
-  }
+    return state.done;
+  }, options);
+  if (!done || !state) throw late(state, options.timeoutMs);
+  return state;
 }
 
 /** How far it is now. @throws WeftError E_NOT_INSTALLED */
@@ -118,11 +114,13 @@ function isReady(node: NodeObject): boolean {
   );
 }
 
-function late(state: RolloutState, timeoutMs: number): WeftError {
-  const missing = state.parts
+function late(state: RolloutState | undefined, timeoutMs: number): WeftError {
+  const missing = (state?.parts ?? [])
     .filter((part) => part.ready < part.wanted)
     .map((part) => `${part.what} ${part.ready} of ${part.wanted} ready`);
-  const pods = state.hanging.map(({ pod, node, why }) => `Pod ${pod}${node ? ` on ${node}` : ""}: ${why}`);
+  const pods = (state?.hanging ?? []).map(
+    ({ pod, node, why }) => `Pod ${pod}${node ? ` on ${node}` : ""}: ${why}`,
+  );
   return new WeftError(
     "E_TIMEOUT",
     `not ready after ${Math.round(timeoutMs / 1000)} s: ${[...missing, ...pods].join("; ")}`,

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KubeClient } from "#k8s/client.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
-import { pause } from "#lib/clock.ts";
 import { WeftError } from "#lib/errors.ts";
 import { cleanupName } from "./cleanup-pods.ts";
 import { getOptional } from "./cluster.ts";
 import { hangingPods } from "./hanging.ts";
 import { installKinds } from "./kinds.ts";
+import { pollUntil } from "./poll.ts";
 
 export interface CleanupState {
   readonly clean: readonly string[];
@@ -33,8 +33,6 @@ interface Conditioned extends KubeObject {
   };
 }
 
-const pollMs = 500;
-
 function isReady({ status }: Conditioned): boolean {
   return status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") === true;
 }
@@ -52,28 +50,18 @@ async function lostNodes({ client, signal }: WaitOptions): Promise<Set<string>> 
   return new Set(items.filter((node) => !isReady(node)).map((node) => String(node.metadata?.name)));
 }
 
-async function until(options: WaitOptions, done: () => Promise<boolean>): Promise<boolean> {
-  const deadline = performance.now() + options.timeoutMs;
-  while (!(await done())) {
-    if (performance.now() > deadline) return false;
-    await pause(pollMs, options.signal);
-    options.signal.throwIfAborted();
-  }
-  return true;
-}
-
 /**
  * Waits until no pod with that label runs. A node that does not answer cannot say that its pod has ended: those are not waited for.
  * @throws WeftError E_TIMEOUT
  */
 export async function podsGone(options: WaitOptions, app: string): Promise<void> {
   let left: string[] = [];
-  const gone = await until(options, async () => {
+  const gone = await pollUntil(async () => {
     const pods = await podsOf(options, app);
     const lost = pods.length > 0 ? await lostNodes(options) : new Set();
     left = pods.filter((pod) => !lost.has(pod.spec?.nodeName ?? "")).map((pod) => String(pod.metadata?.name));
     return left.length === 0;
-  });
+  }, options);
   if (!gone) throw new WeftError("E_TIMEOUT", `Pod ${left.join(", ")} does not end`);
 }
 
@@ -81,7 +69,7 @@ export async function podsGone(options: WaitOptions, app: string): Promise<void>
 export async function waitForCleanup(options: WaitOptions): Promise<void> {
   const { client, namespace, signal } = options;
   let waiting: string[] = [];
-  const clean = await until(options, async () => {
+  const clean = await pollUntil(async () => {
     const ref = { namespace, name: cleanupName };
     const set = await getOptional<Conditioned>(client, installKinds.DaemonSet, ref, signal);
     const pods = await podsOf(options, cleanupName);
@@ -92,7 +80,7 @@ export async function waitForCleanup(options: WaitOptions): Promise<void> {
     options.onCleanup?.({ clean: nodesOf(true), waiting });
     const placed = set?.status?.observedGeneration !== undefined && pods.length > 0;
     return placed && pods.length >= (set?.status?.desiredNumberScheduled ?? 0) && waiting.length === 0;
-  });
+  }, options);
   if (clean) return;
   const why = (await hangingPods(client, namespace, signal)).map(
     ({ node, why: reason }) => `${node}: ${reason}`,
