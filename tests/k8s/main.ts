@@ -21,6 +21,7 @@ import { inNamespace } from "./cluster/network.ts";
 import { inNode, nodeRuns } from "./cluster/node.ts";
 import { processId } from "./cluster/process.ts";
 import { type ClusterOptions, defaultOptions } from "./cluster/shape.ts";
+import { upWithWeft } from "./cluster/weft.ts";
 import { showStep } from "./progress.ts";
 
 const usage = `usage: main.ts COMMAND [--name NAME] [OPTION...] [ARG...]
@@ -29,6 +30,7 @@ const usage = `usage: main.ts COMMAND [--name NAME] [OPTION...] [ARG...]
   up                           start a cluster
     --nodes N                  2 unless told
     --families v4|dual         v4
+    --weft                     with Weft as its network, from the image of this checkout; --profile PROFILE, --set KEY=VALUE, --helm
     --proxy none|iptables|nftables, --cni none|bridge      none: somebody else's network is under test
     --pod-cidr, --pod-cidr6, --service-cidr, --service-cidr6 CIDR
     --no-node-cidrs            nodes get no pod CIDRs
@@ -62,10 +64,14 @@ const argumentsOf = {
   image: { type: "string", multiple: true },
   "api-server-flag": { type: "string", multiple: true },
   wiped: { type: "boolean" },
+  weft: { type: "boolean" },
+  profile: { type: "string" },
+  set: { type: "string", multiple: true },
+  helm: { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
 
-/** Ours are the options before the first argument of another program; its own are left alone. */
+/** Ours are the known options before the first argument of another program; its own are left alone. */
 function split(argv: readonly string[]): { own: string[]; rest: string[] } {
   const own: string[] = [];
   let at = 0;
@@ -74,8 +80,10 @@ function split(argv: readonly string[]): { own: string[]; rest: string[] } {
       at++;
       break;
     }
+    const name = argv[at]!.replace(/^--|=.*/g, "");
+    const option = argumentsOf[name as keyof typeof argumentsOf];
+    if (!option && argv[at] !== "-h") break;
     own.push(argv[at]!);
-    const option = argumentsOf[argv[at]!.slice(2) as keyof typeof argumentsOf];
     if (option?.type === "string" && !argv[at]!.includes("=")) own.push(argv[++at] ?? "");
   }
   return { own, rest: argv.slice(at) };
@@ -170,6 +178,12 @@ async function up(values: Values): Promise<number> {
   };
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const options = { ...defaultOptions, ...set } as ClusterOptions;
+  if (values.weft) {
+    const { profile, set: sets = [], helm = false } = values;
+    return status(
+      await upWithWeft({ ...options, set: sets, helm, ...(profile ? { profile } : {}) }, showStep),
+    );
+  }
   const cluster = await upCluster(options, await buildArtifacts(), showStep);
   if (options.cni !== "none" && options.nodes > 0) await nodesReady(cluster);
   if (options.dns) await deployDns(cluster);

@@ -9,12 +9,12 @@ import type { Artifacts } from "../build/artifacts.ts";
 import { createCgroups, removeCgroups } from "./cgroups.ts";
 import { type CommandOptions, type CommandResult, command, tryCommand } from "./command.ts";
 import { apiServerReady, type Component, components, startComponent } from "./control-plane.ts";
-import { createNetwork, deleteNamespaces, inNamespace } from "./network.ts";
+import { createNetwork, deleteNamespaces, inNamespace, ip } from "./network.ts";
 import { inNode, type NodeSource, nodeRuns, prepareNode, pullNode, startNode, wipeNode } from "./node.ts";
 import { writePki } from "./pki.ts";
 import { logTail, processId, stopProcess } from "./process.ts";
 import { addresses, type ClusterOptions, checkOptions, type Layout, layoutOf, nodeNames } from "./shape.ts";
-import { setUpStandIn } from "./stand-in.ts";
+import { listPodCidrs, routesTo, setUpStandIn } from "./stand-in.ts";
 import { until } from "./until.ts";
 
 export interface Cluster extends NodeSource {
@@ -77,6 +77,7 @@ export async function upCluster(
     await timedStep(progress, `${options.nodes} nodes`, async () => {
       await Promise.all(indices.map((index) => startNode(cluster, index)));
       await registered(cluster);
+      await routeToPods(cluster);
       if (options.cni !== "none") await setUpStandIn(cluster);
     });
   } catch (error) {
@@ -170,6 +171,16 @@ async function registered(cluster: Cluster): Promise<void> {
       rows.some((row) => row.startsWith(`${node}=`) && row !== `${node}=`),
     );
   });
+}
+
+/**
+ * Routes from the API server to the nodes' pods, as the network a real control plane stands in has them: it speaks to
+ * webhooks, aggregated APIs and what `kubectl proxy` asks for. Nodes without pod CIDRs are passed over.
+ */
+export async function routeToPods(cluster: Cluster): Promise<void> {
+  for (const { node, podCidrs } of await listPodCidrs(cluster)) {
+    await ip(cluster.layout.netns, routesTo(cluster, node, podCidrs));
+  }
 }
 
 /** Waits until every node is Ready, which takes a CNI configuration on each. */

@@ -11,6 +11,11 @@ export async function deployDns(cluster: Cluster): Promise<void> {
   await cluster.apply({ apiVersion: "v1", kind: "List", items: objects(cluster) });
 }
 
+/** Waits until it answers. */
+export async function dnsReady(cluster: Cluster): Promise<void> {
+  await cluster.kubectl(["-n", "kube-system", "rollout", "status", "deploy/coredns", "--timeout=120s"]);
+}
+
 const corefile = `.:53 {
     errors
     ready
@@ -57,7 +62,8 @@ function objects(cluster: Cluster): object[] {
       kind: "Deployment",
       metadata,
       spec: {
-        replicas: 1,
+        // One on every node as far as they go: draining a node must not take DNS away.
+        replicas: Math.min(2, Math.max(1, cluster.nodes.length)),
         selector: { matchLabels: labels },
         template: {
           metadata: { labels },
@@ -65,6 +71,14 @@ function objects(cluster: Cluster): object[] {
             serviceAccountName: "coredns",
             priorityClassName: "system-cluster-critical",
             dnsPolicy: "Default",
+            topologySpreadConstraints: [
+              {
+                maxSkew: 1,
+                topologyKey: "kubernetes.io/hostname",
+                whenUnsatisfiable: "ScheduleAnyway",
+                labelSelector: { matchLabels: labels },
+              },
+            ],
             containers: [container],
             volumes: [{ name: "config", configMap: { name: "coredns" } }],
           },

@@ -68,6 +68,8 @@ function kubeletConfig(layout: Layout, options: ClusterOptions, dir: string): ob
     imageGCHighThresholdPercent: 100,
     evictionHard: { "memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%" },
     nodeStatusUpdateFrequency: "4s",
+    // Tests kill containers again and again: minutes of waiting would hide what they do.
+    crashLoopBackOff: { maxContainerRestartPeriod: "2s" },
   };
 }
 

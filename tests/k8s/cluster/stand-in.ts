@@ -6,25 +6,37 @@ import type { Cluster } from "./cluster.ts";
 import { ip } from "./network.ts";
 import { nodeAddress } from "./shape.ts";
 
+interface NodePods {
+  readonly node: string;
+  readonly podCidrs: readonly string[];
+}
+
+export async function listPodCidrs(cluster: Cluster): Promise<NodePods[]> {
+  const list = JSON.parse(await cluster.kubectl(["get", "nodes", "-o", "json"])) as {
+    items: { metadata: { name: string }; spec: { podCIDRs?: string[] } }[];
+  };
+  return list.items.map(({ metadata, spec }) => ({ node: metadata.name, podCidrs: spec.podCIDRs ?? [] }));
+}
+
+/** Arguments of `ip` for routes to the pods of a node by its address. */
+export function routesTo(cluster: Cluster, node: string, podCidrs: readonly string[]): string[] {
+  const address = nodeAddress(cluster.nodes.indexOf(node) + 1);
+  return podCidrs.map((cidr) =>
+    cidr.includes(":")
+      ? `-6 route replace ${cidr} via ${address.v6}`
+      : `route replace ${cidr} via ${address.v4}`,
+  );
+}
+
 /** Gives every node a CNI configuration for its pod CIDRs and the routes to the others'. */
 export async function setUpStandIn(cluster: Cluster): Promise<void> {
   const { layout } = cluster;
-  const list = JSON.parse(await cluster.kubectl(["get", "nodes", "-o", "json"])) as {
-    items: { metadata: { name: string }; spec: { podCIDRs: string[] } }[];
-  };
-  const hosts = [layout.netns, ...cluster.nodes.map(layout.nodeNetns)];
-  for (const { metadata, spec } of list.items) {
-    const own = layout.nodeNetns(metadata.name);
-    const address = nodeAddress(cluster.nodes.indexOf(metadata.name) + 1);
-    const routes = spec.podCIDRs.map((cidr) =>
-      cidr.includes(":")
-        ? `-6 route replace ${cidr} via ${address.v6}`
-        : `route replace ${cidr} via ${address.v4}`,
-    );
-    for (const host of hosts) if (host !== own) await ip(host, routes);
-    const dir = join(layout.nodeDir(metadata.name), "etc-cni/net.d");
+  for (const { node, podCidrs } of await listPodCidrs(cluster)) {
+    const routes = routesTo(cluster, node, podCidrs);
+    for (const other of cluster.nodes) if (other !== node) await ip(layout.nodeNetns(other), routes);
+    const dir = join(layout.nodeDir(node), "etc-cni/net.d");
     mkdirSync(dir, { recursive: true });
-    writeFileSync(join(dir, ".10-bridge.conflist"), JSON.stringify(conflist(spec.podCIDRs), null, 2));
+    writeFileSync(join(dir, ".10-bridge.conflist"), JSON.stringify(conflist(podCidrs), null, 2));
     renameSync(join(dir, ".10-bridge.conflist"), join(dir, "10-bridge.conflist"));
   }
 }
