@@ -55,6 +55,10 @@ export const agentConfigSchema = z.strictObject({
         .string()
         .default("0.0.0.0:10256")
         .describe("Where load balancers ask for the node's health, as of kube-proxy; empty: nowhere."),
+      statusListen: z
+        .string()
+        .default("127.0.0.1:10249")
+        .describe("Where tools ask which kind of kube-proxy this is; empty: nowhere."),
     })
     .prefault({})
     .describe("Services, in place of kube-proxy."),

@@ -34,6 +34,7 @@ import { startPolicyController } from "#policy/controller.ts";
 import { startPolicyReconciler } from "#policy/ops.ts";
 import { startPolicySource } from "#policy/source.ts";
 import { startServiceController } from "#services/controller.ts";
+import { follows } from "#services/follows.ts";
 import { startHostPorts } from "#services/host-ports.ts";
 import { serviceMaps } from "#services/maps.ts";
 import { startServiceReconciler } from "#services/ops.ts";
@@ -252,6 +253,8 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   return {
     endpointReconciler,
     maps,
+    /** Whether the load balancer's maps keep up with the cluster. */
+    servicesFollow: follows(frontends, serviceReconciler, { signal }),
     inKernel: (until: AbortSignal) => Promise.all(stages.map((stage) => reached(stage, until))),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

@@ -34,6 +34,7 @@ import { hostProcOf } from "./agent-host.ts";
 import { agentMaps } from "./agent-maps.ts";
 import { agentMetrics } from "./agent-metrics.ts";
 import { probeNode, requireNode } from "./agent-requirements.ts";
+import { startServiceHealth } from "./agent-services.ts";
 import { agentStatus } from "./agent-status.ts";
 import { type AgentTables, agentTables } from "./agent-tables.ts";
 
@@ -114,6 +115,9 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
       listen: config.metrics.listen,
       registries: [agentMetrics(health), flows.metrics],
     }),
+  );
+  stack.use(
+    await startServiceHealth({ ...deps, healthy: () => isReady() && control.servicesFollow() }, signal),
   );
   const { v4, v6 } = nodeDatapath.sources;
   const hostProc = hostProcOf(config);

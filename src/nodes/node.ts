@@ -13,6 +13,8 @@ export interface Node {
   /** ExternalIPs: others may reach the node by them; mostly translated on the way. */
   readonly externalAddresses?: readonly Address[];
   readonly podCidrs: readonly Prefix[];
+  /** About to go (deleted, or chosen by the cluster autoscaler): load balancers should not send it anything new. */
+  readonly leaving?: true;
   /** Labels with source, `k8s:kubernetes.io/hostname=n1`. */
   readonly labels: Labels;
 }

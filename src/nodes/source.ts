@@ -119,8 +119,17 @@ export function toNode(object: V1Node & KubeObject, nodeName: string): Node {
     addresses: ofType("InternalIP"),
     ...(externalAddresses.length > 0 && { externalAddresses }),
     podCidrs: [...new Set(podCidrs)],
+    ...(isLeaving(object) && { leaving: true }),
     labels,
   };
+}
+
+function isLeaving({ metadata, spec }: V1Node & KubeObject): boolean {
+  const taints = spec?.taints ?? [];
+  return (
+    metadata?.deletionTimestamp !== undefined ||
+    taints.some(({ key }) => key === "ToBeDeletedByClusterAutoscaler")
+  );
 }
 
 /** Addresses of those that are ready; a slice of names is of no use here. */

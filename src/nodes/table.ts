@@ -22,7 +22,7 @@ export function nodeTable(db: Database, name: "nodes" | "kube-nodes" = "nodes"):
 }
 
 function nodeText(node: Node): string {
-  const { name, uid, self, addresses, externalAddresses = [], podCidrs, labels } = node;
+  const { name, uid, self, addresses, externalAddresses = [], podCidrs, labels, leaving } = node;
   return [
     name,
     uid,
@@ -30,6 +30,7 @@ function nodeText(node: Node): string {
     addresses.join(),
     externalAddresses.join(),
     podCidrs.join(),
+    leaving,
     labelText(labels),
   ].join("|");
 }
