@@ -26,7 +26,11 @@ export interface KernelState {
 }
 
 export function kernelState(node: string): KernelState {
-  const dir = join(labBpfDir, node);
+  return kernelStateIn(join(labBpfDir, node));
+}
+
+/** `dir`: where an agent pins its maps and links. */
+export function kernelStateIn(dir: string): KernelState {
   const maps: Record<string, number> = {};
   const elements: string[] = [];
   for (const name of readdirSync(join(dir, "maps"))) {

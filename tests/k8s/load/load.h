@@ -2,7 +2,7 @@
 /*
  * weft-load: traffic that never stops, and says exactly what was lost when. One static program, one thread.
  *
- *   weft-load run FLOW...      FLOW: "NAME KIND ADDRESS PORT PER_SECOND [DNS-NAME]", KIND: icmp udp connect dns stream
+ *   weft-load run FLOW...      FLOW: "NAME KIND ADDRESS PORT PER_SECOND [DNS-NAME]", KIND: icmp udp connect dns stream flood
  *   weft-load serve PORT...    answers TCP and UDP on these ports with what came
  *
  * `run` prints a line of JSON a second and flow: of what was sent in that second, how much came back. An answer that
@@ -71,7 +71,7 @@ struct kind {
 	void (*tick)(struct flow *, uint64_t now_us);
 };
 
-extern const struct kind kind_icmp, kind_udp, kind_connect, kind_dns, kind_stream;
+extern const struct kind kind_icmp, kind_udp, kind_connect, kind_dns, kind_stream, kind_flood;
 
 /* Microseconds of the epoch that never jump. */
 uint64_t now_us(void);

@@ -15,7 +15,7 @@
 static int epoll_fd;
 static volatile sig_atomic_t stop;
 static struct flow *flows;
-static const struct kind *const kinds[] = {&kind_icmp, &kind_udp, &kind_connect, &kind_dns, &kind_stream};
+static const struct kind *const kinds[] = {&kind_icmp, &kind_udp, &kind_connect, &kind_dns, &kind_stream, &kind_flood};
 
 void die(const char *what)
 {
@@ -99,7 +99,7 @@ static void handle(const struct epoll_event *e)
 	struct probe *p = slot ? &f->probes[slot - 1] : NULL;
 
 	/* Ended by an event before it in the same batch. */
-	if (p ? p->fd < 0 : f->fd < 0)
+	if (!f->kind->ready || (p ? p->fd < 0 : f->fd < 0))
 		return;
 	f->kind->ready(f, p, e->events);
 }
