@@ -39,10 +39,9 @@ static __always_inline void nat_keep(const struct pkt *p, struct nat_entry *entr
 {
 	__u32 timeout = p->proto == IPPROTO_TCP ? NAT_TIMEOUT_TCP : NAT_TIMEOUT_DATAGRAM;
 
-	if (p->tcp_flags & (TCP_FIN | TCP_RST))
-		entry->flags |= NAT_CLOSING;
-	if (entry->flags & NAT_CLOSING)
-		timeout = NAT_TIMEOUT_FRESH;
+	nat_note_end(p, entry, NAT_CLOSING_BACK);
+	if (entry->flags & (NAT_CLOSING | NAT_CLOSING_BACK))
+		timeout = nat_closed(entry) ? NAT_TIMEOUT_CLOSED : NAT_TIMEOUT_FRESH;
 	if (entry->expires_sec != p->now + timeout)
 		entry->expires_sec = p->now + timeout;
 }

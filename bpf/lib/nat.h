@@ -23,4 +23,7 @@ struct LAYOUT(1) nat_entry {
 	__u32 pad;
 };
 
-enum nat_flag { NAT_CLOSING = 1 };
+enum nat_flag {
+	NAT_CLOSING = 1,      /* the sender has sent its end */
+	NAT_CLOSING_BACK = 2, /* the answerer has */
+};

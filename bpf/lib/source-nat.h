@@ -10,7 +10,8 @@
 #define NAT_TRIES 32
 
 enum nat_timeout_sec {
-	NAT_TIMEOUT_FRESH = 60, /* no answer yet, or closing */
+	NAT_TIMEOUT_FRESH = 60, /* no answer yet, or one side has ended */
+	NAT_TIMEOUT_CLOSED = 10, /* both have: ports are few, and many short connections to one place need them again soon */
 	NAT_TIMEOUT_TCP = 21600,
 	NAT_TIMEOUT_DATAGRAM = 180,
 	NAT_REFRESH = 15, /* how often the sender's packets look after the answer's entry */
@@ -91,6 +92,20 @@ static __always_inline int nat_allocate(struct pkt *p, const struct nat_key *sen
 	return 0;
 }
 
+/* Notes the end of a TCP connection's one direction, which a reset is of both. */
+static __always_inline void nat_note_end(const struct pkt *p, struct nat_entry *entry, __u16 direction)
+{
+	if (p->tcp_flags & TCP_RST)
+		entry->flags |= NAT_CLOSING | NAT_CLOSING_BACK;
+	else if (p->tcp_flags & TCP_FIN)
+		entry->flags |= direction;
+}
+
+static __always_inline bool nat_closed(const struct nat_entry *entry)
+{
+	return (entry->flags & (NAT_CLOSING | NAT_CLOSING_BACK)) == (NAT_CLOSING | NAT_CLOSING_BACK);
+}
+
 /* Keeps the answers' entry alive while the sender sends. False: the port is lost to another flow. */
 static __always_inline bool nat_refresh(struct pkt *p, const struct nat_key *sent, struct nat_entry *known)
 {
@@ -109,12 +124,12 @@ static __always_inline bool nat_refresh(struct pkt *p, const struct nat_key *sen
 	if (!addr_equal(&answer->addr, &sent->saddr) || answer->port != sent->sport)
 		return false;
 	if (p->tcp_flags & (TCP_FIN | TCP_RST)) {
-		answer->flags |= NAT_CLOSING;
-		answer->expires_sec = until;
+		nat_note_end(p, answer, NAT_CLOSING);
+		answer->expires_sec = nat_closed(answer) ? p->now + NAT_TIMEOUT_CLOSED : until;
 	} else if (begins_tcp(p)) {
-		answer->flags &= ~NAT_CLOSING;
+		answer->flags &= ~(NAT_CLOSING | NAT_CLOSING_BACK);
 	}
-	if ((__s32)(answer->expires_sec - until) < 0)
+	if (!nat_closed(answer) && (__s32)(answer->expires_sec - until) < 0)
 		answer->expires_sec = until;
 	return true;
 }

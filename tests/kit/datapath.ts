@@ -16,6 +16,8 @@ import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
 import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
 import { lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
 import { lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
+import { type NatEntry, natEntryLayout } from "#datapath/layouts/nat-entry.ts";
+import { type NatKey, natKeyLayout } from "#datapath/layouts/nat-key.ts";
 import { type NodeConfig, nodeConfigLayout } from "#datapath/layouts/node-config.ts";
 import { policyEntryLayout } from "#datapath/layouts/policy-entry.ts";
 import { policyKeyLayout } from "#datapath/layouts/policy-key.ts";
@@ -214,6 +216,10 @@ export class TestNode implements Disposable {
 
   typed<K, V>(name: string, key: Layout<K>, value: Layout<V>) {
     return typedMap(this.map(name), key, value);
+  }
+
+  get nat() {
+    return this.typed<NatKey, NatEntry>("nat", natKeyLayout, natEntryLayout);
   }
 
   get conntrack() {

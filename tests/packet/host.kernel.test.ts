@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A packet's life between the outside and pods: masquerade, NodePort, ICMP errors through both, fragments. */
 import assert from "node:assert/strict";
+import { uptime } from "node:os";
 import { after, before, describe, it } from "node:test";
 import { DropReason, TracePoint, TraceReason } from "#datapath/layouts/enums.ts";
 import { Action, at, type PodFields, TestNode } from "#kit/datapath.ts";
@@ -88,6 +89,24 @@ for (const routing of ["tunnel", "native"] as const) {
         assert.equal(back.packet.destinationMac, "02:00:00:00:01:01");
         assert.equal(back.events[0]?.reason, TraceReason.reply);
         assert.equal(back.events[0]?.srcIdentity, world);
+      });
+
+      it("lets the port go soon when both have ended, and not when one has", () => {
+        const sport = ++port;
+        const left = leave(tcp(net.pod, net.world, [sport, 443], Tcp.syn));
+        /** Seconds the answers' way is kept from now on. */
+        const kept = () => {
+          const [, entry] = [...node.nat.entries()].find(([key]) => key.reply === 1 && key.dport === left)!;
+          return entry.expiresSec - Math.floor(uptime());
+        };
+        const answer = (flags: number) => node.fromDevice(tcp(net.world, net.node, [443, left], flags));
+        assert.equal(answer(Tcp.syn | Tcp.ack).action, Action.redirect);
+        assert.ok(kept() > 3_600);
+        leave(tcp(net.pod, net.world, [sport, 443], Tcp.fin | Tcp.ack));
+        assert.ok(kept() > 30, "the other side may still have much to say");
+        assert.equal(answer(Tcp.fin | Tcp.ack).action, Action.redirect);
+        leave(tcp(net.pod, net.world, [sport, 443], Tcp.ack));
+        assert.ok(kept() <= 11);
       });
 
       it("does so for datagrams without a checksum, pings and fragments", () => {

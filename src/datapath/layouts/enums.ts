@@ -352,11 +352,13 @@ export const metricIndexNames: ReadonlyMap<number, string> = new Map([
 /** `enum nat_flag` */
 export const NatFlag = {
   closing: 1,
+  closingBack: 2,
 } as const;
 export type NatFlag = (typeof NatFlag)[keyof typeof NatFlag];
 
 export const natFlagNames: ReadonlyMap<number, string> = new Map([
   [1, "CLOSING"],
+  [2, "CLOSING_BACK"],
 ]);
 
 /** `enum policy_bits` */

@@ -2,9 +2,6 @@
 import assert from "node:assert/strict";
 import { type FlowReport, reportText } from "../load/report.ts";
 
-/** A SYN or a segment is sent again after 200 ms and 1 s at the soonest, a question never: what took less was not lost on the way. */
-const LOST_MS = 900;
-
 const denied = ({ flow }: FlowReport) => flow.startsWith("denied/");
 
 /** Nothing that may not was answered; the stranger did try. */
@@ -15,13 +12,15 @@ export function assertNothingDeniedPassed(reports: readonly FlowReport[]): void 
   assert.deepEqual(wrong, [], reportText(wrong));
 }
 
-/** Every flow (of those that are asked for) ran all the time and lost nothing, and nothing denied passed. */
+/**
+ * Every flow (of those that are asked for) ran all the time and lost nothing, no segment either, and nothing denied passed. How long
+ * something took says nothing on a busy machine.
+ */
 export function assertNothingLost(reports: readonly FlowReport[], which = /./): void {
   const asked = reports.filter((report) => !denied(report) && which.test(report.flow));
   assert.ok(asked.length > 0);
   const bad = asked.filter(
-    ({ sent, lost, missing, slowestMs, resent }) =>
-      sent === 0 || lost > 0 || missing > 1 || slowestMs >= LOST_MS || resent > 0,
+    ({ sent, lost, missing, resent }) => sent === 0 || lost > 0 || missing > 1 || resent > 0,
   );
   assert.deepEqual(
     bad.map(({ flow }) => flow),

@@ -20,7 +20,7 @@ const SETTLES_MS = 5_000;
 const podClients = ["client", "node-client", "stranger"] as const;
 
 /**
- * Servers on two nodes, clients on the first of them and outside, a stranger on the second; returns when every allowed flow gets answers.
+ * Servers on two nodes, clients and a stranger on the first of them, a client outside; returns when every allowed flow gets answers.
  * @throws WeftError E_TIMEOUT naming the flows that get none
  */
 export async function startLoad(cluster: Cluster): Promise<LoadClients> {
@@ -38,7 +38,7 @@ export async function startLoad(cluster: Cluster): Promise<LoadClients> {
       args: ["run", ...nodeFlows(targets)],
       hostNetwork: true,
     }),
-    podObject({ name: "stranger", node: far, app: "stranger", args: ["run", ...deniedFlows(targets)] }),
+    podObject({ name: "stranger", node: near, app: "stranger", args: ["run", ...deniedFlows(targets)] }),
   ]);
   await ready(cluster);
   const outside = startOutside(cluster, outsideFlows(targets));
