@@ -30,6 +30,7 @@ const packages = [
  * @throws WeftError E_PACKAGES
  */
 export async function installPackages(): Promise<void> {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: a format of dpkg-query
   const query = ["dpkg-query", "-W", "-f", "${Package} ${Status}\n", ...packages];
   const { stdout } = await tryCommand(query);
   const installed = new Set(stdout.split("\n").filter((line) => line.endsWith("ok installed")));

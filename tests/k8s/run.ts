@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// npm run test:kubernetes: a real cluster whose network is Weft, our tests on it, then Kubernetes' own. `--help` lists the options.
+import { globSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { run } from "node:test";
+import { junit, spec } from "node:test/reporters";
+import { parseArgs } from "node:util";
+import { errorText, WeftError } from "#lib/errors.ts";
+import { buildArtifacts } from "./build/build.ts";
+import { type Cluster, downCluster } from "./cluster/cluster.ts";
+import { collectLogs } from "./cluster/collect.ts";
+import { buildImage, upWithWeft } from "./cluster/weft.ts";
+import { showStep } from "./progress.ts";
+import { runSuite } from "./upstream/run-suite.ts";
+import { type Suite, suites } from "./upstream/suites.ts";
+
+interface Part {
+  readonly name: string;
+  readonly about: string;
+  /** Patterns of test files, for a part of our own. */
+  readonly files?: readonly string[];
+  /** Milliseconds a file may take. */
+  readonly timeoutMs?: number;
+  readonly suite?: Suite;
+  /** False: only when asked for. */
+  readonly usual: boolean;
+}
+
+const parts: readonly Part[] = [
+  {
+    name: "cluster",
+    about: "the test cluster itself, without Weft",
+    files: ["tests/k8s/cluster/*.k8s.test.ts"],
+    usual: true,
+  },
+  {
+    name: "scenarios",
+    about: "what Weft does on a real cluster",
+    files: ["tests/k8s/*.k8s.test.ts"],
+    usual: true,
+  },
+  {
+    name: "restart",
+    about: "restarts and upgrades under load",
+    files: ["tests/k8s/restart/*.test.ts"],
+    usual: true,
+  },
+  { name: "faults", about: "faults under load", files: ["tests/k8s/faults/*.test.ts"], usual: true },
+  ...suites.map((suite): Part => ({ name: suite.name, about: suite.title, suite, usual: true })),
+];
+
+const { values } = parseArgs({
+  options: {
+    part: { type: "string", multiple: true },
+    name: { type: "string", default: "test" },
+    keep: { type: "boolean", default: false },
+    focus: { type: "string" },
+    procs: { type: "string" },
+    results: { type: "string", default: "build/kubernetes" },
+    helm: { type: "boolean", default: false },
+    help: { type: "boolean", short: "h", default: false },
+  },
+});
+
+const usage = `usage: npm run test:kubernetes -- [OPTION...]
+  --part PART     only this part; may be repeated
+${parts.map(({ name, about }) => `                    ${name.padEnd(12)} ${about}`).join("\n")}
+  --focus REGEX   of an upstream part only the specs that match, by name
+  --procs N       specs at once
+  --keep          leave the cluster running (\`main.ts down --name ${values.name}\` takes it down)
+  --name NAME     of the cluster
+  --helm          install with helm instead of \`weft install\`
+  --results DIR   JUnit files and logs (build/kubernetes)`;
+
+const sums = { passed: 0, failed: 0, skipped: 0 };
+const count = (status: keyof typeof sums) => sums[status]++;
+
+if (values.help) console.log(usage);
+else process.exitCode = await main().catch(fail);
+
+async function main(): Promise<number> {
+  const chosen = choose();
+  mkdirSync(values.results, { recursive: true });
+  console.log("==> build");
+  await buildArtifacts();
+  await buildImage();
+  for (const families of ["v4", "dual"] as const) {
+    const group = chosen.filter((part) => (part.suite?.families ?? "v4") === families);
+    if (group.length > 0) await runGroup(group, families);
+  }
+  console.log(`\n${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`);
+  return sums.failed > 0 || sums.passed === 0 ? 1 : 0;
+}
+
+function choose(): readonly Part[] {
+  const wanted = values.part ?? parts.filter(({ usual }) => usual).map(({ name }) => name);
+  const unknown = wanted.filter((name) => !parts.some((part) => part.name === name));
+  if (unknown.length > 0) {
+    const hint = `there are: ${parts.map(({ name }) => name).join(" ")}`;
+    throw new WeftError("E_USAGE", `no such part: ${unknown.join(" ")}`, { hint });
+  }
+  return parts.filter(({ name }) => wanted.includes(name));
+}
+
+/** Parts that can share a cluster. */
+async function runGroup(group: readonly Part[], families: "v4" | "dual"): Promise<void> {
+  console.log(
+    `\n==> cluster ${values.name}: two nodes, ${families === "v4" ? "IPv4" : "IPv4 and IPv6"}, no kube-proxy`,
+  );
+  const cluster = await upWithWeft({ name: values.name, families, helm: values.helm }, showStep);
+  process.env["WEFT_KUBERNETES_CLUSTER"] = cluster.options.name;
+  try {
+    for (const part of group) {
+      const failedBefore = sums.failed;
+      const startMs = performance.now();
+      console.log(`\n==> ${part.name}: ${part.about}`);
+      if (part.suite) await runUpstream(cluster, part.suite);
+      else await runOwn(part);
+      console.log(`    ${((performance.now() - startMs) / 60_000).toFixed(1)} min`);
+      if (sums.failed > failedBefore) await collectLogs(cluster, join(values.results, `${part.name}-logs`));
+    }
+  } finally {
+    if (values.keep) console.log(`cluster ${values.name} is left running`);
+    else await downCluster(values.name);
+  }
+}
+
+async function runUpstream(cluster: Cluster, suite: Suite): Promise<void> {
+  const { focus, procs } = values;
+  const results = await runSuite(cluster, suite, {
+    dir: values.results,
+    ...(focus ? { focus } : {}),
+    ...(procs ? { procs: Number(procs) } : {}),
+  });
+  const chosen = results.filter(({ name }) => !focus || new RegExp(focus).test(name));
+  for (const { status } of chosen) count(status);
+  const of = (status: string) => chosen.filter((result) => result.status === status).length;
+  console.log(`    ${of("passed")} passed, ${of("failed")} failed, ${of("skipped")} skipped`);
+}
+
+function runOwn(part: Part): Promise<void> {
+  const files = globSync([...part.files!]).sort();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (files.length === 0) return Promise.resolve();
+  const stream = run({ files, concurrency: 1, timeout: part.timeoutMs ?? 900_000 });
+  stream.on("test:pass", (event) => {
+    if (event.skip !== undefined && event.skip !== false) count("skipped");
+    else if (event.details.type !== "suite") count("passed");
+  });
+  stream.on("test:fail", (event) => {
+    if (event.details.type !== "suite") count("failed");
+  });
+  stream.once("end", resolve);
+  stream.compose(spec()).pipe(process.stdout, { end: false });
+  const report = join(values.results, `${part.name}.junit.xml`);
+  writeFileSync(report, "");
+  void (async () => {
+    for await (const text of stream.compose(junit)) writeFileSync(report, String(text), { flag: "a" });
+  })();
+  return promise;
+}
+
+function fail(error: unknown): number {
+  console.error(`\ntest:kubernetes: ${errorText(error)}`);
+  if (error instanceof WeftError && error.hint) console.error(`  ${error.hint}`);
+  return 1;
+}

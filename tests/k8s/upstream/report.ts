@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+import { KUBERNETES_VERSION } from "../cluster/shape.ts";
+import type { SpecResult } from "./junit.ts";
+import { type Suite, suites } from "./suites.ts";
+
+export type SuiteResults = ReadonlyMap<Suite, readonly SpecResult[]>;
+
+/** `docs/conformance.md` of what the suites gave. The same results give the same text. */
+export function conformanceDocument(results: SuiteResults): string {
+  const present = suites.filter((suite) => results.has(suite));
+  const sections = present.map((suite) => section(suite, results.get(suite)!));
+  const sums = present.map((suite) => `| ${suite.title} | ${counts(results.get(suite)!).join(" | ")} |`);
+  return [
+    "# Conformance",
+    "",
+    `The networking specs of Kubernetes ${KUBERNETES_VERSION}'s own end-to-end tests, on a cluster of two nodes without kube-proxy whose network is Weft,`,
+    "installed from its image. No spec is tried twice. `npm run test:kubernetes` runs them; this page is written from its JUnit files.",
+    "",
+    "| suite | passed | failed | skipped |",
+    "|---|---|---|---|",
+    ...sums,
+    "",
+    ...sections,
+  ].join("\n");
+}
+
+function counts(results: readonly SpecResult[]): number[] {
+  return (["passed", "failed", "skipped"] as const).map(
+    (status) => results.filter((result) => result.status === status).length,
+  );
+}
+
+function section(suite: Suite, results: readonly SpecResult[]): string {
+  const rows = [...results]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((result) => `| ${cell(shortName(result.name))} | ${result.status} | ${cell(note(result))} |`);
+  return [`## ${suite.title}`, "", "| spec | result | reason |", "|---|---|---|", ...rows, ""].join("\n");
+}
+
+/** Without what every spec of the page has. */
+function shortName(name: string): string {
+  return name.replace(/^\[sig-network\] /, "").replace(/ \[Conformance\]| \[NodeConformance\]/g, "");
+}
+
+/** A failure's text has addresses and times in it: the log has it, the page does not. */
+function note({ status, message }: SpecResult): string {
+  if (status !== "skipped") return "";
+  return message.split("\n")[0]!.trim() || "not of this cluster";
+}
+
+const cell = (text: string) => text.replaceAll("|", "\\|");

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  copyFileSync,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { WeftError } from "#lib/errors.ts";
+import { type Cluster, clusterEnv } from "../cluster/cluster.ts";
+import { inNamespace } from "../cluster/network.ts";
+import { IMAGE_PREFIX } from "../cluster/shape.ts";
+import { parseJunit, type SpecResult } from "./junit.ts";
+import { type Suite, skipPattern, skipReason, suiteOf } from "./suites.ts";
+
+export interface SuiteRun {
+  /** Results go there: `NAME.junit.xml`, `NAME.log`. */
+  readonly dir: string;
+  /** Only specs that match, by name. */
+  readonly focus?: string;
+  readonly procs?: number;
+  /** Minutes until ginkgo gives up. */
+  readonly timeoutMin?: number;
+}
+
+/**
+ * Runs a suite of the upstream tests against a cluster, with a line per spec as it ends.
+ * @returns what became of each spec, those skipped by name too
+ * @throws WeftError E_SUITE when it ended without results
+ */
+export async function runSuite(cluster: Cluster, suite: Suite, run: SuiteRun): Promise<SpecResult[]> {
+  const work = join(run.dir, suite.name);
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work, { recursive: true });
+  const log = join(run.dir, `${suite.name}.log`);
+  const argv = inNamespace(cluster.layout.netns, ginkgo(cluster, suite, run, work));
+  const env = { ...process.env, ...clusterEnv(cluster), KUBE_TEST_REPO_LIST: writeImageNames(work) };
+  const child = spawn(argv[0]!, argv.slice(1), { cwd: work, env, stdio: ["ignore", "pipe", "pipe"] });
+  const out = createWriteStream(log);
+  for (const stream of [child.stdout, child.stderr]) stream.pipe(out, { end: false });
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    const ended = endedSpec(line);
+    if (ended) console.log(`    ${ended}`);
+  });
+  await once(child, "close");
+  out.end();
+  const report = join(work, "junit_01.xml");
+  if (!existsSync(report))
+    throw new WeftError("E_SUITE", `${suite.name} ended without results`, { hint: `see ${log}` });
+  copyFileSync(report, join(run.dir, `${suite.name}.junit.xml`));
+  rmSync(work, { recursive: true });
+  return suiteResults(readFileSync(join(run.dir, `${suite.name}.junit.xml`), "utf8"), suite);
+}
+
+/** The specs of a suite out of a JUnit file, which has every spec there is; hooks that failed are kept. */
+export function suiteResults(xml: string, suite: Suite): SpecResult[] {
+  return parseJunit(xml)
+    .filter(
+      ({ name, status }) => suiteOf(name) === suite || (status === "failed" && suiteOf(name) === undefined),
+    )
+    .map((result) => ({ ...result, message: skipReason(result.name) ?? result.message }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function ginkgo(cluster: Cluster, suite: Suite, run: SuiteRun, work: string): string[] {
+  const program = (name: string) => join(cluster.bin, name);
+  return [
+    program("ginkgo"),
+    `--procs=${run.procs ?? suite.procs}`,
+    `--focus=${run.focus ?? suite.focus}`,
+    `--skip=${skipPattern(suite)}`,
+    "--no-color",
+    "--silence-skips",
+    `--timeout=${run.timeoutMin ?? 90}m`,
+    program("e2e.test"),
+    "--",
+    `--kubeconfig=${cluster.layout.kubeconfig}`,
+    `--kubectl-path=${program("kubectl")}`,
+    "--provider=skeleton",
+    `--report-dir=${work}`,
+    "--disable-log-dump",
+    "--allowed-not-ready-nodes=0",
+    "--system-pods-startup-timeout=0s",
+  ];
+}
+
+/** The tests look for their images in many registries: here all of them are ours. */
+function writeImageNames(dir: string): string {
+  const registries = ["promoterE2e", "buildImage", "gc", "gcEtcd", "dockerLibrary", "sigStorage"];
+  const file = join(dir, "registries.yaml");
+  writeFileSync(file, registries.map((name) => `${name}Registry: ${IMAGE_PREFIX}\n`).join(""));
+  return file;
+}
+
+/** `✓ … 12 s` or `✗ …` out of ginkgo's lines; undefined for all the others. */
+function endedSpec(line: string): string | undefined {
+  const failed = /^\s*\[(?:FAIL|TIMEDOUT|PANICKED!|INTERRUPTED)\] (\[sig-.*)$/.exec(line);
+  return failed ? `✗ ${failed[1]}` : undefined;
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Which specs of Kubernetes' own end-to-end tests are run, and which are not, with the reason. */
+
+export type SuiteName = "conformance" | "netpol" | "services" | "dual-stack";
+
+export interface Suite {
+  readonly name: SuiteName;
+  readonly title: string;
+  /** Specs of the suite, by name: a pattern for both Go and JavaScript. */
+  readonly focus: string;
+  /** Specs `focus` takes that belong to another suite. */
+  readonly not?: string;
+  /** Processes that run specs at once. */
+  readonly procs: number;
+  readonly families: "v4" | "dual";
+}
+
+const dualStack = "\\[Feature:IPv6DualStack\\]";
+
+export const suites: readonly Suite[] = [
+  {
+    name: "conformance",
+    title: "Conformance: everything of [sig-network] that every Kubernetes must pass",
+    focus: "\\[sig-network\\].*\\[Conformance\\]",
+    procs: 3,
+    families: "v4",
+  },
+  {
+    name: "netpol",
+    title: "Netpol: NetworkPolicy, its API and its enforcement",
+    focus: "\\[sig-network\\] Netpol",
+    procs: 3,
+    families: "v4",
+  },
+  {
+    name: "services",
+    title: "Services, DNS and pod networking beyond conformance",
+    focus: "\\[sig-network\\]",
+    not: `\\[Conformance\\]|\\[sig-network\\] Netpol|${dualStack}`,
+    procs: 4,
+    families: "v4",
+  },
+  {
+    name: "dual-stack",
+    title: "IPv4 and IPv6 together",
+    focus: `\\[sig-network\\].*${dualStack}`,
+    procs: 3,
+    families: "dual",
+  },
+];
+
+export interface SkipRule {
+  /** A pattern for both Go and JavaScript: names of specs. */
+  readonly pattern: string;
+  readonly reason: string;
+}
+
+/** Specs that are not run, by name. The first rule that matches gives the reason. */
+export const skipRules: readonly SkipRule[] = [
+  {
+    pattern: "SCTPConnectivity|basic SCTP service|SCTP HostPort",
+    reason: "the kernel of the test machines has no SCTP sockets",
+  },
+  { pattern: "\\[Feature:LoadBalancer\\]", reason: "needs a cloud that hands out load balancers" },
+  { pattern: "Internet connection", reason: "the test cluster has no way to the Internet" },
+  { pattern: "\\[Provider:GCE\\]", reason: "for that cloud only" },
+  { pattern: "DNS configMap nameserver", reason: "needs DNS servers outside the cluster" },
+  { pattern: "KubeProxy|kube-proxy", reason: "about kube-proxy, which Weft replaces" },
+  {
+    pattern: "\\[Disruptive\\]",
+    reason: "restarts programs of nodes over SSH; tests/k8s restarts them itself",
+  },
+  { pattern: "\\[Alpha\\]", reason: "of a feature that is off unless asked for" },
+  { pattern: "Networking-Performance|PerformanceDNS", reason: "measures, on a large cluster" },
+  { pattern: "Service endpoints latency", reason: "measures Kubernetes itself; needs a machine of its own" },
+];
+
+/** The suite a spec belongs to; undefined: none. */
+export function suiteOf(spec: string): Suite | undefined {
+  return suites.find(
+    (suite) =>
+      new RegExp(suite.focus).test(spec) &&
+      !(suite.not && new RegExp(suite.not).test(spec)) &&
+      !claimed(suite, spec),
+  );
+}
+
+/** Conformance comes first, whatever else the spec is about. */
+function claimed(suite: Suite, spec: string): boolean {
+  return suite.name === "dual-stack" && /\[Conformance\]/.test(spec);
+}
+
+/** The reason for which a spec is not run; undefined: it is. */
+export function skipReason(spec: string): string | undefined {
+  return skipRules.find(({ pattern }) => new RegExp(pattern).test(spec))?.reason;
+}
+
+/** For `--skip`: everything the suite's focus takes and it does not run. */
+export function skipPattern(suite: Suite): string {
+  return [...skipRules.map(({ pattern }) => pattern), ...(suite.not ? [suite.not] : [])].join("|");
+}
