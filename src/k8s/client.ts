@@ -46,6 +46,8 @@ export interface DeleteOptions {
   readonly propagationPolicy?: "Background" | "Foreground" | "Orphan";
   /** Only when the object is still this one. */
   readonly uid?: string;
+  /** Only when it is unchanged since. */
+  readonly resourceVersion?: string;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -149,12 +151,14 @@ export function createKubeClient(
         signal: writeOptions.signal,
       }),
     async delete(resource, ref, deleteOptions = {}) {
-      const { propagationPolicy, uid, signal } = deleteOptions;
+      const { propagationPolicy, uid, resourceVersion, signal } = deleteOptions;
       const body = {
         kind: "DeleteOptions",
         apiVersion: "v1",
         propagationPolicy,
-        ...(uid && { preconditions: { uid } }),
+        ...((uid || resourceVersion) && {
+          preconditions: { ...(uid && { uid }), ...(resourceVersion && { resourceVersion }) },
+        }),
       };
       await request({ method: "DELETE", path: resourcePath(resource, ref), body, signal });
     },

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { customResourceDefinitions } from "#api/crd/definitions.ts";
-import { createKubeClient, type KubeClient } from "#k8s/client.ts";
+import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
 import { aborted } from "#lib/clock.ts";
 import { createHealth, type Health } from "#lib/health.ts";
@@ -11,9 +10,9 @@ import type { Logger } from "#lib/log.ts";
 import { startMetricsServer } from "#lib/metrics.ts";
 import { startProbeServer } from "#lib/probes.ts";
 import { loadOperatorConfig, type OperatorConfig } from "#operator/config.ts";
-import { installDefinitions } from "#operator/crds.ts";
 import { runElection } from "#operator/leader.ts";
 import { operatorMetrics } from "#operator/metrics.ts";
+import { leaderWork } from "./operator-work.ts";
 import { installedVersion, runProgram } from "./program.ts";
 
 /** The operator, from start to stop: it answers probes, stands for election, and works while it leads. */
@@ -58,7 +57,7 @@ async function run(config: OperatorConfig, log: Logger, signal: AbortSignal): Pr
         health,
         log,
         run: (until, ok) =>
-          work({ config, client, health, log }, until, () => {
+          leaderWork({ config, client, health, log }, until, () => {
             state.ready = true;
             ok("at work");
           }),
@@ -67,21 +66,6 @@ async function run(config: OperatorConfig, log: Logger, signal: AbortSignal): Pr
       state.leads = state.ready = false;
     },
   });
-}
-
-interface WorkDeps {
-  readonly config: OperatorConfig;
-  readonly client: KubeClient;
-  readonly health: Health;
-  readonly log: Logger;
-}
-
-/** What the leader does. */
-async function work(deps: WorkDeps, signal: AbortSignal, ready: () => void): Promise<void> {
-  const { client, log } = deps;
-  await installDefinitions({ client, definitions: customResourceDefinitions, log, signal });
-  ready();
-  await aborted(signal);
 }
 
 /** A candidate is ready when it has seen the lease: it can take over. A leader is when its work is under way. */

@@ -58,9 +58,9 @@ export const operatorConfigSchema = z
       .describe("With ipam cluster-pool: where the nodes' pod CIDRs come from."),
     endpointSlices: z
       .boolean()
-      .default(true)
+      .default(false)
       .describe(
-        "Put CiliumEndpoints together in CiliumEndpointSlices, of which agents then watch far fewer.",
+        "Put CiliumEndpoints together in CiliumEndpointSlices, and let agents read these: far fewer events for clusters of hundreds of nodes, but what is new of a pod then reaches other nodes by way of the operator.",
       ),
     identityGc: z
       .strictObject({

@@ -11,7 +11,7 @@ import type { Slice } from "./slices.ts";
 /** A Node, as far as it matters that there is one. */
 export interface KubeNode {
   readonly name: string;
-  readonly uid: string;
+  readonly addresses: readonly string[];
 }
 
 /** A CiliumIdentity, as far as its removal needs it: labels are not kept. */
@@ -47,10 +47,11 @@ function kubeNodeTable(db: Database): WritableTable<KubeNode> {
   return db.table<KubeNode>({
     name: "kube-nodes",
     key: (row) => row.name,
-    equal: (a, b) => a.uid === b.uid,
+    indexes: { address: (row) => row.addresses },
+    equal: (a, b) => a.addresses.join() === b.addresses.join(),
     columns: [
       { name: "NAME", of: (row) => row.name },
-      { name: "UID", of: (row) => row.uid },
+      { name: "ADDRESSES", of: (row) => row.addresses.join(",") },
     ],
   });
 }
@@ -93,6 +94,15 @@ function sliceTable(db: Database): WritableTable<Slice> {
       { name: "ENDPOINTS", of: (row) => row.endpoints.length },
     ],
   });
+}
+
+interface NodeObject extends KubeObject {
+  readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[] };
+}
+
+export function kubeNodeRow({ metadata, status }: NodeObject): KubeNode {
+  const addresses = status?.addresses?.filter(({ type }) => type === "InternalIP") ?? [];
+  return { name: metadata?.name ?? "", addresses: addresses.map(({ address }) => address) };
 }
 
 /** Says since when nobody uses an identity; Kubernetes' time format. */

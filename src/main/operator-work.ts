@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+import { customResourceDefinitions } from "#api/crd/definitions.ts";
+import type { CiliumEndpointObject } from "#endpoints/source.ts";
+import type { KubeClient } from "#k8s/client.ts";
+import { reflect } from "#k8s/reflect.ts";
+import { resources } from "#k8s/resource.ts";
+import { aborted } from "#lib/clock.ts";
+import type { Health } from "#lib/health.ts";
+import type { Logger } from "#lib/log.ts";
+import { type CiliumNodeObject, ciliumNodeRow } from "#nodes/cilium-node.ts";
+import { startCidrAssignment } from "#operator/assign-cidrs.ts";
+import type { OperatorConfig } from "#operator/config.ts";
+import { publishedEndpointRow } from "#operator/core-endpoint.ts";
+import { installDefinitions } from "#operator/crds.ts";
+import { createEventRecorder } from "#operator/events.ts";
+import { startIdentityGc } from "#operator/identity-gc.ts";
+import { startOrphanGc } from "#operator/orphans.ts";
+import { PodCidrs } from "#operator/pod-cidrs.ts";
+import { removeSlices, startSliceWriter } from "#operator/slice-writer.ts";
+import { type SliceObject, sliceRow } from "#operator/slices.ts";
+import {
+  type IdentityObject,
+  kubeNodeRow,
+  type OperatorTables,
+  operatorTables,
+  usedIdentityRow,
+} from "#operator/tables.ts";
+
+export interface WorkDeps {
+  readonly config: OperatorConfig;
+  readonly client: KubeClient;
+  readonly health: Health;
+  readonly log: Logger;
+}
+
+/** What the leader does until the signal aborts, in the order it needs: kinds, then what is read of them, then what is made of that. */
+export async function leaderWork(deps: WorkDeps, signal: AbortSignal, ready: () => void): Promise<void> {
+  const { config, client, health, log } = deps;
+  await installDefinitions({ client, definitions: customResourceDefinitions, log, signal });
+  const tables = operatorTables();
+  const common = { client, tables, health, log, signal };
+  await using stack = new AsyncDisposableStack();
+  if (config.ipam === "cluster-pool") {
+    const podCidrs = new PodCidrs(config.clusterPool);
+    const events = createEventRecorder(client, log);
+    stack.use(startCidrAssignment({ ...common, ciliumNodes: tables.ciliumNodes, podCidrs, events }));
+  }
+  const { graceSec, sweepSec } = config.identityGc;
+  stack.use(startIdentityGc({ ...common, graceMs: graceSec * 1000, sweepMs: sweepSec * 1000 }));
+  stack.use(startOrphanGc({ ...common, sweepMs: config.endpointGc.sweepSec * 1000 }));
+  if (config.endpointSlices) stack.use(startSliceWriter(common));
+  else await removeSlices(client, log, signal);
+  stack.use(follow(deps, tables, signal));
+  const read = [tables.kubeNodes, tables.ciliumNodes, tables.identities, tables.endpoints];
+  await Promise.race([Promise.all(read.map((table) => table.ready)), aborted(signal)]);
+  if (!signal.aborted) ready();
+  await aborted(signal);
+}
+
+/** Kubernetes objects → tables. */
+function follow(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): AsyncDisposable {
+  const { client, health, log, config } = deps;
+  const common = { client, db: tables.db, health, log, signal };
+  const stack = new AsyncDisposableStack();
+  stack.use(reflect({ ...common, resource: resources.nodes, table: tables.kubeNodes, toRow: kubeNodeRow }));
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.ciliumNodes,
+      table: tables.ciliumNodes,
+      toRow: (object: CiliumNodeObject) => ciliumNodeRow(object),
+    }),
+  );
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.ciliumIdentities,
+      table: tables.identities,
+      toRow: (object: IdentityObject) => usedIdentityRow(object),
+    }),
+  );
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.ciliumEndpoints,
+      table: tables.endpoints,
+      toRow: (object: CiliumEndpointObject) => publishedEndpointRow(object),
+    }),
+  );
+  if (config.endpointSlices) {
+    stack.use(
+      reflect({
+        ...common,
+        resource: resources.ciliumEndpointSlices,
+        table: tables.slices,
+        toRow: (object: SliceObject) => sliceRow(object),
+      }),
+    );
+  }
+  return stack;
+}
