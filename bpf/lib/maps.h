@@ -41,6 +41,14 @@ struct {
 	__type(value, struct ipcache_entry);
 } ipcache SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ipcache_key);
+	__type(value, __u32); /* identity of a prefix that blocks name; 0: none. Who has the address is the ipcache's */
+} blocks SEC(".maps");
+
 struct policy_map {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 131072);

@@ -4,7 +4,8 @@
 
 /*
  * One policy is one LPM trie: identity and direction always match whole, protocol and port as a prefix.
- * A packet is looked up twice, under its peer's identity and under 0 (any); the higher precedence wins.
+ * A packet is looked up twice, under its peer's identity and under 0 (any); the higher precedence wins. Where nothing is found, or what is
+ * found yields, it is looked up a third time, under the identity of the block that its peer's address is in.
  */
 struct policy_key {
 	__u32 prefixlen; /* POLICY_BITS_FIXED, + 8 with protocol, + 8 + n with n leading bits of the port */
@@ -15,7 +16,7 @@ struct policy_key {
 };
 
 struct policy_entry {
-	__u32 precedence; /* higher wins, the lowest bit aside; on a tie the peer identity's own entry */
+	__u32 precedence; /* higher wins, the bits of policy_precedence aside; on a tie the peer identity's own entry */
 	__u32 rule;       /* names the rules the entry comes from; travels in flow events */
 	__be16 proxy_port; /* 0: none */
 	__u8 verdict;     /* enum policy_verdict */
@@ -25,5 +26,9 @@ struct policy_entry {
 
 enum policy_direction { POLICY_INGRESS = 0, POLICY_EGRESS = 1 };
 enum policy_verdict { POLICY_ALLOW = 1, POLICY_DENY = 2 };
-enum policy_precedence { POLICY_EXPLICIT = 1 }; /* a rule says so; clear: a default, whose rule names who isolates */
+enum policy_precedence {
+	POLICY_EXPLICIT = 1, /* a rule says so; clear: a default, whose rule names who isolates */
+	POLICY_YIELDS = 2,   /* what is said of the block goes first */
+	POLICY_PLACE_SHIFT = 2,
+};
 enum policy_bits { POLICY_BITS_FIXED = 40, POLICY_BITS_PROTO = 48, POLICY_BITS_PORT = 64 };

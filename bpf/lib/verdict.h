@@ -7,7 +7,8 @@
 
 /* What one policy is asked: the kernel's twin of src/policy/verdict.ts. */
 struct question {
-	__u32 peer;     /* identity at the other end */
+	struct addr addr; /* at the other end */
+	__u32 peer;       /* identity there */
 	__u8 direction; /* enum policy_direction */
 	__u8 proto;
 	__be16 port;
@@ -26,10 +27,24 @@ static __always_inline struct policy_entry *policy_find(void *policy, const stru
 	return bpf_map_lookup_elem(policy, &key);
 }
 
+/* What is said of the block that the peer's address is in, or NULL. */
+static __always_inline struct policy_entry *policy_find_block(void *policy, const struct question *q)
+{
+	struct ipcache_key key = { .prefixlen = 128, .addr = q->addr };
+	struct policy_entry *said;
+	__u32 *block;
+
+	block = bpf_map_lookup_elem(&blocks, &key);
+	if (!block || !*block)
+		return NULL;
+	said = policy_find(policy, q, *block);
+	return said && (said->precedence & POLICY_EXPLICIT) ? said : NULL;
+}
+
 /* The entry that decides, or NULL when none matches. */
 static __always_inline struct policy_entry *policy_ask(const struct end *end, const struct question *q)
 {
-	struct policy_entry *exact, *any;
+	struct policy_entry *exact, *any, *said;
 	__u32 id = end->policy_id;
 	void *policy;
 
@@ -40,11 +55,12 @@ static __always_inline struct policy_entry *policy_ask(const struct end *end, co
 		return NULL;
 	exact = policy_find(policy, q, q->peer);
 	any = q->peer ? policy_find(policy, q, 0) : NULL;
-	if (!exact)
-		return any;
-	if (any && any->precedence >> 1 > exact->precedence >> 1)
-		return any;
-	return exact;
+	if (!exact || (any && any->precedence >> POLICY_PLACE_SHIFT > exact->precedence >> POLICY_PLACE_SHIFT))
+		exact = any;
+	if (exact && !(exact->precedence & POLICY_YIELDS))
+		return exact;
+	said = policy_find_block(policy, q);
+	return said ? said : exact;
 }
 
 static __always_inline bool enforced(const struct end *end, __u8 direction)
@@ -127,6 +143,7 @@ __noinline int judge(struct __sk_buff *skb, struct pkt *p)
 	if (reply ? p->dst.id : p->src.id) {
 		q.direction = POLICY_EGRESS;
 		q.peer = reply ? p->src.identity : p->dst.identity;
+		q.addr = reply ? p->saddr : p->daddr;
 		reason = judge_end(skb, p, &q, !reply);
 		if (reason)
 			return reason;
@@ -134,6 +151,7 @@ __noinline int judge(struct __sk_buff *skb, struct pkt *p)
 	if (reply ? p->src.id : p->dst.id) {
 		q.direction = POLICY_INGRESS;
 		q.peer = reply ? p->dst.identity : p->src.identity;
+		q.addr = reply ? p->daddr : p->saddr;
 		return judge_end(skb, p, &q, reply);
 	}
 	return 0;

@@ -32,6 +32,7 @@ export function datapathMaps(datapath: Datapath) {
     endpointsByIfindex: typed(datapath, "endpoints_by_ifindex", u32Layout, endpointLayout),
     endpointsByAddress: typed(datapath, "endpoints_by_addr", addressLayout, endpointLayout),
     ipcache: typed(datapath, "ipcache", ipcacheKeyLayout, ipcacheEntryLayout),
+    blocks: typed(datapath, "blocks", ipcacheKeyLayout, u32Layout),
     conntrack: typed(datapath, "conntrack", ctKeyLayout, ctEntryLayout),
     nat: typed(datapath, "nat", natKeyLayout, natEntryLayout),
   };

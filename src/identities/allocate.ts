@@ -43,12 +43,16 @@ export async function allocateIdentity(
   });
 }
 
-/** The node-local identity number of a CIDR: scope 0x01, hash of the prefix, the next one when `taken` says so. */
-export function localIdentity(prefix: string, taken: (id: number) => boolean): number {
+/** The node-local identity number of a prefix in a scope: the hash of the prefix, the next one when `taken` says so. */
+export function localIdentity(
+  prefix: string,
+  taken: (id: number) => boolean,
+  scope: number = localIdentityScope,
+): number {
   const start = hash32(prefix) & 0xffffff;
   for (let probe = 0; probe <= 0xffffff; probe++) {
-    const id = localIdentityScope | ((start + probe) & 0xffffff);
-    if (id !== localIdentityScope && !taken(id)) return id;
+    const id = scope | ((start + probe) & 0xffffff);
+    if (id !== scope && !taken(id)) return id;
   }
   throw new WeftError("E_IDENTITY_FULL", `no local identity is free for ${prefix}`);
 }

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isBlockIdentity } from "#model/identity.ts";
 import { type Address, type Prefix, parsePrefix } from "#model/ip.ts";
 import { type Labels, labelText, parseLabels } from "#model/labels.ts";
 import { Database } from "#store/table.ts";
 import { allocateIdentity, type IdentityStore, localIdentity } from "./allocate.ts";
+import { BlockIdentities } from "./blocks.ts";
 import { CidrIdentities, cidrLabels } from "./cidr.ts";
 import type { IpcacheEntry } from "./identity.ts";
 import { bestClaim, startIpcacheController } from "./ipcache.ts";
 import { securityLabels } from "./security-labels.ts";
-import { identityTable, ipcacheClaimTable, ipcacheTable } from "./table.ts";
+import { blockTable, identityTable, ipcacheClaimTable, ipcacheTable } from "./table.ts";
 
 const signal = new AbortController().signal;
 
@@ -137,4 +139,23 @@ test("claims are complete only when every policy's prefixes are among them", () 
   assert.equal(claims.isReady, false);
   cidrs.synced();
   assert.equal(claims.isReady, true);
+});
+
+test("blocks: identities beside those of who has the addresses, IPv4 never in a wide IPv6 block", () => {
+  const db = new Database();
+  const identities = identityTable(db);
+  const blocks = blockTable(db);
+  const own = new BlockIdentities({ db, identities, blocks });
+  const rows = () => [...blocks.all()].map(({ prefix, identity }) => [prefix, isBlockIdentity(identity)]);
+  own.require(new Set([parsePrefix("::/0"), parsePrefix("fd00::/8")]));
+  assert.deepEqual(rows().sort(), [
+    ["0.0.0.0/0", false],
+    ["::/0", true],
+    ["fd00::/8", true],
+  ]);
+  const inner = identities.get(String(blocks.get("fd00::/8")!.identity))!;
+  assert.deepEqual([...inner.labels.keys()], ["block:::/0", "block:fd00::/8"]);
+  own.require(new Set());
+  assert.deepEqual(rows(), []);
+  assert.equal(identities.get(String(inner.id)), undefined);
 });

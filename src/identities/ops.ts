@@ -35,9 +35,31 @@ export function startIpcacheReconciler(deps: IpcacheReconcilerDeps): Reconciler 
 
 function ipcacheEntry(row: IpcacheEntry): MapEntry<IpcacheKey, IpcacheValue> {
   return {
-    key: { prefixlen: prefixBits128(row.prefix), addr: prefixAddress(row.prefix) },
+    key: ipcacheKey(row.prefix),
     value: { identity: row.identity, flags: 0, tunnel: row.tunnel },
   };
+}
+
+export function startBlockReconciler(
+  deps: Omit<IpcacheReconcilerDeps, "ipcache" | "map"> & {
+    readonly blocks: Table<IpcacheEntry>;
+    readonly map: TypedMap<IpcacheKey, number>;
+  },
+): Reconciler {
+  return startReconciler<IpcacheEntry, MapEntry<IpcacheKey, number>>({
+    name: "blocks-map",
+    table: deps.blocks,
+    db: deps.db,
+    encode: (row) => ({ key: ipcacheKey(row.prefix), value: row.identity }),
+    ops: mapOps(deps.map, ipcachePrefix),
+    signal: deps.signal,
+    health: deps.health,
+    log: deps.log,
+  });
+}
+
+function ipcacheKey(prefix: Prefix): IpcacheKey {
+  return { prefixlen: prefixBits128(prefix), addr: prefixAddress(prefix) };
 }
 
 /** The inverse: how the desired table names an element. */

@@ -54,6 +54,19 @@ export function claimKey(row: IpcacheEntry): string {
   return `${row.source} ${row.prefix}`;
 }
 
+/** Desired content of the blocks map: prefixes that ipBlocks name, whoever has an address in them. */
+export function blockTable(db: Database): WritableTable<IpcacheEntry> {
+  return db.table<IpcacheEntry>({
+    name: "blocks",
+    key: (row) => row.prefix,
+    equal: sameEntry,
+    columns: [
+      { name: "PREFIX", of: (row: IpcacheEntry) => row.prefix },
+      { name: "IDENTITY", of: (row: IpcacheEntry) => row.identity },
+    ],
+  });
+}
+
 /** Desired content of the ipcache map: one entry a prefix. */
 export function ipcacheTable(db: Database): WritableTable<IpcacheEntry> {
   return db.table<IpcacheEntry>({

@@ -14,9 +14,10 @@ import {
   type PodObject,
   podRow,
 } from "#endpoints/source.ts";
+import { BlockIdentities } from "#identities/blocks.ts";
 import { CidrIdentities } from "#identities/cidr.ts";
 import { startIpcacheController } from "#identities/ipcache.ts";
-import { startIpcacheReconciler } from "#identities/ops.ts";
+import { startBlockReconciler, startIpcacheReconciler } from "#identities/ops.ts";
 import { type CiliumIdentityObject, identityRow } from "#identities/source.ts";
 import type { KubeClient } from "#k8s/client.ts";
 import { reflect } from "#k8s/reflect.ts";
@@ -144,6 +145,9 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   const ipcacheReconciler = stack.use(
     startIpcacheReconciler({ ...common, ipcache: tables.ipcache, map: maps.ipcache, signal }),
   );
+  const blockReconciler = stack.use(
+    startBlockReconciler({ ...common, blocks: tables.blocks, map: maps.blocks, signal }),
+  );
   stack.use(
     startNodeController(
       {
@@ -184,6 +188,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
     claims: tables.claims,
     dualStack: config.families === "dual",
   });
+  const blocks = new BlockIdentities({ db, identities: tables.identities, blocks: tables.blocks });
   const { policies, endpoints, identities, policyMaps, endpointPolicies, policyRules } = tables;
   stack.use(
     startPolicyController(
@@ -196,14 +201,20 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
         policyMaps,
         endpointPolicies,
         policyRules,
-        requireCidrs: (prefixes) => cidrs.require(prefixes),
+        requirePrefixes: (prefixes) => {
+          cidrs.require(prefixes.cidrs);
+          blocks.require(prefixes.blocks);
+        },
         enforcement: "default",
         ...(families.length === 1 && { onlyFamily: families[0]! }),
       },
       signal,
     ),
   );
-  void policyMaps.ready.then(() => cidrs.synced());
+  void policyMaps.ready.then(() => {
+    cidrs.synced();
+    blocks.synced();
+  });
   const policyReconciler = stack.use(
     startPolicyReconciler({ ...common, policyMaps, outer: datapath.map("policies") }, signal),
   );
@@ -246,6 +257,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   );
   const stages: readonly Stage[] = [
     { table: tables.ipcache, reconciler: ipcacheReconciler },
+    { table: tables.blocks, reconciler: blockReconciler },
     { table: tables.routes, reconciler: routeReconciler },
     { table: frontends, reconciler: serviceReconciler },
     { table: policyMaps, reconciler: policyReconciler },

@@ -37,6 +37,14 @@ export function agentMaps(
       ],
       () => maps.ipcache.entries(),
     ),
+    blocks: mapDump(
+      "blocks",
+      [
+        { name: "PREFIX", of: ([key]) => ipcachePrefix(key) },
+        { name: "IDENTITY", of: ([, identity]) => identity },
+      ],
+      () => maps.blocks.entries(),
+    ),
     ct: conntrackDump(maps),
     nat: mapDump(
       "nat",

@@ -6,7 +6,7 @@ import {
   namespaceTable,
   podTable,
 } from "#endpoints/table.ts";
-import { identityTable, ipcacheClaimTable, ipcacheTable } from "#identities/table.ts";
+import { blockTable, identityTable, ipcacheClaimTable, ipcacheTable } from "#identities/table.ts";
 import { ciliumNodeTable } from "#nodes/cilium-node.ts";
 import { apiServerTable, nodeTable, routeTable } from "#nodes/table.ts";
 import { endpointPolicyTable, policyMapTable, policyRuleTable, policyTable } from "#policy/table.ts";
@@ -35,6 +35,7 @@ export function agentTables(db = new Database()) {
     identities: identityTable(db),
     claims: ipcacheClaimTable(db),
     ipcache: ipcacheTable(db),
+    blocks: blockTable(db),
     policies: policyTable(db),
     policyMaps: policyMapTable(db),
     endpointPolicies: endpointPolicyTable(db),

@@ -36,6 +36,14 @@ export const clusterIdentityRange = { first: 256, last: 65535 } as const;
 /** Node-local identities of CIDRs: scope 0x01 in the high byte. */
 export const localIdentityScope = 0x01_00_00_00;
 
+/** Node-local identities of the prefixes that NetworkPolicy's ipBlocks name, whoever has an address in them. Never on the wire. */
+export const blockIdentityScope = 0x03_00_00_00;
+
+/** Known to this node only. */
 export function isLocalIdentity(identity: number): boolean {
-  return identity >>> 24 === 1;
+  return identity >>> 24 !== 0;
+}
+
+export function isBlockIdentity(identity: number): boolean {
+  return identity >>> 24 === blockIdentityScope >>> 24;
 }

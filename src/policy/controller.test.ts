@@ -2,15 +2,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { localIdentity } from "#identities/allocate.ts";
-import { cidrLabels } from "#identities/cidr.ts";
+import { blockLabels } from "#identities/blocks.ts";
 import type { Identity } from "#identities/identity.ts";
 import { identityTable } from "#identities/table.ts";
 import { createHealth } from "#lib/health.ts";
 import { createLogger } from "#lib/log.ts";
-import type { Prefix } from "#model/ip.ts";
+import { blockIdentityScope, ReservedIdentity } from "#model/identity.ts";
 import { parseLabels } from "#model/labels.ts";
 import { Database } from "#store/table.ts";
 import { startPolicyController } from "./controller.ts";
+import type { RequiredPrefixes } from "./engine.ts";
 import type { ResolvedPolicy } from "./rule.ts";
 import { policyLanguages, policyRow } from "./source.ts";
 import * as tables from "./table.ts";
@@ -18,6 +19,8 @@ import { verdict } from "./verdict.ts";
 
 const log = createLogger("test", "silent");
 const networkPolicy = policyLanguages[0]!;
+
+const blockId = (prefix: string) => localIdentity(prefix, () => false, blockIdentityScope);
 
 function start(onlyFamily?: 4 | 6) {
   const db = new Database();
@@ -37,13 +40,13 @@ function start(onlyFamily?: 4 | 6) {
   const endpointPolicies = tables.endpointPolicyTable(db);
   const policyRules = tables.policyRuleTable(db);
   const required: string[][] = [];
-  const requireCidrs = (prefixes: ReadonlySet<Prefix>) => {
+  const requirePrefixes = ({ blocks: prefixes }: RequiredPrefixes) => {
     required.push([...prefixes]);
     db.write((tx) => {
       for (const prefix of prefixes)
         tx.put(identities, {
-          id: localIdentity(prefix, () => false),
-          labels: cidrLabels(prefix, prefixes, false),
+          id: blockId(prefix),
+          labels: blockLabels(prefix, prefixes),
         });
     });
   };
@@ -56,7 +59,7 @@ function start(onlyFamily?: 4 | 6) {
     policyMaps,
     endpointPolicies,
     policyRules,
-    requireCidrs,
+    requirePrefixes,
   };
   for (const table of [endpoints, pods, identities]) table.source("test").synced();
   const source = policies.source("test");
@@ -202,7 +205,8 @@ test("prefixes are asked for before the rules are resolved, and taken back", asy
   const answer = (prefix: string) =>
     verdict(policy, {
       direction: "ingress",
-      identity: localIdentity(prefix, () => false),
+      identity: ReservedIdentity.world,
+      block: blockId(prefix),
       proto: 6,
       port: 80,
     }).verdict;

@@ -3,10 +3,10 @@ import type { Identity } from "#identities/identity.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
 import { isLocalIdentity, ReservedIdentity } from "#model/identity.ts";
-import type { Family, Prefix } from "#model/ip.ts";
+import type { Family } from "#model/ip.ts";
 import { startController } from "#store/controller.ts";
 import type { Changes, Database, Table, Transaction, WritableTable } from "#store/table.ts";
-import { type EngineChanges, PolicyEngine } from "./engine.ts";
+import { type EngineChanges, PolicyEngine, type RequiredPrefixes } from "./engine.ts";
 import type { Enforcement } from "./resolve.ts";
 import type { ResolvedPolicy } from "./rule.ts";
 import type { EndpointPolicyRow, PolicyEndpoint, PolicyPeerPod, PolicyRow, PolicyRuleRow } from "./table.ts";
@@ -27,7 +27,7 @@ export interface PolicyControllerDeps {
    * Told, before the rules are resolved, which prefixes need identities of their own: all of them each time they change. What it
    * writes into `identities` is part of the same round.
    */
-  requireCidrs(prefixes: ReadonlySet<Prefix>): void;
+  requirePrefixes(prefixes: RequiredPrefixes): void;
   readonly enforcement: Enforcement;
   /** The cluster's only address family: its world is that family's, and no CIDR of the other one means it. */
   readonly onlyFamily?: Family;
@@ -42,7 +42,7 @@ export function startPolicyController(deps: PolicyControllerDeps, signal: AbortS
   const outputs = [deps.policyMaps, deps.endpointPolicies, deps.policyRules].map((table) =>
     table.source("policy"),
   );
-  let cidrs = "";
+  let prefixes = "";
   return startController({
     name: "policy",
     inputs: { policies, endpoints, identities, pods },
@@ -54,12 +54,12 @@ export function startPolicyController(deps: PolicyControllerDeps, signal: AbortS
       for (const [key, change] of changes.policies)
         engine.setPolicy(key, change.kind === "put" ? change.row.rules : []);
       if (changes.policies.size > 0) {
-        const required = engine.requiredCidrs();
-        const text = [...required].join();
-        if (text !== cidrs) deps.requireCidrs(required);
-        if (text !== cidrs)
+        const required = engine.requiredPrefixes();
+        const text = `${[...required.cidrs].join()} ${[...required.blocks].join()}`;
+        if (text !== prefixes) deps.requirePrefixes(required);
+        if (text !== prefixes)
           for (const row of identities.all()) if (isLocalIdentity(row.id)) engine.setIdentity(row);
-        cidrs = text;
+        prefixes = text;
       }
       feed(engine, changes, deps);
       const result = engine.flush();

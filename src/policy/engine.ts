@@ -3,13 +3,19 @@ import type { Identity } from "#identities/identity.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Prefix } from "#model/ip.ts";
 import { DistinctPolicies, type DistinctPolicy, dependenciesOf } from "./distinct.ts";
-import { requiredCidrs } from "./peer.ts";
+import { requiredPrefixes } from "./peer.ts";
 import { IdentityIndex } from "./peer-index.ts";
 import { type Enforcement, resolve } from "./resolve.ts";
 import type { NamedPort, ResolvedPolicy, Rule } from "./rule.ts";
 import { RuleIds } from "./rule-ids.ts";
 import { type Part, Selection } from "./selection.ts";
 import type { EndpointPolicyRow, PolicyEndpoint } from "./table.ts";
+
+/** Prefixes that need identities of their own: of parts of the world, and of addresses whoever has them. */
+export interface RequiredPrefixes {
+  readonly cidrs: ReadonlySet<Prefix>;
+  readonly blocks: ReadonlySet<Prefix>;
+}
 
 /** What one `flush` changed. */
 export interface EngineChanges {
@@ -90,8 +96,12 @@ export class PolicyEngine {
   }
 
   /** Prefixes that need identities of their own, of all policies whether they select an endpoint of this node or not. */
-  requiredCidrs(): ReadonlySet<Prefix> {
-    return new Set(requiredCidrs([...this.#rules.values()].flat()));
+  requiredPrefixes(): RequiredPrefixes {
+    const rules = [...this.#rules.values()].flat();
+    return {
+      cidrs: new Set(requiredPrefixes("cidr", rules)),
+      blocks: new Set(requiredPrefixes("block", rules)),
+    };
   }
 
   flush(): EngineChanges {

@@ -58,7 +58,7 @@ test("peers: pods of the own namespace, of selected namespaces, both at once, an
     "{k8s:app=web, k8s:io.kubernetes.pod.namespace=shop}",
     "{k8s:io.cilium.k8s.namespace.labels.team=a, k8s:io.kubernetes.pod.namespace}",
     "{k8s:app notin (db), k8s:io.kubernetes.pod.namespace}",
-    "cidr:10.0.0.0/8 except 10.1.0.0/16 10.2.3.4/32",
+    "block:10.0.0.0/8 except 10.1.0.0/16 10.2.3.4/32",
   ]);
 });
 

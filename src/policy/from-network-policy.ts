@@ -90,7 +90,7 @@ function peersOf(peers: RuleEntry["peers"], namespace: string): Peer[] | undefin
   return peers.map((peer): Peer => {
     if (peer.ipBlock) {
       const { cidr, except } = peer.ipBlock;
-      return { kind: "cidr", prefix: parsePrefix(cidr), except: (except ?? []).map(parsePrefix) };
+      return { kind: "block", prefix: parsePrefix(cidr), except: (except ?? []).map(parsePrefix) };
     }
     const pods = requirementsOf(peer.podSelector ?? {}, (key) => `k8s:${key}`);
     const scope = peer.namespaceSelector

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isBlockIdentity } from "#model/identity.ts";
 import type { Reach } from "./cells.ts";
 import type { NamedPort, Peer, PortRange, Rule } from "./rule.ts";
 
@@ -23,6 +24,8 @@ export interface GroupContext {
 
 /** Identities that the same rules reach in the same way. */
 export interface Group {
+  /** Of prefixes of blocks: rules for anybody are not among those that reach them. */
+  readonly block: boolean;
   readonly reaches: readonly Reach[];
   readonly identities: readonly number[];
 }
@@ -52,16 +55,17 @@ export function groups(context: GroupContext): Iterable<Group> {
   const named = new Set(
     rules.flatMap((rule) => (rule.ports ?? []).flatMap(({ name }) => (name === undefined ? [] : [name]))),
   );
-  const found = new Map<string, { reaches: readonly Reach[]; identities: number[] }>();
+  const found = new Map<string, Group & { identities: number[] }>();
   for (const [identity, special] of byIdentity) {
-    const key = `${special.join()} ${direction === "egress" && named.size > 0 ? namesText(peers, identity, named) : ""}`;
+    const block = isBlockIdentity(identity);
+    const key = `${block} ${special.join()} ${direction === "egress" && named.size > 0 ? namesText(peers, identity, named) : ""}`;
     const group = found.get(key);
     if (group) {
       group.identities.push(identity);
       continue;
     }
-    const indexes = [...new Set([...special, ...anybody])].sort((a, b) => a - b);
-    found.set(key, { reaches: reachesOf(context, identity, indexes), identities: [identity] });
+    const indexes = [...new Set([...special, ...(block ? [] : anybody)])].sort((a, b) => a - b);
+    found.set(key, { block, reaches: reachesOf(context, identity, indexes), identities: [identity] });
   }
   return found.values();
 }

@@ -4,7 +4,7 @@ import type { Rule, Tier } from "./rule.ts";
 /** What the rules that match one (identity, protocol, port) say about it together. */
 export interface Decision {
   readonly verdict: "allow" | "deny";
-  /** Higher wins in the datapath, the lowest bit aside: that is clear when no rule matched and this is the default. */
+  /** Higher wins in the datapath, the two lowest bits aside: {@link isExplicitPrecedence}, {@link yieldsPrecedence}. */
   readonly precedence: number;
   /** Those that say so; of the default, those that isolate. Indexes into the list of rules, ascending. */
   readonly rules: readonly number[];
@@ -12,19 +12,23 @@ export interface Decision {
 
 const tiers: readonly Tier[] = ["admin", "normal", "baseline"];
 const tierRank = { admin: 2, normal: 1, baseline: 0 } as const;
+const explicitBit = 1;
+const yieldsBit = 2;
 /**
- * Odd: a rule says so. Even: the default, reached through a pass. Both ends of a pass have one place in the order, which leaves the
- * lowest bit out: whatever a pass leads an identity to, its own entry says it and wins the tie with anybody's.
+ * Both ends of a pass have one place in the order: whatever a pass leads an identity to, its own entry says it and wins the tie with
+ * anybody's.
  */
-const outcomeRank = { allow: 1, passToDefault: 2, passToRule: 3, deny: 5 } as const;
+const outcomeRank = { allow: 0, pass: 1, deny: 2 } as const;
+/** Of the default where no rule matches, not even a pass. */
+export const defaultPrecedence = yieldsBit;
 
 /**
  * Order of rules: tier, then priority (lower first), then deny before pass before allow. What a pass leads to has the pass's
  * own place, since it must win over what the pass skipped. Never 0.
  * @param rule with a priority of 0 to 65535
  */
-function precedenceOf(rule: Pick<Rule, "tier" | "priority">, outcome: keyof typeof outcomeRank): number {
-  return (tierRank[rule.tier] * 65536 + 65536 - rule.priority) * 8 + outcomeRank[outcome];
+function placeOf(rule: Pick<Rule, "tier" | "priority">, outcome: keyof typeof outcomeRank): number {
+  return ((tierRank[rule.tier] * 65536 + 65536 - rule.priority) * 4 + outcomeRank[outcome]) * 4;
 }
 
 /**
@@ -46,20 +50,34 @@ export function decide(rules: readonly Rule[], matching: readonly number[], othe
       continue;
     }
     const winners = front.filter((index) => rules[index]!.action === action);
-    const precedence = passed
-      ? precedenceOf(passed, "passToRule")
-      : precedenceOf(rules[winners[0]!]!, action);
+    const place = passed ? placeOf(passed, "pass") : placeOf(rules[winners[0]!]!, action);
+    const precedence = place + explicitBit + (tier === "baseline" ? yieldsBit : 0);
     return { verdict: action, precedence, rules: winners };
   }
-  return passed ? { ...otherwise, precedence: precedenceOf(passed, "passToDefault") } : otherwise;
+  return passed ? { ...otherwise, precedence: placeOf(passed, "pass") + yieldsBit } : otherwise;
 }
 
 /** A rule says so; false: it is the default. */
 export function isExplicit(decision: Decision): boolean {
-  return decision.precedence % 2 === 1;
+  return isExplicitPrecedence(decision.precedence);
+}
+
+/** {@link isExplicit} of an entry. */
+export function isExplicitPrecedence(precedence: number): boolean {
+  return (precedence & explicitBit) !== 0;
+}
+
+/** It comes from below the normal tier (the baseline tier, the default): what rules of blocks allow goes first. */
+export function yieldsPrecedence(precedence: number): boolean {
+  return (precedence & yieldsBit) !== 0;
+}
+
+/** Where an entry stands among others in the datapath. */
+export function placeOfPrecedence(precedence: number): number {
+  return precedence >>> 2;
 }
 
 /** Where a decision stands among others in the datapath. */
 export function rankOf(decision: Decision): number {
-  return decision.precedence >>> 1;
+  return placeOfPrecedence(decision.precedence);
 }

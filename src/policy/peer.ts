@@ -23,9 +23,20 @@ export const entities = [
 
 /** Whether an identity with these labels is meant by the peer. */
 export function peerMatches(peer: Peer, labels: Labels): boolean {
+  // What is said of addresses alone is asked for by nobody else, not even by a selector that only forbids labels.
+  if (peer.kind !== "block" && isBlock(labels)) return false;
   if (peer.kind === "selector") return matches(peer.selector, labels);
   if (peer.kind === "entity") return entityMatches(peer.entity, labels);
-  return cidrMatches(peer.prefix, peer.except, labels);
+  const own = prefixesOf(peer.kind, labels);
+  if (peer.kind === "cidr" && own.length === 0)
+    // The world's own identity is what remains of the widest prefix.
+    return prefixBits(peer.prefix) === 0 && isWorldOf(family(peer.prefix), labels);
+  return prefixMatches(peer, own);
+}
+
+function isBlock(labels: Labels): boolean {
+  for (const key of labels.keys()) return key.startsWith("block:");
+  return false;
 }
 
 function entityMatches(entity: string, labels: Labels): boolean {
@@ -64,25 +75,26 @@ function isWorld(labels: Labels): boolean {
 function isWorldOf(wanted: 4 | 6, labels: Labels): boolean {
   if (labels.has(`reserved:world-ipv${wanted}`)) return true;
   if (!labels.has("reserved:world")) return false;
-  const prefixes = cidrsOf(labels);
+  const prefixes = prefixesOf("cidr", labels);
   if (prefixes.length > 0) return prefixes.some((prefix) => family(prefix) === wanted);
   return !labels.has(`reserved:world-ipv${wanted === 4 ? 6 : 4}`);
 }
 
 /**
- * An identity of a CIDR stands for the addresses that have it as their longest prefix among those policies name, the excepts
- * included, so whole identities are in or out. The world's own identity is what remains of the widest prefix.
+ * An identity of a prefix stands for the addresses that have it as their longest prefix among those policies name, the excepts
+ * included, so whole identities are in or out.
  */
-function cidrMatches(prefix: Prefix, except: readonly Prefix[], labels: Labels): boolean {
-  const own = cidrsOf(labels);
-  if (own.length === 0) return prefixBits(prefix) === 0 && isWorldOf(family(prefix), labels);
-  if (!own.some((cidr) => contains(prefix, cidr))) return false;
-  return !except.some((hole) => own.some((cidr) => contains(hole, cidr)));
+function prefixMatches(peer: PrefixPeer, own: readonly Prefix[]): boolean {
+  if (!own.some((prefix) => contains(peer.prefix, prefix))) return false;
+  return !peer.except.some((hole) => own.some((prefix) => contains(hole, prefix)));
 }
 
-function cidrsOf(labels: Labels): Prefix[] {
+type PrefixPeer = Extract<Peer, { readonly prefix: Prefix }>;
+
+function prefixesOf(kind: PrefixPeer["kind"], labels: Labels): Prefix[] {
   const found: Prefix[] = [];
-  for (const key of labels.keys()) if (key.startsWith("cidr:")) found.push(key.slice(5) as Prefix);
+  const source = `${kind}:`;
+  for (const key of labels.keys()) if (key.startsWith(source)) found.push(key.slice(source.length) as Prefix);
   return found;
 }
 
@@ -90,17 +102,16 @@ function cidrsOf(labels: Labels): Prefix[] {
 export function peerText(peer: Peer): string {
   if (peer.kind === "selector") return `{${selectorText(peer.selector)}}`;
   if (peer.kind === "entity") return `entity:${peer.entity}`;
-  return peer.except.length === 0
-    ? `cidr:${peer.prefix}`
-    : `cidr:${peer.prefix} except ${[...peer.except].sort().join(" ")}`;
+  const text = `${peer.kind}:${peer.prefix}`;
+  return peer.except.length === 0 ? text : `${text} except ${[...peer.except].sort().join(" ")}`;
 }
 
-/** The prefixes that must have identities of their own for the rules to be enforceable, without duplicates, sorted. */
-export function requiredCidrs(rules: Iterable<Rule>): Prefix[] {
+/** The prefixes, of CIDRs or of blocks, that must have identities of their own for the rules to be enforceable; sorted, each once. */
+export function requiredPrefixes(kind: PrefixPeer["kind"], rules: Iterable<Rule>): Prefix[] {
   const found = new Set<Prefix>();
   for (const rule of rules) {
     for (const peer of rule.peers ?? []) {
-      if (peer.kind !== "cidr") continue;
+      if (peer.kind !== kind) continue;
       found.add(peer.prefix);
       for (const hole of peer.except) found.add(hole);
     }

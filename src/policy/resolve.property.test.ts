@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { judge } from "#kit/policy-oracle.ts";
-import { worldIdentities, worldPort, worldRules, worldSubject } from "#kit/policy-world.ts";
+import { worldBlocks, worldIdentities, worldPort, worldRules, worldSubject } from "#kit/policy-world.ts";
 import { IdentityIndex } from "./peer-index.ts";
 import { resolve } from "./resolve.ts";
 import type { Rule } from "./rule.ts";
@@ -11,7 +11,7 @@ import { originText, RuleIds } from "./rule-ids.ts";
 import { verdict } from "./verdict.ts";
 
 const peers = new IdentityIndex();
-for (const identity of worldIdentities) {
+for (const identity of [...worldIdentities, ...worldBlocks]) {
   peers.put(identity);
   peers.setPorts(identity.id, identity.ports);
 }
@@ -19,6 +19,7 @@ for (const identity of worldIdentities) {
 const question = fc.record({
   direction: fc.constantFrom("ingress" as const, "egress" as const),
   peer: fc.constantFrom(...worldIdentities, { id: 7777, labels: undefined, ports: [] }),
+  block: fc.constantFrom(undefined, ...worldBlocks),
   proto: fc.constantFrom(6, 17, 1, 132, 47),
   port: worldPort,
 });
@@ -30,10 +31,23 @@ function check(
   const ruleIds = new RuleIds();
   const ruleId = ruleIds.idOf.bind(ruleIds);
   const policy = resolve({ id: 1, rules, peers, ports: worldSubject.ports, ruleId, enforcement: "default" });
-  for (const { direction, peer, proto, port } of questions) {
-    const wanted = judge(rules, { direction, subject: worldSubject, peer, proto, port });
-    const got = verdict(policy, { direction, identity: peer.id, proto, port });
-    const at = `${direction} ${peer.id} ${proto}/${port}`;
+  for (const { direction, peer, block, proto, port } of questions) {
+    const wanted = judge(rules, {
+      direction,
+      subject: worldSubject,
+      peer,
+      block: block?.labels,
+      proto,
+      port,
+    });
+    const got = verdict(policy, {
+      direction,
+      identity: peer.id,
+      ...(block && { block: block.id }),
+      proto,
+      port,
+    });
+    const at = `${direction} ${peer.id} ${block?.id} ${proto}/${port}`;
     assert.equal(got.verdict, wanted.verdict, at);
     if (!got.explicit || wanted.rules.length === 0) continue;
     const allowed = new Set(wanted.rules.map((rule) => originText(rule.origin)));
@@ -76,7 +90,7 @@ const kept: readonly (readonly [readonly Rule[], Parameters<typeof check>[1]])[]
         action: "pass",
       }),
     ],
-    [{ direction: "ingress", peer: worldIdentities[3]!, proto: 6, port: 0 }],
+    [{ direction: "ingress", peer: worldIdentities[3]!, block: undefined, proto: 6, port: 0 }],
   ],
 ];
 

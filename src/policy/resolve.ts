@@ -2,7 +2,7 @@
 import { cellsOf, protosOf } from "./cells.ts";
 import { entriesOf, type GroupEntry } from "./group-entries.ts";
 import { groups, indexesOfAny, type PeerIndex, reachesOf } from "./groups.ts";
-import { type Decision, isExplicit } from "./judge.ts";
+import { type Decision, defaultPrecedence, isExplicit } from "./judge.ts";
 import { compareEntries, revisionOf } from "./revision.ts";
 import type { NamedPort, PolicyEntry, ResolvedPolicy, Rule, RuleOrigin } from "./rule.ts";
 
@@ -35,7 +35,7 @@ const allowLocalhost: Rule = {
 };
 
 /**
- * The entries that make the datapath's two look-ups (`verdict.ts`) answer as the rules do, for every identity known.
+ * The entries that make the datapath's look-ups (`verdict.ts`) answer as the rules do, for every identity known.
  * Entries are sorted; the same input gives the same revision.
  */
 export function resolve(input: ResolveInput): ResolvedPolicy {
@@ -57,13 +57,17 @@ function resolveDirection(input: ResolveInput, direction: Rule["direction"]): Po
   const isolated = input.enforcement === "always" || selected.some((rule) => rule.defaultDeny);
   const rules = direction === "ingress" ? [...selected, allowLocalhost] : selected;
   const isolating = rules.flatMap((rule, index) => (rule.defaultDeny ? [index] : []));
-  const otherwise: Decision = { verdict: isolated ? "deny" : "allow", precedence: 0, rules: isolating };
+  const otherwise: Decision = {
+    verdict: isolated ? "deny" : "allow",
+    precedence: defaultPrecedence,
+    rules: isolating,
+  };
   const ids = new Map<string, number>();
   const ruleId = (decision: Decision): number => {
     const key = `${isExplicit(decision)} ${decision.rules.join()}`;
     let id = ids.get(key);
     if (id === undefined) {
-      id = input.ruleId(originsOf(rules, decision));
+      id = decision === nothing ? 0 : input.ruleId(originsOf(rules, decision));
       ids.set(key, id);
     }
     return id;
@@ -87,14 +91,27 @@ function resolveDirection(input: ResolveInput, direction: Rule["direction"]): Po
       }));
     });
   const out = emit(entriesOf(anyCells, undefined), [0]);
-  for (const { reaches, identities } of groups(context)) {
+  for (const { block, reaches, identities } of groups(context)) {
     const protos = protosOf(reaches);
+    if (block) {
+      const said = entriesOf(cellsOf(rules, reaches, protos, nothing), undefined);
+      out.push(
+        ...emit(
+          said.filter(({ decision, proto }) => isExplicit(decision) || proto !== 0),
+          identities,
+        ),
+      );
+      continue;
+    }
     const cells = cellsOf(rules, reaches, protos, otherwise);
     const base = cellsOf(rules, anybody, protos, otherwise);
     out.push(...emit(entriesOf(cells, base), identities));
   }
   return out;
 }
+
+/** Where the rules of blocks say nothing: a hole in a wider range that they allow. The datapath passes over it. */
+const nothing: Decision = { verdict: "deny", precedence: defaultPrecedence, rules: [] };
 
 /** Who isolates is the object as a whole, not one of its rules. */
 function originsOf(rules: readonly Rule[], decision: Decision): RuleOrigin[] {

@@ -53,7 +53,10 @@ export interface Requirement {
 
 export type Peer =
   | { readonly kind: "selector"; readonly selector: Selector }
+  /** The part of the world with these addresses: neither pods nor nodes (CiliumNetworkPolicy). */
   | { readonly kind: "cidr"; readonly prefix: Prefix; readonly except: readonly Prefix[] }
+  /** Whoever has such an address, pods and nodes too (NetworkPolicy's ipBlock). Only in allow rules of the normal tier with priority 0. */
+  | { readonly kind: "block"; readonly prefix: Prefix; readonly except: readonly Prefix[] }
   | { readonly kind: "entity"; readonly entity: string };
 
 export interface PortRange {
@@ -79,7 +82,7 @@ export interface ResolvedPolicy {
 
 export interface PolicyEntry {
   readonly direction: "ingress" | "egress";
-  /** 0: any. */
+  /** 0: any. A block's (`isBlockIdentity`): what is said of addresses, whoever has them. */
   readonly identity: number;
   /** 0: any (then port must be whole range). */
   readonly proto: number;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parsePrefix } from "#model/ip.ts";
 import { parseLabels } from "#model/labels.ts";
-import { peerMatches, peerText, requiredCidrs } from "./peer.ts";
+import { peerMatches, peerText, requiredPrefixes } from "./peer.ts";
 import type { Peer, Requirement, Rule } from "./rule.ts";
 import { matches, requirementsOf, selectorText, sourced } from "./selector.ts";
 
@@ -93,6 +93,6 @@ test("entities mean the identities of their reserved labels", () => {
 
 test("prefixes that need an identity are those named, excepts too", () => {
   const rule = { peers: [cidr(ten, tenOne), cidr(), { kind: "entity", entity: "world" }] } as unknown as Rule;
-  assert.deepEqual(requiredCidrs([rule, { peers: undefined } as Rule]), [ten, tenOne]);
+  assert.deepEqual(requiredPrefixes("cidr", [rule, { peers: undefined } as Rule]), [ten, tenOne]);
   assert.equal(peerText(cidr(ten, tenOne)), "cidr:10.0.0.0/8 except 10.1.0.0/16");
 });

@@ -28,12 +28,26 @@ test("within one identity the longest prefix decides, whatever its precedence", 
 });
 
 test("between the peer's entry and anybody's the higher precedence decides, on a tie the peer's", () => {
-  const own = entry({ identity: 1000, precedence: 5, rule: 10 });
+  const own = entry({ identity: 1000, precedence: 9, rule: 10 });
   const any = (precedence: number) =>
     entry({ proto: 6, portBits: 16, port: 80, verdict: "deny", precedence, rule: 20 });
-  assert.equal(verdict(policy(own, any(7)), web).entry?.rule, 20);
-  assert.equal(verdict(policy(own, any(3)), web).entry?.rule, 10);
+  assert.equal(verdict(policy(own, any(13)), web).entry?.rule, 20);
   assert.equal(verdict(policy(own, any(5)), web).entry?.rule, 10);
+  assert.equal(verdict(policy(own, any(9)), web).entry?.rule, 10);
+});
+
+test("what is said of the address's block decides where there is no entry or one that yields, and only there", () => {
+  const block = 0x03000001;
+  const asked = { ...web, block };
+  const said = entry({ identity: block, proto: 6, rule: 40, precedence: 1 });
+  const own = (precedence: number) => entry({ identity: 1000, verdict: "deny", precedence, rule: 10 });
+  assert.equal(verdict(policy(said), asked).entry?.rule, 40);
+  assert.equal(verdict(policy(said, own(2)), asked).entry?.rule, 40);
+  assert.equal(verdict(policy(said, own(3)), asked).entry?.rule, 40);
+  assert.equal(verdict(policy(said, own(1)), asked).entry?.rule, 10);
+  assert.equal(verdict(policy(said, own(2)), web).entry?.rule, 10);
+  const hole = entry({ identity: block, proto: 6, portBits: 16, port: 80, precedence: 2, verdict: "deny" });
+  assert.equal(verdict(policy(said, hole, own(2)), asked).entry?.rule, 10);
 });
 
 test("port prefixes match by their leading bits", () => {

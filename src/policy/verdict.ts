@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { isExplicitPrecedence, placeOfPrecedence, yieldsPrecedence } from "./judge.ts";
 import type { PolicyEntry, ResolvedPolicy } from "./rule.ts";
 
 /** One new connection (or packet of a flow that has no verdict yet), as the datapath asks. */
@@ -6,6 +7,8 @@ export interface Question {
   readonly direction: "ingress" | "egress";
   /** The peer's: source identity for ingress, destination identity for egress. */
   readonly identity: number;
+  /** Identity of the longest prefix around the peer's address among those that blocks name; absent: none does. */
+  readonly block?: number;
   /** IANA protocol number. */
   readonly proto: number;
   /** Destination port; ICMP and ICMPv6: the type; 0 for protocols that have neither. */
@@ -24,23 +27,38 @@ export interface Verdict {
  * The specification of the datapath's policy step (`bpf/lib/policy.h`, `verdict.h`), which must answer every question the same:
  *
  * 1. Two longest-prefix look-ups over (protocol, port): among the peer identity's entries, and among those of identity 0.
- * 2. Of the two entries the one with the higher precedence, its lowest bit aside, decides; on a tie the peer identity's own.
- * 3. No entry: denied where the direction is enforced, else allowed.
+ * 2. Of the two entries the one with the higher precedence, its two lowest bits aside, decides; on a tie the peer identity's own.
+ * 3. When there is none, or it yields (second lowest bit), a third look-up, among the entries of the address's block: what a rule says there decides.
+ * 4. No entry: denied where the direction is enforced, else allowed.
  *
- * The lowest bit says whether a rule decided (set: explicit) or a default: the rule of a default denial names the policies that
- * isolate the endpoint.
+ * The lowest bit of the precedence says whether a rule decided (set: explicit) or a default: the rule of a default denial names the
+ * policies that isolate the endpoint.
  */
 export function verdict(policy: ResolvedPolicy, question: Question): Verdict {
   const exact = longestMatch(policy.entries, question, question.identity);
   const any = longestMatch(policy.entries, question, 0);
-  const entry = exact && any ? (rank(any) > rank(exact) ? any : exact) : (exact ?? any);
-  if (entry) return { verdict: entry.verdict, explicit: entry.precedence % 2 === 1, entry };
+  const entry = afterBlocks(
+    policy,
+    question,
+    exact && any ? (rank(any) > rank(exact) ? any : exact) : (exact ?? any),
+  );
+  if (entry) return { verdict: entry.verdict, explicit: isExplicitPrecedence(entry.precedence), entry };
   const enforced = question.direction === "ingress" ? policy.enforceIngress : policy.enforceEgress;
   return { verdict: enforced ? "deny" : "allow", explicit: false };
 }
 
 function rank(entry: PolicyEntry): number {
-  return entry.precedence >>> 1;
+  return placeOfPrecedence(entry.precedence);
+}
+
+function afterBlocks(
+  policy: ResolvedPolicy,
+  question: Question,
+  entry: PolicyEntry | undefined,
+): PolicyEntry | undefined {
+  if (question.block === undefined || (entry && !yieldsPrecedence(entry.precedence))) return entry;
+  const said = longestMatch(policy.entries, question, question.block);
+  return said && isExplicitPrecedence(said.precedence) ? said : entry;
 }
 
 function longestMatch(

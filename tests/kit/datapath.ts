@@ -267,6 +267,15 @@ export class TestNode implements Disposable {
     );
   }
 
+  /** An entry of the blocks map. */
+  block(prefix: string, identity: number): void {
+    const parsed: Prefix = parsePrefix(prefix);
+    this.typed("blocks", ipcacheKeyLayout, u32Layout).set(
+      { prefixlen: prefixBits128(parsed), addr: parseAddress(prefix.slice(0, prefix.indexOf("/"))) },
+      identity,
+    );
+  }
+
   policy(id: number, entries: readonly PolicyEntry[]): void {
     using inner = BpfMap.create({
       name: "policy",

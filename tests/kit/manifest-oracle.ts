@@ -15,6 +15,8 @@ export type Party =
 
 export interface Attempt {
   readonly from: WorldPod;
+  /** Of the sender, in the family of `to`. */
+  readonly source: string;
   readonly to: Party;
   /** 0 for ICMP echo. */
   readonly port: number;
@@ -33,12 +35,11 @@ interface Side {
 
 /** True when both ends let it pass. What a pod says to itself never meets a policy. */
 export function mayConnect(policies: readonly Manifest[], attempt: Attempt): boolean {
-  const { from, to } = attempt;
+  const { from, source, to } = attempt;
   if (to.kind === "pod" && to.pod === from) return true;
   const out = allowed(policies, { subject: from, peer: to, direction: "egress", attempt });
   if (!out || to.kind !== "pod") return out;
-  const address = to.address;
-  const peer: Party = { kind: "pod", pod: from, address };
+  const peer: Party = { kind: "pod", pod: from, address: source };
   return allowed(policies, { subject: to.pod, peer, direction: "ingress", attempt });
 }
 
@@ -78,7 +79,7 @@ function networkVote({ metadata, spec }: Manifest, side: Side): Vote {
 }
 
 function networkPeerFits(peer: Bag, namespace: string, party: Party): boolean {
-  if (peer.ipBlock) return party.kind === "outside" && blockFits(peer.ipBlock as Bag, party.address);
+  if (peer.ipBlock) return blockFits(peer.ipBlock as Bag, party.address);
   if (party.kind !== "pod") return false;
   const { pod } = party;
   const spaceOk = peer.namespaceSelector

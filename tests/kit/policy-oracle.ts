@@ -9,6 +9,8 @@ export interface OracleQuestion {
   readonly subject: { readonly labels: Labels; readonly ports: readonly NamedPort[] };
   /** Labels undefined: an identity nobody knows. */
   readonly peer: { readonly labels: Labels | undefined; readonly ports: readonly NamedPort[] };
+  /** Of the peer's address; undefined: in no prefix that blocks name. */
+  readonly block?: Labels | undefined;
   readonly proto: number;
   readonly port: number;
 }
@@ -54,10 +56,12 @@ const fromOwnNode: Rule = {
   defaultDeny: false,
 };
 
-function peerHit(rule: Rule, { peer }: OracleQuestion): boolean {
+function peerHit(rule: Rule, { peer, block }: OracleQuestion): boolean {
   if (rule.peers === undefined) return true;
-  const { labels } = peer;
-  return labels !== undefined && rule.peers.some((one) => peerMatches(one, labels));
+  return rule.peers.some((one) => {
+    const labels = one.kind === "block" ? block : peer.labels;
+    return labels !== undefined && peerMatches(one, labels);
+  });
 }
 
 function portHit(rule: Rule, question: OracleQuestion): boolean {

@@ -36,10 +36,12 @@ export function randomAttempts(d: Dice, placement: Placement, count: number): At
   const v6 = placement.nodes.some(({ addresses }) => addresses.some((one) => isIPv6(one)));
   const v4 = placement.nodes.some(({ addresses }) => addresses.some((one) => !isIPv6(one)));
   const away = [...(v4 ? outside : []), ...(v6 ? outsideV6 : [])];
-  return placement.pods.flatMap(({ pod: from, node }) =>
+  return placement.pods.flatMap(({ pod: from, node, addresses }) =>
     d.some(count, count, (): Attempt => {
       const protocol = d.pick(["TCP", "TCP", "UDP", "ICMP"] as const);
-      return { from, to: randomParty(d, placement, { away, node }), port: d.pick(ports[protocol]), protocol };
+      const to = randomParty(d, placement, { away, node });
+      const source = addresses.find((one) => isIPv6(one) === isIPv6(to.address))!;
+      return { from, source, to, port: d.pick(ports[protocol]), protocol };
     }),
   );
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseAllDocuments } from "yaml";
 import { localIdentity } from "#identities/allocate.ts";
+import { blockLabels } from "#identities/blocks.ts";
 import { cidrLabels } from "#identities/cidr.ts";
 import { errorText } from "#lib/errors.ts";
+import { blockIdentityScope } from "#model/identity.ts";
 import { labelText, parseLabels } from "#model/labels.ts";
 import { compileCiliumPolicy } from "#policy/from-cilium.ts";
 import { compileNetworkPolicy } from "#policy/from-network-policy.ts";
-import { peerText, requiredCidrs } from "#policy/peer.ts";
+import { peerText, requiredPrefixes } from "#policy/peer.ts";
 import { IdentityIndex } from "#policy/peer-index.ts";
 import { resolve } from "#policy/resolve.ts";
 import type { NamedPort, PolicyEntry, PortRange, Rule } from "#policy/rule.ts";
@@ -90,11 +92,17 @@ export function entriesText(rules: readonly Rule[], identities: readonly StoryId
     index.setPorts(id, ports);
     names.set(id, name);
   }
-  const prefixes = requiredCidrs(rules);
-  for (const prefix of prefixes) {
+  const cidrs = requiredPrefixes("cidr", rules);
+  for (const prefix of cidrs) {
     const id = localIdentity(prefix, (taken) => names.has(taken));
     names.set(id, prefix);
-    index.put({ id, labels: cidrLabels(prefix, prefixes, true) });
+    index.put({ id, labels: cidrLabels(prefix, cidrs, true) });
+  }
+  const blocks = requiredPrefixes("block", rules);
+  for (const prefix of blocks) {
+    const id = localIdentity(prefix, (taken) => names.has(taken), blockIdentityScope);
+    names.set(id, `block ${prefix}`);
+    index.put({ id, labels: blockLabels(prefix, blocks) });
   }
   let out = "";
   for (const { name, labels, ports } of identities) {

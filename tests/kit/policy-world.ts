@@ -40,6 +40,19 @@ export const worldIdentities: readonly WorldIdentity[] = [
   cidr(0x01000003, "cidr:fd00::/8"),
 ];
 
+const block = (id: number, ...labels: string[]): WorldIdentity => ({
+  id,
+  labels: parseLabels(labels),
+  ports: [],
+});
+
+/** Of the prefixes that blocks name: what an address has beside an identity. */
+export const worldBlocks: readonly WorldIdentity[] = [
+  block(0x03000001, "block:10.0.0.0/8"),
+  block(0x03000002, "block:10.0.0.0/8", "block:10.1.0.0/16"),
+  block(0x03000003, "block:0.0.0.0/0"),
+];
+
 /** The endpoint the rules are about, and its named ports. */
 export const worldSubject = {
   labels: parseLabels(["k8s:app=web", "k8s:io.kubernetes.pod.namespace=shop"]),
@@ -62,6 +75,12 @@ const cidrPeer = fc.constantFrom<Peer>(
   { kind: "cidr", prefix: parsePrefix("10.0.0.0/8"), except: [parsePrefix("10.1.0.0/16")] },
   { kind: "cidr", prefix: parsePrefix("10.1.0.0/16"), except: [] },
   { kind: "cidr", prefix: parsePrefix("0.0.0.0/0"), except: [] },
+);
+
+const blockPeer = fc.constantFrom<Peer>(
+  { kind: "block", prefix: parsePrefix("10.0.0.0/8"), except: [] },
+  { kind: "block", prefix: parsePrefix("10.0.0.0/8"), except: [parsePrefix("10.1.0.0/16")] },
+  { kind: "block", prefix: parsePrefix("10.1.0.0/16"), except: [] },
 );
 
 const entityPeer = fc
@@ -98,7 +117,7 @@ const portRange = fc.oneof(
 
 const body = {
   direction: fc.constantFrom("ingress", "egress"),
-  peers: fc.option(fc.array(fc.oneof(selectorPeer, cidrPeer, entityPeer), { maxLength: 2 }), {
+  peers: fc.option(fc.array(fc.oneof(selectorPeer, cidrPeer, blockPeer, entityPeer), { maxLength: 2 }), {
     nil: undefined,
   }),
   ports: fc.option(fc.array(portRange, { maxLength: 3 }), { nil: undefined }),
@@ -118,6 +137,11 @@ const place = fc.oneof(
   }),
 );
 
+/** Only what NetworkPolicies allow is said of blocks. */
+function withoutBlocks(peers: Rule["peers"]): Rule["peers"] {
+  return peers?.filter(({ kind }) => kind !== "block");
+}
+
 /** Rules of one object each, all of them about {@link worldSubject}. */
 export const worldRules = fc.array(fc.tuple(fc.record(body), place), { maxLength: 6 }).map((list) =>
   list.map(
@@ -126,6 +150,7 @@ export const worldRules = fc.array(fc.tuple(fc.record(body), place), { maxLength
       subject: { requirements: [] },
       ...what,
       ...where,
+      peers: where.tier === "normal" && where.action === "allow" ? what.peers : withoutBlocks(what.peers),
     }),
   ),
 );

@@ -14,6 +14,8 @@ const PACKETS = 200;
 const POD = { v4: "10.0.1.2", v6: "fd00:10:0:1::2" } as const;
 const REMOTE = { v4: "10.0.2.", v6: "fd00:10:0:2::" } as const;
 const identities = [2001, 2002, 2003, 2004, 2005];
+/** Of the addresses of the first peers; the others are in none. */
+const blocks = [0x03000001, 0x03000002, 0x03000003];
 const ports = [0, 7, 8, 53, 79, 80, 81, 443, 1023, 1024, 8080, 32_768, 65_535];
 
 const portOf = fc.oneof(
@@ -24,12 +26,12 @@ const portOf = fc.oneof(
 const entryOf: fc.Arbitrary<PolicyEntry> = fc
   .record({
     direction: fc.constantFrom("ingress" as const, "egress" as const),
-    identity: fc.constantFrom(0, ...identities),
+    identity: fc.constantFrom(0, ...identities, ...blocks),
     proto: fc.constantFrom(0, 1, 6, 6, 17, 58),
     portBits: fc.constantFrom(0, 1, 6, 10, 15, 16, 16),
     port: portOf,
     verdict: fc.constantFrom("allow" as const, "deny" as const),
-    precedence: fc.integer({ min: 0, max: 12 }),
+    precedence: fc.integer({ min: 0, max: 24 }),
     rule: fc.integer({ min: 1, max: 0xffff_ffff }),
   })
   .map((entry) => (entry.proto === 0 ? { ...entry, portBits: 0, port: 0 } : entry))
@@ -71,6 +73,10 @@ before(() => {
   identities.forEach((identity, i) => {
     node.identify(`${REMOTE.v4}${i + 2}/32`, identity, at.v4.otherNode);
     node.identify(`${REMOTE.v6}${i + 2}/128`, identity, at.v4.otherNode);
+    const block = blocks[i];
+    if (block === undefined) return;
+    node.block(`${REMOTE.v4}${i + 2}/32`, block);
+    node.block(`${REMOTE.v6}${i + 2}/128`, block);
   });
 });
 after(() => node[Symbol.dispose]());
@@ -84,9 +90,10 @@ function transportOf({ proto, port }: Attempt, sport: number): Transport {
 
 function questionOf({ direction, family, peer, proto, port }: Attempt) {
   const v6 = family === "v6";
-  const identity = identities[peer]!;
-  if (proto === "echo") return { direction, identity, proto: v6 ? 58 : 1, port: v6 ? 128 : 8 };
-  return { direction, identity, proto: proto === "tcp" ? 6 : 17, port };
+  const block = blocks[peer];
+  const who = { direction, identity: identities[peer]!, ...(block !== undefined && { block }) };
+  if (proto === "echo") return { ...who, proto: v6 ? 58 : 1, port: v6 ? 128 : 8 };
+  return { ...who, proto: proto === "tcp" ? 6 : 17, port };
 }
 
 /** Sends the attempt's packet, always a new connection. */

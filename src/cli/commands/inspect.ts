@@ -103,7 +103,7 @@ export function policyCommand(): Command {
   return new Command("policy").description("network policies").addCommand(get);
 }
 
-const maps = ["policy", "ct", "ipcache", "lb", "endpoints", "nat", "metrics"];
+const maps = ["policy", "ct", "ipcache", "blocks", "lb", "endpoints", "nat", "metrics"];
 
 export function bpfCommand(): Command {
   const bpf = new Command("bpf").description("what the kernel's maps hold");
