@@ -12,6 +12,8 @@ export interface AgentPaths {
   readonly observer: string;
   /** One JSON file an endpoint: what CNI ADD was told and answered. */
   readonly endpoints: string;
+  /** The cluster's state as it was last known, for a start without API server. */
+  readonly snapshots: string;
   /** What the node was like before the first agent. */
   readonly before: string;
   readonly maps: string;
@@ -25,6 +27,7 @@ export function agentPaths(config: Pick<AgentConfig, "runDir" | "stateDir" | "bp
     cniDeletions: join(config.runDir, "deletions"),
     observer: join(config.runDir, "observer.sock"),
     endpoints: join(config.stateDir, "endpoints"),
+    snapshots: join(config.stateDir, "cluster"),
     before: join(config.stateDir, "before.json"),
     maps: join(config.bpfDir, "maps"),
     links: join(config.bpfDir, "links"),

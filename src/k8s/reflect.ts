@@ -3,10 +3,12 @@
 import type { KubeClient } from "#k8s/client.ts";
 import { type InformerEvent, runInformer } from "#k8s/informer.ts";
 import { type KubeObject, objectKey, type Resource, resourceName } from "#k8s/resource.ts";
-import type { Clock } from "#lib/clock.ts";
+import { ShortListGuard } from "#k8s/short-list.ts";
+import { type Clock, systemClock } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
+import type { SnapshotObjects } from "#store/snapshot.ts";
 import type { Database, Transaction, WritableTable } from "#store/table.ts";
 
 export interface ReflectOptions<T, V> {
@@ -35,7 +37,8 @@ export interface ReflectOptions<T, V> {
 /**
  * Keeps a table equal to a collection of the API server: what is created, changed and deleted there, and after a gap
  * what vanished meanwhile. Errors and half answers delete nothing. Registers its source at once; it is synced with the
- * first full list. Deletes only rows it wrote itself, so several may fill one table.
+ * first full list. Deletes only rows it wrote itself, so several may fill one table. When the database keeps snapshots and
+ * no list comes, it starts from what was kept; a list that lacks most of what is known is believed only when confirmed.
  */
 export function reflect<T extends KubeObject, V>(options: ReflectOptions<T, V>): AsyncDisposable {
   const { resource, table, health, log, source = resourceName(resource) } = options;
@@ -44,7 +47,44 @@ export function reflect<T extends KubeObject, V>(options: ReflectOptions<T, V>):
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const mirror = new Mirror(options);
-  const report = () => health.set(healthName, ...mirror.health());
+  const { snapshots } = options.db;
+  let held = 0;
+  const report = () => {
+    if (held > 0)
+      health.set(healthName, "degraded", `${held} object(s) missing in a list, kept until confirmed`);
+    else health.set(healthName, ...mirror.health());
+    snapshots?.changed(source, () => mirror.dump());
+  };
+  const guard = new ShortListGuard({
+    clock: options.clock ?? systemClock,
+    list: () => keysOf(options, signal),
+    remove: (keys) => mirror.remove(keys),
+    onState(missing, why) {
+      held = missing;
+      const fields = { resource: source, missing };
+      if (why === "held")
+        log.warn(fields, "a list lacks most of what is known: nothing is removed until it is confirmed");
+      else
+        log.info(
+          { resource: source },
+          why === "back" ? "what a list lacked is there again" : "a short list is confirmed",
+        );
+      report();
+    },
+  });
+  const fromSnapshot = () => {
+    const kept = snapshots?.load(source);
+    if (kept === undefined) return;
+    mirror.restore(kept);
+    snapshots?.hold(source);
+    registered.synced();
+    health.set(
+      healthName,
+      "degraded",
+      `${kept.length} object(s) as they were kept: the API server does not answer`,
+    );
+  };
+  const stopWaiting = snapshots && (options.clock ?? systemClock).after(snapshots.afterMs, fromSnapshot);
   health.set(healthName, "starting", "waiting for the first list");
   const running = runInformer<T>({
     client: options.client,
@@ -57,11 +97,14 @@ export function reflect<T extends KubeObject, V>(options: ReflectOptions<T, V>):
     ...(options.idleMs !== undefined && { idleMs: options.idleMs }),
     ...(options.random && { random: options.random }),
     onList(objects) {
-      mirror.replace(objects);
+      stopWaiting?.();
+      mirror.replace(objects, guard.check(mirror.missing(objects), mirror.size));
       registered.synced();
+      snapshots?.release(source);
       report();
     },
     onEvents(events) {
+      for (const { object } of events) guard.seen(objectKey(object));
       mirror.apply(events);
       report();
     },
@@ -84,9 +127,33 @@ export function reflect<T extends KubeObject, V>(options: ReflectOptions<T, V>):
   return {
     async [Symbol.asyncDispose]() {
       stop.abort();
+      stopWaiting?.();
+      guard.stop();
       await finished;
     },
   };
+}
+
+/** A consistent list, read from the store and not from a cache: no resource version is asked for. */
+async function keysOf<T extends KubeObject, V>(
+  { client, resource, namespace, labelSelector, fieldSelector }: ReflectOptions<T, V>,
+  signal: AbortSignal,
+): Promise<ReadonlySet<string>> {
+  const keys = new Set<string>();
+  let continueToken: string | undefined;
+  do {
+    const page = await client.list<T>(resource, {
+      namespace,
+      labelSelector,
+      fieldSelector,
+      limit: 500,
+      continueToken,
+      signal,
+    });
+    for (const object of page.items) keys.add(objectKey(object));
+    continueToken = page.continueToken;
+  } while (continueToken);
+  return keys;
 }
 
 /** Which rows stand for which object. */
@@ -99,14 +166,45 @@ class Mirror<T extends KubeObject, V> {
     this.#options = options;
   }
 
-  replace(objects: readonly T[]): void {
+  get size(): number {
+    return this.#rows.size + this.#refused.size;
+  }
+
+  /** Keys of what is known and not in a full list. */
+  missing(objects: readonly T[]): string[] {
     const gone = new Set([...this.#rows.keys(), ...this.#refused.keys()]);
+    for (const object of objects) gone.delete(objectKey(object));
+    return [...gone];
+  }
+
+  /** Takes a full list, and takes away those of the objects it lacks that are gone for sure. */
+  replace(objects: readonly T[], gone: readonly string[]): void {
     this.#options.db.write((tx) => {
-      for (const object of objects) {
-        gone.delete(objectKey(object));
-        this.#put(tx, object);
-      }
+      for (const object of objects) this.#put(tx, object);
       for (const key of gone) this.#remove(tx, key);
+    });
+  }
+
+  remove(keys: readonly string[]): void {
+    this.replace([], keys);
+  }
+
+  /** Objects with their rows, as {@link restore} takes them up again. */
+  dump(): SnapshotObjects {
+    const { table } = this.#options;
+    return [...this.#rows].map(([key, rows]) => [key, rows.map((row) => table.get(row)).filter(Boolean)]);
+  }
+
+  restore(objects: SnapshotObjects): void {
+    const { db, table } = this.#options;
+    db.write((tx) => {
+      for (const [key, rows] of objects) {
+        for (const row of rows) tx.put(table, row as V);
+        this.#rows.set(
+          key,
+          (rows as V[]).map((row) => table.keyOf(row)),
+        );
+      }
     });
   }
 

@@ -154,7 +154,10 @@ function removeTree(config: AgentConfig, dir: string, print: Print): void {
 }
 
 function removeBpffs(config: AgentConfig, print: Print): void {
-  if (readdirSync("/sys/fs/bpf").length > 0) return print("left the bpffs: somebody else has pins there");
+  if (readdirSync("/sys/fs/bpf").length > 0) {
+    print("left the bpffs: somebody else has pins there");
+    return;
+  }
   onHost(config, () => unmount("/sys/fs/bpf"));
   print("unmounted the bpffs");
 }

@@ -24,7 +24,8 @@ import { startProbeServer } from "#lib/probes.ts";
 import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
 import { family } from "#model/ip.ts";
 import { ownNode, ownNodeChanged } from "#nodes/self.ts";
-import type { Table } from "#store/table.ts";
+import { Snapshots } from "#store/snapshot.ts";
+import { Database, type Table } from "#store/table.ts";
 import { cleanNode } from "./agent-cleanup.ts";
 import { startControl, startSources } from "./agent-control.ts";
 import { familiesOf, startNodeDatapath } from "./agent-datapath.ts";
@@ -72,7 +73,8 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   const nodeDatapath = startNodeDatapath({ config, paths, node, netlink, log });
   stack.use(nodeDatapath.datapath);
 
-  const tables = agentTables();
+  const snapshots = stack.use(new Snapshots({ dir: paths.snapshots, format: version, log }));
+  const tables = agentTables(new Database({ snapshots }));
   // A thread takes a while to start: it does so while the rest is read.
   const flowsStarting = startFlows({
     tables: { ...tables, rules: tables.policyRules },

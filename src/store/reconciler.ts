@@ -68,7 +68,7 @@ export interface Reconciler extends AsyncDisposable {
 
 /**
  * Makes the kernel equal to a desired table. At start it lists what is there and adopts it: equal entries are not
- * written. Entries that nobody wants are taken away only once the table is ready. Deletes go before updates, to make
+ * written. Entries that nobody wants are taken away only once the table is ready, and no source goes on with a snapshot. Deletes go before updates, to make
  * room. A failed key is tried again by itself with a growing wait; its newest row wins.
  */
 export function startReconciler<V, A>(options: ReconcilerOptions<V, A>): Reconciler {
@@ -92,6 +92,8 @@ class TableReconciler<V, A> implements Reconciler {
   #listDueMs = 0;
   #pruned = false;
   #doneRevision = -1;
+  /** Ends the waiting for sources that go on with what was kept. */
+  #stopWaiting: (() => void) | undefined;
   #scheduled: NodeJS.Immediate | undefined;
   #timer: (() => void) | undefined;
   #refreshTimer: (() => void) | undefined;
@@ -118,6 +120,7 @@ class TableReconciler<V, A> implements Reconciler {
     options.signal.addEventListener("abort", this.#stop, { once: true });
     this.#tracker = options.table.track(this.#wake);
     void options.table.ready.then(this.#wake);
+    this.#stopWaiting = options.db.snapshots?.onReleased(this.#wake);
     if (options.signal.aborted) this.#stop();
     else this.#wake();
   }
@@ -171,6 +174,7 @@ class TableReconciler<V, A> implements Reconciler {
     if (this.#scheduled) clearImmediate(this.#scheduled);
     this.#timer?.();
     this.#refreshTimer?.();
+    this.#stopWaiting?.();
     this.#tracker.close();
     this.#waiters.close();
     this.#options.health.set(this.#options.name, "stopped", "");
@@ -224,7 +228,7 @@ class TableReconciler<V, A> implements Reconciler {
     const revision = table.revision;
     for (const key of this.#tracker.take().keys()) this.#dirty.add(key);
     for (const key of this.#retries.due()) this.#dirty.add(key);
-    if (table.isReady && !this.#pruned) {
+    if (table.isReady && !this.#pruned && !this.#options.db.snapshots?.held) {
       this.#pruned = true;
       for (const key of this.#actual.keys()) if (table.get(key) === undefined) this.#dirty.add(key);
     }

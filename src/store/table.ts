@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { WeftError } from "#lib/errors.ts";
+import type { Snapshots } from "#store/snapshot.ts";
 
 /** How a row is shown: `db show`, `-o json`, the UI and the stories all use this one list. */
 export interface Column<V> {
@@ -258,7 +259,13 @@ function guard(call: () => void): void {
 
 /** The agent's tables. Any of them can be looked at while it runs (`weft db show NAME`). */
 export class Database {
+  /** What sources keep for a start at which nobody can be asked. */
+  readonly snapshots: Snapshots | undefined;
   readonly #tables = new Map<string, MemoryTable<unknown>>();
+
+  constructor(options: { readonly snapshots?: Snapshots } = {}) {
+    this.snapshots = options.snapshots;
+  }
 
   /** @throws WeftError E_TABLE when the name is taken. */
   table<V>(options: TableOptions<V>): WritableTable<V> {
