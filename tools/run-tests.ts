@@ -16,7 +16,8 @@ interface Part {
   readonly timeoutMs: number;
 }
 
-const kernel = (file: string) => file.includes(".kernel.test.");
+/** Those that need more than this process: root, or a real cluster (`npm run test:kubernetes`). */
+const kernel = (file: string) => file.includes(".kernel.test.") || file.includes(".k8s.test.");
 const parts: readonly Part[] = [
   {
     name: "unit",
@@ -26,6 +27,7 @@ const parts: readonly Part[] = [
         "api/**/*.test.ts",
         "tools/**/*.test.ts",
         "tests/{stories,unit,kit,docs}/**/*.test.ts",
+        "tests/k8s/{build,cluster,load,upstream}/**/*.test.ts",
       ]).filter((f) => !kernel(f)),
     root: false,
     concurrency: 2,

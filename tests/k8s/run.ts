@@ -36,13 +36,13 @@ const parts: readonly Part[] = [
   {
     name: "scenarios",
     about: "what Weft does on a real cluster",
-    files: ["tests/k8s/*.k8s.test.ts"],
+    files: ["tests/k8s/scenarios/*.test.ts"],
     usual: true,
   },
   {
     name: "restart",
     about: "restarts and upgrades under load",
-    files: ["tests/k8s/restart/*.test.ts"],
+    files: ["tests/k8s/restart*.test.ts"],
     usual: true,
   },
   { name: "faults", about: "faults under load", files: ["tests/k8s/faults/*.test.ts"], usual: true },

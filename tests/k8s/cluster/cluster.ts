@@ -13,6 +13,7 @@ import { createNetwork, deleteNamespaces, inNamespace, ip } from "./network.ts";
 import { inNode, type NodeSource, nodeRuns, prepareNode, pullNode, startNode, wipeNode } from "./node.ts";
 import { writePki } from "./pki.ts";
 import { logTail, processId, stopProcess } from "./process.ts";
+import { checkRoom } from "./room.ts";
 import { addresses, type ClusterOptions, checkOptions, type Layout, layoutOf, nodeNames } from "./shape.ts";
 import { listPodCidrs, routesTo, setUpStandIn } from "./stand-in.ts";
 import { until } from "./until.ts";
@@ -58,6 +59,7 @@ export async function upCluster(
     throw new WeftError("E_CLUSTER_UP", `cluster ${options.name} is up`, { hint: "take it down first" });
   }
   await downCluster(options.name);
+  checkRoom(options.nodes);
   mkdirSync(layout.dir, { recursive: true, mode: 0o755 });
   const record: Record_ = { options, bin: artifacts.bin, seed: artifacts.seed };
   writeFileSync(layout.record, JSON.stringify(record, null, 2));
@@ -149,7 +151,7 @@ function clusterOf(layout: Layout, record: Record_): Cluster {
     stopComponent: (component, signal) => stopProcess(layout, component, signal),
     async startComponent(component) {
       startComponent(source, component);
-      if (component === "etcd" || component === "kube-apiserver") await apiServerReady(source);
+      if (processId(layout, "etcd") && processId(layout, "kube-apiserver")) await apiServerReady(source);
     },
   };
 }
