@@ -78,14 +78,14 @@ export async function waitForCleanup(options: WaitOptions): Promise<void> {
       pods.filter((pod) => isReady(pod) === ready).map((pod) => String(pod.spec?.nodeName));
     waiting = nodesOf(false).filter((node) => !lost.has(node));
     options.onCleanup?.({ clean: nodesOf(true), waiting });
-    const placed = set?.status?.observedGeneration !== undefined && pods.length > 0;
-    return placed && pods.length >= (set?.status?.desiredNumberScheduled ?? 0) && waiting.length === 0;
+    const { observedGeneration, desiredNumberScheduled = 0 } = set?.status ?? {};
+    return observedGeneration !== undefined && pods.length >= desiredNumberScheduled && waiting.length === 0;
   }, options);
   if (clean) return;
   const why = (await hangingPods(client, namespace, signal)).map(
     ({ node, why: reason }) => `${node}: ${reason}`,
   );
-  throw new WeftError("E_TIMEOUT", `not clean: Node ${waiting.join(", ")}; ${why.join("; ")}`, {
+  throw new WeftError("E_TIMEOUT", `not clean: ${waiting.join(", ") || "no pod runs"}; ${why.join("; ")}`, {
     hint: "run this again when they answer; --skip-lost-nodes goes on without those that are down",
   });
 }

@@ -52,3 +52,8 @@ ipam: {{ .Values.config.ipam }}
 metrics:
   listen: "{{ include "weft.anyAddress" . }}:9963"
 {{- end }}
+
+{{- define "weft.hook" -}}
+"helm.sh/hook": pre-delete
+"helm.sh/hook-delete-policy": before-hook-creation,hook-succeeded
+{{- end }}
