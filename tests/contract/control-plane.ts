@@ -36,6 +36,7 @@ export async function kubernetesTarget(binDir: string): Promise<Target> {
   try {
     writeCredentials(dir);
     start("etcd", etcdArguments(dir, ports));
+    await makeHistory(ports.etcd);
     start(join(binDir, "kube-apiserver"), apiServerArguments(dir, ports));
     const connection = await untilReady(dir, ports.api);
     writeFileSync(join(dir, "kubeconfig"), kubeconfig(connection), { mode: 0o600 });
@@ -51,7 +52,8 @@ export async function kubernetesTarget(binDir: string): Promise<Target> {
       name: "kubernetes",
       call: client.call,
       watch: client.watch,
-      forgottenVersion: () => compacted(client, ports.etcd),
+      forgottenVersion: () => Promise.resolve(String(forgotten)),
+      forgottenToken: (token) => Promise.resolve(withVersion(token, forgotten)),
       [Symbol.asyncDispose]: async () => {
         client[Symbol.dispose]();
         await stop();
@@ -147,24 +149,38 @@ function kubeconfig({ host, port, ca }: Connection): string {
   });
 }
 
-/** Writes once, then has etcd forget everything before that. Its JSON gateway: https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/ */
-async function compacted(client: Pick<Target, "call">, port: number): Promise<string> {
-  const version = async () => {
-    const path = "/api/v1/namespaces/default/configmaps/forget";
-    const metadata = { name: "forget" };
-    const data = { at: String(process.hrtime.bigint()) };
-    await client.call("POST", path.replace("/forget", ""), { apiVersion: "v1", kind: "ConfigMap", metadata });
-    const { body } = await client.call("PUT", path, { apiVersion: "v1", kind: "ConfigMap", metadata, data });
-    return (body["metadata"] as { resourceVersion: string }).resourceVersion;
+/** A version from before the server's time, compacted away. */
+const forgotten = 5;
+
+/**
+ * The server keeps what it has seen in caches of its own: only what was over before it started is forgotten for sure.
+ * Over etcd's JSON gateway: https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/
+ */
+async function makeHistory(port: number): Promise<void> {
+  const post = async (path: string, body: unknown): Promise<void> => {
+    const answer = await fetch(`http://127.0.0.1:${port}/v3/kv/${path}`, {
+      method: "POST",
+      body: JSON.stringify(body),
+    });
+    if (!answer.ok) throw new Error(`etcd: ${path}: ${await answer.text()}`);
   };
-  const old = await version();
-  const revision = await version();
-  const answer = await fetch(`http://127.0.0.1:${port}/v3/kv/compaction`, {
-    method: "POST",
-    body: JSON.stringify({ revision, physical: true }),
-  });
-  if (!answer.ok) throw new Error(`etcd did not compact: ${await answer.text()}`);
-  return old;
+  const deadline = Date.now() + startMs;
+  for (;;) {
+    const up = await fetch(`http://127.0.0.1:${port}/health`).catch(() => undefined);
+    if (up?.ok) break;
+    if (Date.now() > deadline) throw new Error("etcd is not ready");
+    await pause(50);
+  }
+  const base64 = (text: string) => Buffer.from(text).toString("base64");
+  for (let i = 0; i < 2 * forgotten; i++)
+    await post("put", { key: base64("/weft/before"), value: base64(String(i)) });
+  await post("compaction", { revision: 2 * forgotten, physical: true });
+}
+
+/** https://github.com/kubernetes/apiserver/blob/master/pkg/storage/continue.go: JSON with version, revision and first key. */
+function withVersion(token: string, revision: number): string {
+  const content = JSON.parse(Buffer.from(token, "base64url").toString()) as Record<string, unknown>;
+  return Buffer.from(JSON.stringify({ ...content, rv: revision })).toString("base64url");
 }
 
 async function freePorts(count: number): Promise<number[]> {

@@ -5,6 +5,9 @@ import { connectTo, type Target } from "./target.ts";
 /** More writes than the server remembers events of. */
 const forgetting = 9_000;
 
+/** More lists in pages than it keeps at once. */
+const lists = 70;
+
 /** The lab's API server, alone. */
 export async function embeddedTarget(): Promise<Target> {
   const token = "contract";
@@ -25,6 +28,10 @@ export async function embeddedTarget(): Promise<Target> {
         server.store.put("/configmaps", "default/busy", { apiVersion: "v1", kind: "ConfigMap", metadata });
       }
       return Promise.resolve(old);
+    },
+    forgottenToken: async (token) => {
+      for (let i = 0; i < lists; i++) await client.call("GET", "/api/v1/namespaces?limit=1");
+      return token;
     },
     [Symbol.asyncDispose]: async () => {
       client[Symbol.dispose]();

@@ -35,8 +35,10 @@ export interface Target extends AsyncDisposable {
     headers?: Readonly<Record<string, string>>,
   ): Promise<Answer>;
   watch(path: string, accept?: string): Promise<Watch>;
-  /** A resource version whose events the server has forgotten by now. */
+  /** A resource version that the server has forgotten by now. */
   forgottenVersion(): Promise<string>;
+  /** A continue token as this one, of a list that the server has forgotten by now. */
+  forgottenToken(token: string): Promise<string>;
 }
 
 export interface Connection {

@@ -56,10 +56,21 @@ export function checkNamespace(
 /** Validation, and allocation of what must be unique. @throws ApiError 422. */
 export function checkObject(resource: Resource, draft: KubeObject, old: KubeObject | undefined): void {
   const errors = validateMeta(draft.metadata, resource.nameRule ?? "subdomain");
+  const late = old?.metadata.deletionTimestamp ? newFinalizers(old, draft) : [];
+  if (late.length > 0) {
+    const found = late.map((name) => JSON.stringify(name)).join(", ");
+    const detail = `no new finalizers can be added if the object is being deleted, found new finalizers []string{${found}}`;
+    errors.push({ type: "Forbidden", path: "metadata.finalizers", detail });
+  }
   if (resource.custom) errors.push(...checkCustom(resource.schema, draft));
   if (!resource.custom || errors.length === 0) errors.push(...(resource.validate?.(draft, old) ?? []));
   if (errors.length === 0) errors.push(...(resource.allocate?.(draft, old) ?? []));
   if (errors.length > 0) throw invalid(resource, draft.metadata.name, errors);
+}
+
+function newFinalizers(old: KubeObject, draft: KubeObject): string[] {
+  const before = old.metadata.finalizers ?? [];
+  return (draft.metadata.finalizers ?? []).filter((name) => !before.includes(name));
 }
 
 /** Most core kinds, and those that say nothing of a wanted state, have no generation. */

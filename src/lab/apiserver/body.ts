@@ -45,11 +45,11 @@ export function parseBody(body: Body): Json {
   if (body.type === protobuf) return decodeProtobuf(body.bytes);
   try {
     if (body.type.endsWith("yaml")) return parseYaml(body.text, { schema: "core", merge: true }) as Json;
-    if (body.type.endsWith("json") || body.type === "text/plain") return JSON.parse(body.text) as Json;
+    if (body.type.endsWith("json")) return JSON.parse(body.text) as Json;
   } catch (thrown) {
     throw badRequest(`couldn't get version/kind; json parse error: ${errorText(thrown)}`);
   }
-  const accepted = "application/json, application/yaml";
+  const accepted = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
   throw new ApiError(
     415,
     "UnsupportedMediaType",

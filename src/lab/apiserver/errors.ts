@@ -85,6 +85,11 @@ export function expired(message: string): ApiError {
   return new ApiError(410, "Expired", message);
 }
 
+/** 422 for a request's own parameters: `kind` is `ListOptions`, `CreateOptions`, `UpdateOptions`, `PatchOptions` or `DeleteOptions`. */
+export function invalidOptions(kind: string, errors: readonly FieldError[]): ApiError {
+  return invalid({ group: "meta.k8s.io", plural: "", kind }, "", errors);
+}
+
 export function methodNotAllowed(): ApiError {
   return new ApiError(
     405,
@@ -104,6 +109,7 @@ export type FieldErrorType =
   | "Forbidden"
   | "Duplicate"
   | "TooLong"
+  | "TooMany"
   | "TypeInvalid";
 
 /** One thing wrong with one field of an object; `path` as `spec.ports[0].port`. */
@@ -138,6 +144,7 @@ const labels: Readonly<Record<FieldErrorType, string>> = {
   Forbidden: "Forbidden",
   Duplicate: "Duplicate value",
   TooLong: "Too long",
+  TooMany: "Too many",
   TypeInvalid: "Invalid value",
 };
 

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Caller } from "./auth.ts";
 import type { FieldValidation } from "./body.ts";
-import { badRequest, methodNotAllowed } from "./errors.ts";
+import { invalidOptions, methodNotAllowed, notSupported } from "./errors.ts";
 import type { KubeletClient } from "./kubelet.ts";
 import type { Lister } from "./list.ts";
 import { formObject, negotiate } from "./negotiate.ts";
@@ -51,11 +51,21 @@ export function sendObject(exchange: Exchange, code: number, object: KubeObject)
   sendJson(exchange.response, code, JSON.stringify(shown));
 }
 
-/** What the query says of a write. @throws ApiError 400. */
+function optionsKind(method: string | undefined): string {
+  const kinds: Readonly<Record<string, string>> = {
+    POST: "Create",
+    PUT: "Update",
+    PATCH: "Patch",
+    DELETE: "Delete",
+  };
+  return `${kinds[method ?? ""] ?? "Create"}Options`;
+}
+
+/** What the query says of a write. @throws ApiError 422. */
 export function writeOptions({ query, request }: Exchange): WriteOptions {
   const dryRun = query.getAll("dryRun");
   if (dryRun.some((value) => value !== "All" && value !== ""))
-    throw badRequest(`dryRun: Unsupported value: "${dryRun[0]}": supported values: "All"`);
+    throw invalidOptions(optionsKind(request.method), [notSupported("dryRun", dryRun, ["All"])]);
   const agent = (request.headers["user-agent"] ?? "unknown").split("/")[0]!;
   return { dryRun: dryRun.includes("All"), manager: query.get("fieldManager") ?? agent };
 }

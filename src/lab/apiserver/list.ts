@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ApiError, badRequest, expired } from "./errors.ts";
 import { type Form, listMeta } from "./negotiate.ts";
-import { encode, type Json, type JsonObject, type KubeObject } from "./object.ts";
+import { encode, encodeItem, type Json, type JsonObject, type KubeObject } from "./object.ts";
 import { apiVersionOf, inVersion, type Resource } from "./resource.ts";
 import { type Match, parseFieldSelector, parseLabelSelector } from "./selectors.ts";
 import type { Store } from "./store.ts";
@@ -24,7 +24,7 @@ export function selectionOf(
   const labelText = query.get("labelSelector") ?? "";
   const fieldText = query.get("fieldSelector") ?? "";
   const labels = parseLabelSelector(labelText);
-  const fields = parseFieldSelector(fieldText, resource.fields ?? {});
+  const fields = parseFieldSelector(fieldText, resource.fields ?? (resource.custom ? {} : undefined));
   const inNamespace = (object: KubeObject) =>
     namespace === undefined || object.metadata.namespace === namespace;
   const named = (object: KubeObject) => name === undefined || object.metadata.name === name;
@@ -95,21 +95,14 @@ export class Lister {
     if (!Number.isInteger(asked) || asked < 0)
       throw badRequest(`resourceVersion: Invalid value: "${query.get("resourceVersion")}"`);
     if (asked > revision) throw tooLarge(asked, revision);
-    if (
-      query.get("resourceVersionMatch") === "Exact" &&
-      asked < revision &&
-      this.#changedSince(selection.resource, asked)
-    ) {
-      throw expired("The resourceVersion for the provided list is too old.");
+    const { resource, namespace, matches } = selection;
+    if (query.get("resourceVersionMatch") === "Exact") {
+      return {
+        objects: this.#store.listAt(resource.storage, asked, namespace).filter(matches),
+        revision: asked,
+      };
     }
-    const objects = this.#store
-      .list(selection.resource.storage, selection.namespace)
-      .filter(selection.matches);
-    return { objects, revision };
-  }
-
-  #changedSince(resource: Resource, revision: number): boolean {
-    return this.#store.eventsSince(resource.storage, revision).length > 0;
+    return { objects: this.#store.list(resource.storage, namespace).filter(matches), revision };
   }
 
   #keep(snapshot: Snapshot): string {
@@ -147,7 +140,7 @@ function listText(
   const partial = form.as === "PartialObjectMetadata";
   const items = partial
     ? objects.map((object) => JSON.stringify(partialMetadata(object)))
-    : objects.map((object) => encode(inVersion(resource, object)));
+    : objects.map((object) => (resource.custom ? encode(inVersion(resource, object)) : encodeItem(object)));
   const kind = partial ? "PartialObjectMetadataList" : `${resource.kind}List`;
   const apiVersion = partial ? "meta.k8s.io/v1" : apiVersionOf(resource);
   return `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[${items.join(",")}]}`;

@@ -120,6 +120,17 @@ export function now(): string {
 }
 
 const encoded = new WeakMap<KubeObject, string>();
+const encodedItems = new WeakMap<KubeObject, string>();
+
+/** JSON of a stored object of a built-in kind as an item of a list, which says kind and version once for all. */
+export function encodeItem(object: KubeObject): string {
+  let text = encodedItems.get(object);
+  if (text === undefined) {
+    text = JSON.stringify({ ...object, kind: undefined, apiVersion: undefined });
+    encodedItems.set(object, text);
+  }
+  return text;
+}
 
 /** JSON of a stored object, made once however many watchers ask. */
 export function encode(object: KubeObject): string {

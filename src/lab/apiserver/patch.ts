@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Body, decodeObject, type FieldValidation, parseBody } from "./body.ts";
-import { ApiError, badRequest, notFound } from "./errors.ts";
+import { ApiError, badRequest, invalidOptions, notFound, required } from "./errors.ts";
 import { applyConfig } from "./managed/apply.ts";
 import { clone, isObject, type Json, type KubeObject, stringAt } from "./object.ts";
 import { jsonPatch } from "./patch-json.ts";
@@ -58,21 +58,21 @@ function patchedBody(target: Target, old: KubeObject, body: Body): Json {
 function applyObject(store: Store, target: Target, body: Body, options: PatchOptions): Patched {
   const { resource, namespace, name } = target;
   if (!options.manager)
-    throw badRequest(
-      'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
-    );
+    throw invalidOptions("PatchOptions", [required("fieldManager", "is required for apply patch")]);
   const parsed = parseBody(body);
   if (!isObject(parsed)) throw badRequest("the apply configuration is no object");
   if (
     stringAt(parsed, "apiVersion") !== apiVersionOf(resource) ||
     stringAt(parsed, "kind") !== resource.kind
   ) {
-    throw badRequest(`the apply configuration must be ${resource.kind} of ${apiVersionOf(resource)}`);
+    const apiVersion = stringAt(parsed, "apiVersion");
+    const version = apiVersion.includes("/") ? apiVersion : `/${apiVersion}`;
+    throw badRequest(`invalid object type: ${version}, Kind=${stringAt(parsed, "kind")}`);
   }
   const config = decodeObject(resource, parsed, body, options.validation);
   if (config.metadata.name && config.metadata.name !== name) {
     throw badRequest(
-      `metadata.name of the apply configuration (${config.metadata.name}) is not the name of the object (${name})`,
+      `the name of the object (${config.metadata.name}) does not match the name on the URL (${name})`,
     );
   }
   if (config.metadata["managedFields"] !== undefined) throw badRequest("metadata.managedFields must be nil");

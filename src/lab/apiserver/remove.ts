@@ -96,7 +96,7 @@ function checkPreconditions(target: Target, object: KubeObject, options: DeleteO
     );
   }
   if (version && version !== object.metadata.resourceVersion) {
-    const text = `ResourceVersion in precondition: ${version}, ResourceVersion in object meta: ${object.metadata.resourceVersion}`;
-    throw conflict(resource, name, `Precondition failed: ${text}`);
+    const text = `the ResourceVersion in the precondition (${version}) does not match the ResourceVersion in record (${object.metadata.resourceVersion})`;
+    throw conflict(resource, name, `${text}. The object might have been modified`);
   }
 }

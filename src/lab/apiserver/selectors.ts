@@ -93,18 +93,27 @@ export function selectorText(selector: JsonObject): string {
   return parts.sort().join(",");
 }
 
-/** A fieldSelector: `a=b,c!=d` over the fields a kind allows. @throws ApiError 400 for another field. */
-export function parseFieldSelector(text: string, fields: SelectableFields): Match {
+/**
+ * A fieldSelector: `a=b,c!=d` over the fields a kind allows; `undefined` for a kind that allows none of its own.
+ * @throws ApiError 400 for another field.
+ */
+export function parseFieldSelector(text: string, fields: SelectableFields | undefined): Match {
   const checks: Match[] = [];
   for (const part of text.split(",").filter((item) => item.trim() !== "")) {
     const match = /^([^=!]+?)\s*(==|=|!=)\s*(.*)$/.exec(part.trim());
     if (!match) throw badRequest(`invalid field selector: ${part}`);
     const [, name, operator, wanted] = match;
-    const read = fields[name!] ?? metadataFields[name!];
-    if (!read) throw badRequest(`field label not supported: ${name}`);
+    const read = fields?.[name!] ?? metadataFields[name!];
+    if (!read) throw badRequest(unknownField(name!, fields));
     checks.push((object) => (read(object) === wanted) === (operator !== "!="));
   }
   return (object) => checks.every((check) => check(object));
+}
+
+function unknownField(name: string, fields: SelectableFields | undefined): string {
+  if (fields) return `field label not supported: ${name}`;
+  const known = Object.keys(metadataFields).map((field) => JSON.stringify(field));
+  return `${JSON.stringify(name)} is not a known field selector: only ${known.join(", ")}`;
 }
 
 const metadataFields: SelectableFields = {

@@ -73,6 +73,17 @@ export class Store {
     return out;
   }
 
+  /** The objects of a kind as they were at an earlier revision. @throws ApiError 410 when what came after it is forgotten. */
+  listAt(kind: string, revision: number, namespace?: string): KubeObject[] {
+    const objects = new Map(this.#collections.get(kind)?.objects);
+    for (const { key, previous } of this.eventsSince(kind, revision).toReversed()) {
+      if (previous) objects.set(key, previous);
+      else objects.delete(key);
+    }
+    const keys = [...objects.keys()].filter((key) => !namespace || key.startsWith(`${namespace}/`));
+    return keys.sort().map((key) => objects.get(key)!);
+  }
+
   /** Stores an object under a new revision, which is put into its metadata. Returns what is stored. */
   put(kind: string, key: string, object: KubeObject): KubeObject {
     const collection = this.#collection(kind);

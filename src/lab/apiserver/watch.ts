@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ServerResponse } from "node:http";
-import { ApiError, badRequest } from "./errors.ts";
+import { ApiError, badRequest, invalidOptions } from "./errors.ts";
 import type { Selection } from "./list.ts";
 import { type Form, formObject, listMeta } from "./negotiate.ts";
 import { encode, type JsonObject, type KubeObject } from "./object.ts";
@@ -57,9 +57,8 @@ function initialEventsWanted(query: URLSearchParams): boolean {
   const version = query.get("resourceVersion") ?? "";
   if (asked === null) return version === "" || version === "0";
   if (query.get("resourceVersionMatch") !== "NotOlderThan") {
-    throw badRequest(
-      "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-    );
+    const detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+    throw invalidOptions("ListOptions", [{ type: "Forbidden", path: "resourceVersionMatch", detail }]);
   }
   return asked === "true";
 }

@@ -28,7 +28,10 @@ const schema = {
           "x-kubernetes-list-type": "map",
           "x-kubernetes-list-map-keys": ["port"],
         },
-        tags: { type: "object", additionalProperties: { type: "string" } },
+        tags: { type: "object", additionalProperties: { type: "string" }, maxProperties: 2 },
+        set: { type: "array", items: { type: "string" }, "x-kubernetes-list-type": "set", minItems: 1 },
+        short: { type: "string", minLength: 2, maxLength: 4 },
+        subnet: { type: "string", format: "cidr" },
         none: { type: "string", nullable: true },
       },
     },
@@ -232,6 +235,32 @@ const schemaCases: readonly Case[] = [
         assert.match(
           await refuse({ size: 1, ports: [{ port: 1 }, { port: 2 }, { port: 3 }] }),
           /spec\.ports: Too many: 3: must have at most 2 items/,
+        );
+        assert.match(await refuse({ size: 1, set: ["a", "a"] }), /spec\.set\[1\]: Duplicate value: "a"/);
+        assert.match(
+          await refuse({ size: 1, set: [] }),
+          /spec\.set: Invalid value: 0: spec\.set in body should have at least 1 items/,
+        );
+        assert.match(
+          await refuse({ size: 1, short: "12345" }),
+          /spec\.short: Too long: may not be more than 4 bytes/,
+        );
+        assert.match(
+          await refuse({ size: 1, short: "1" }),
+          /spec\.short: Invalid value: "1": spec\.short in body should be at least 2 chars long/,
+        );
+        assert.match(
+          await refuse({ size: 1, tags: { a: "", b: "", c: "" } }),
+          /spec\.tags: Too many: 3: must have at most 2 items/,
+        );
+        assert.match(
+          await refuse({ size: 1, subnet: "10.0.0.0" }),
+          /spec\.subnet: Invalid value: "10\.0\.0\.0": spec\.subnet in body must be of type cidr: "10\.0\.0\.0"/,
+        );
+        assert.match(await refuse({ size: null }), /spec\.size: Required value/);
+        assert.match(
+          await refuse({ size: 1.5 }),
+          /spec\.size: Invalid value: "number": spec\.size in body must be of type integer: "number"/,
         );
         const both = await api.call("POST", widgets(api), widget(api, "bad", { size: 0, mode: "odd" }));
         assert.deepEqual(

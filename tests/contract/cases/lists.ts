@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import { listAt, objectAt, stringAt, valueAt } from "#lab/apiserver/object.ts";
+import { type Json, listAt, objectAt, stringAt, valueAt } from "#lab/apiserver/object.ts";
 import { type Api, type Case, configMap, message, names, pod, version } from "../case.ts";
+
+const listOf = (value: Json): Json[] => (Array.isArray(value) ? value : []);
 
 /** ConfigMaps `NAME` with labels. */
 async function labelled(
@@ -73,24 +75,29 @@ export const listCases: readonly Case[] = [
     run: async (api) => {
       await pages(api);
       const first = await api.call("GET", `${api.path("configmaps")}?limit=2`);
-      await api.forgottenVersion();
-      const token = encodeURIComponent(stringAt(first.body, "metadata", "continue"));
-      const answer = await api.call("GET", `${api.path("configmaps")}?limit=2&continue=${token}`);
+      const old = await api.forgottenToken(stringAt(first.body, "metadata", "continue"));
+      const answer = await api.call(
+        "GET",
+        `${api.path("configmaps")}?limit=2&continue=${encodeURIComponent(old)}`,
+      );
       assert.deepEqual([answer.code, answer.body["reason"]], [410, "Expired"]);
+      assert.match(message(answer), /^The provided continue parameter is too old/);
     },
   },
   {
     name: "an exact old version is listed while it is known, and 410 when it is forgotten",
     run: async (api) => {
-      await labelled(api, { first: { exact: "yes" } });
+      await labelled(api, { first: { exact: "yes" }, gone: { exact: "yes" } });
       const at = `${api.path("configmaps")}?labelSelector=exact%3Dyes`;
       const then = version(await api.call("GET", at));
       await labelled(api, { second: { exact: "yes" } });
-      const exact = `${at}&resourceVersion=${then}&resourceVersionMatch=Exact`;
-      assert.deepEqual(names(await api.call("GET", exact)), ["first"]);
-      await api.forgottenVersion();
-      const gone = await api.call("GET", exact);
-      assert.deepEqual([gone.code, gone.body["reason"]], [410, "Expired"]);
+      await api.call("DELETE", api.path("configmaps", "gone"));
+      const exact = (from: string) =>
+        api.call("GET", `${at}&resourceVersion=${from}&resourceVersionMatch=Exact`);
+      const list = await exact(then);
+      assert.deepEqual([names(list), version(list)], [["first", "gone"], then]);
+      const old = await exact(await api.forgottenVersion());
+      assert.deepEqual([old.code, old.body["reason"]], [410, "Expired"]);
     },
   },
   {
@@ -141,9 +148,15 @@ export const listCases: readonly Case[] = [
         "placed",
       ]);
       assert.deepEqual(names(await select("pods", "spec.nodeName=elsewhere")), []);
-      const bad = await select("configmaps", "spec.foo=a");
-      assert.deepEqual([bad.code, bad.body["reason"]], [400, "BadRequest"]);
-      assert.match(message(bad), /field label not supported: spec\.foo/);
+      const refusal = async (resource: string) => {
+        const bad = await select(resource, "spec.foo=a");
+        assert.deepEqual([bad.code, bad.body["reason"]], [400, "BadRequest"]);
+        return message(bad);
+      };
+      const known = 'only "metadata.name", "metadata.namespace"';
+      assert.equal(await refusal("configmaps"), `"spec.foo" is not a known field selector: ${known}`);
+      assert.equal(await refusal("pods"), "field label not supported: spec.foo");
+      assert.equal(await refusal("services"), "field label not supported: spec.foo");
     },
   },
   {
@@ -173,7 +186,7 @@ export const listCases: readonly Case[] = [
       const columns = listAt(body, "columnDefinitions").map((column) => column["name"]);
       assert.deepEqual(columns, ["Name", "Data", "Age"]);
       const [row] = listAt(body, "rows");
-      assert.deepEqual((row?.["cells"] as unknown[]).slice(0, 2), ["shown", 2]);
+      assert.deepEqual(listOf(row?.["cells"]).slice(0, 2), ["shown", 2]);
       assert.deepEqual(objectAt(row, "object")["kind"], "PartialObjectMetadata");
       assert.equal(stringAt(row, "object", "metadata", "name"), "shown");
     },

@@ -87,7 +87,16 @@ export const watchCases: readonly Case[] = [
       const query =
         "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
       const watch = await api.watch(`${api.path("configmaps")}?${query}&labelSelector=initial`);
-      assert.equal(await told(watch), "ADDED initial");
+      const first = await watch.next();
+      // An etcd before 3.4.25 cannot say how far a watch is: clients then list.
+      if (
+        first?.type === "ERROR" &&
+        /RequestWatchProgress is disabled/.test(stringAt(first.object, "message"))
+      ) {
+        assert.equal(api.name, "kubernetes");
+        return;
+      }
+      assert.equal(`${first?.type} ${first?.object.metadata.name}`, "ADDED initial");
       const bookmark = await watch.next();
       assert.equal(bookmark?.type, "BOOKMARK");
       assert.equal(bookmark.object.kind, "ConfigMap");
@@ -117,18 +126,13 @@ export const watchCases: readonly Case[] = [
     name: "a watch from a forgotten version is told 410 Expired",
     run: async (api) => {
       const old = await api.forgottenVersion();
-      // A cache in front of the store may still know it: the oldest version of all is known to nobody.
-      for (const from of api.name === "kubernetes" ? ["1"] : [old]) {
-        const watch = await api.watch(`${api.path("configmaps")}?watch=true&resourceVersion=${from}`);
-        const event = await watch.next();
-        assert.equal(event?.type, "ERROR");
-        assert.deepEqual(
-          [event.object.kind, event.object["code"], event.object["reason"]],
-          ["Status", 410, "Expired"],
-        );
-        assert.match(stringAt(event.object, "message"), /^too old resource version: /);
-        watch.close();
-      }
+      const watch = await api.watch(`${api.path("configmaps")}?watch=true&resourceVersion=${old}`);
+      const event = await watch.next();
+      assert.equal(event?.type, "ERROR");
+      const { kind, code, reason } = event.object;
+      assert.deepEqual([kind, code, reason], ["Status", 410, "Expired"]);
+      assert.match(stringAt(event.object, "message"), /^too old resource version: /);
+      watch.close();
     },
   },
   {

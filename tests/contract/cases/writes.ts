@@ -27,6 +27,19 @@ export const writeCases: readonly Case[] = [
       );
       assert.deepEqual(objectAt(managed, "fieldsV1"), { "f:data": { ".": {}, "f:a": {} } });
     },
+    embedded: {
+      differs:
+        "`managedFields` of creations and updates name the fields set, not also (`.`) the maps and list elements that hold them.",
+      run: async (api) => {
+        const { body } = await api.call(
+          "POST",
+          `${api.path("configmaps")}?fieldManager=tester`,
+          configMap("made", { a: "1" }),
+        );
+        const [managed] = listAt(body, "metadata", "managedFields");
+        assert.deepEqual(objectAt(managed, "fieldsV1"), { "f:data": { "f:a": {} } });
+      },
+    },
   },
   {
     name: "generateName makes a name of its prefix and five characters",
@@ -91,7 +104,7 @@ export const writeCases: readonly Case[] = [
       assert.equal(stale.code, 409);
       assert.match(
         message(stale),
-        /Precondition failed: ResourceVersion in precondition: 1, ResourceVersion in object meta: /,
+        /the ResourceVersion in the precondition \(1\) does not match the ResourceVersion in record/,
       );
       const right = await api.call(
         "DELETE",
@@ -121,7 +134,8 @@ export const writeCases: readonly Case[] = [
       assert.ok(stringAt(dry.body, "metadata", "uid"));
       assert.equal((await api.call("GET", api.path("configmaps", "dry"))).code, 404);
       const bad = await api.call("POST", `${api.path("configmaps")}?dryRun=Some`, configMap("dry"));
-      assert.equal(bad.code, 400);
+      assert.deepEqual([bad.code, bad.body["reason"]], [422, "Invalid"]);
+      assert.match(message(bad), /^CreateOptions\.meta\.k8s\.io "" is invalid: dryRun: Unsupported value/);
     },
   },
   {

@@ -12,6 +12,7 @@ import {
   valueAt,
 } from "../object.ts";
 import type { Behaviour } from "../resource.ts";
+import { schemaErrors } from "./validate-schema.ts";
 
 function defaults(draft: KubeObject): void {
   const names = ensureObject(ensureObject(draft, "spec"), "names");
@@ -70,6 +71,11 @@ function validate(object: KubeObject, old: KubeObject | undefined): FieldError[]
   for (const [i, version] of versions.entries()) {
     if (valueAt(version, "schema", "openAPIV3Schema") === undefined) {
       errors.push(required(`spec.versions[${i}].schema.openAPIV3Schema`, "schemas are required"));
+    } else {
+      // One schema for all versions is spoken of as the definition's own.
+      const path = versions.length === 1 ? "spec.validation" : `spec.versions[${i}].schema`;
+      const schema = objectAt(version, "schema", "openAPIV3Schema");
+      errors.push(...schemaErrors(schema, `${path}.openAPIV3Schema`));
     }
   }
   for (const name of ["group", "scope"]) {

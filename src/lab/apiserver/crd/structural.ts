@@ -7,13 +7,18 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** The schema of a custom kind from a version's `openAPIV3Schema`; identity fields are the server's own. */
 export function compileRoot(source: JsonObject): Schema {
-  const { properties, required, ...rest } = compile(source, false);
+  const { properties, required, ...rest } = compileSchema(source);
   const identity = {
     apiVersion: { type: "string" },
     kind: { type: "string" },
     metadata: builtinSchema("V1ObjectMeta"),
   } as const;
   return { ...rest, type: "object", properties: { ...properties, ...identity }, required: required ?? [] };
+}
+
+/** The schema of any value; what is not structural in it is left out of account. */
+export function compileSchema(source: JsonObject): Schema {
+  return compile(source, false);
 }
 
 /** In `allOf`, `anyOf`, `oneOf` and `not` a schema says nothing of types unless it names one. */
@@ -85,7 +90,7 @@ function limitsOf(source: JsonObject): Limits | undefined {
   return Object.keys(out).length > 0 ? (out as Limits) : undefined;
 }
 
-/** Puts a schema's defaults into a draft. */
+/** Puts a schema's defaults into a draft, in place of what is not there. */
 export function applyDefaults(schema: Schema, value: Json): void {
   if (Array.isArray(value)) {
     if (schema.items) for (const item of value) applyDefaults(schema.items, item);
@@ -93,6 +98,8 @@ export function applyDefaults(schema: Schema, value: Json): void {
   }
   if (!isObject(value)) return;
   for (const [name, field] of Object.entries(schema.properties ?? {})) {
+    // A null that may not be is as if it were not there.
+    if (value[name] === null && !field.nullable) delete value[name];
     if (value[name] === undefined && field.default !== undefined)
       value[name] = structuredClone(field.default);
     if (value[name] !== undefined) applyDefaults(field, value[name]);

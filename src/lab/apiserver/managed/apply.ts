@@ -77,13 +77,20 @@ function applyConflict(contested: readonly { manager: Manager; fields: FieldSet 
   const causes = contested.flatMap(({ manager, fields }) =>
     fieldPaths(fields).map((field) => ({
       reason: "FieldManagerConflict",
-      message: `conflict with "${manager.manager}" using ${manager.apiVersion}`,
+      message: `conflict with ${managerText(manager)}`,
       field,
     })),
   );
   const lines = causes.length === 1 ? `${causes[0]!.message}: ${causes[0]!.field}` : grouped(causes);
   const count = `${causes.length} conflict${causes.length === 1 ? "" : "s"}`;
   return new ApiError(409, "Conflict", `Apply failed with ${count}: ${lines}`, { causes });
+}
+
+/** Appliers are known by their name alone; of who updates, the version says how the fields are to be read. */
+function managerText({ manager, operation, subresource, apiVersion }: Manager): string {
+  if (operation === "Apply") return JSON.stringify(manager);
+  const part = subresource ? ` with subresource ${JSON.stringify(subresource)}` : "";
+  return `${JSON.stringify(manager)}${part} using ${apiVersion}`;
 }
 
 function grouped(causes: readonly { message: string; field: string }[]): string {

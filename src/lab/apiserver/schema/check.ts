@@ -2,7 +2,7 @@
 import ipaddr from "ipaddr.js";
 import type { FieldError } from "../errors.ts";
 import { isObject, type Json, type KubeObject, same } from "../object.ts";
-import type { Limits, Schema } from "./schema.ts";
+import { elementKey, type Limits, type Schema } from "./schema.ts";
 
 /** Checks an object of a custom kind against its schema; texts as the real server's. CEL rules are not evaluated. */
 export function checkCustom(schema: Schema, object: KubeObject): FieldError[] {
@@ -14,6 +14,13 @@ export function checkCustom(schema: Schema, object: KubeObject): FieldError[] {
   for (const name of schema.required ?? []) {
     if (object[name] === undefined) errors.push({ type: "Required", path: name });
   }
+  return errors;
+}
+
+/** What is wrong with a value; paths are relative to it (`""`, `.a[0]`). */
+export function checkValue(schema: Schema, value: Json): FieldError[] {
+  const errors: FieldError[] = [];
+  check(schema, value, "", errors);
   return errors;
 }
 
@@ -40,7 +47,7 @@ function check(schema: Schema, value: Json, path: string, errors: FieldError[]):
   if (!typeFits(schema, value)) {
     const type = typeName(value);
     const detail = `${path} in body must be of type ${schema.intOrString ? "integer,string" : schema.type}: "${type}"`;
-    errors.push({ type: "TypeInvalid", path, value: typeof value === "object" ? type : value, detail });
+    errors.push({ type: "TypeInvalid", path, value: type, detail });
     return;
   }
   if (schema.limits) checkLimits(schema.limits, value, path, errors);
@@ -50,6 +57,7 @@ function check(schema: Schema, value: Json, path: string, errors: FieldError[]):
   if (Array.isArray(value)) {
     if (schema.items)
       for (const [i, item] of value.entries()) check(schema.items, item, `${path}[${i}]`, errors);
+    if (schema.listType === "map" || schema.listType === "set") checkTwice(schema, value, path, errors);
   } else if (isObject(value)) {
     for (const name of schema.required ?? []) {
       if (value[name] === undefined) errors.push({ type: "Required", path: `${path}.${name}` });
@@ -58,6 +66,18 @@ function check(schema: Schema, value: Json, path: string, errors: FieldError[]):
       const field = schema.properties?.[name] ?? schema.additional;
       if (field && item !== undefined) check(field, item, `${path}.${name}`, errors);
     }
+  }
+}
+
+/** The elements of a set, and the keys of a list that is a map, are there once. */
+function checkTwice(schema: Schema, value: readonly Json[], path: string, errors: FieldError[]): void {
+  const seen = new Set<string>();
+  for (const [i, item] of value.entries()) {
+    const key = elementKey(schema, item, schema.listKeys ?? []);
+    if (seen.has(key)) {
+      errors.push({ type: "Duplicate", path: `${path}[${i}]`, value: JSON.parse(key) as Json });
+    }
+    seen.add(key);
   }
 }
 
@@ -70,15 +90,10 @@ function checkLimits(limits: Limits, value: Json, path: string, errors: FieldErr
   if (typeof value === "number") checkNumber(limits, value, path, errors);
   if (typeof value === "string") checkString(limits, value, path, errors);
   if (Array.isArray(value))
-    checkCount(limits.minItems, limits.maxItems, value.length, { path, value, errors, what: "items" });
+    checkCount(limits.minItems, limits.maxItems, value.length, { path, errors, what: "items" });
   if (isObject(value)) {
     const count = Object.keys(value).length;
-    checkCount(limits.minProperties, limits.maxProperties, count, {
-      path,
-      value,
-      errors,
-      what: "properties",
-    });
+    checkCount(limits.minProperties, limits.maxProperties, count, { path, errors, what: "properties" });
   }
   if (
     limits.uniqueItems &&
@@ -127,16 +142,20 @@ function checkString(limits: Limits, value: string, path: string, errors: FieldE
 
 interface Counted {
   readonly path: string;
-  readonly value: Json;
   readonly errors: FieldError[];
   readonly what: string;
 }
 
 function checkCount(least: number | undefined, most: number | undefined, count: number, at: Counted): void {
   if (least !== undefined && count < least)
-    bad(at.errors, at.path, at.value, `should have at least ${least} ${at.what}`);
+    bad(at.errors, at.path, count, `should have at least ${least} ${at.what}`);
   if (most !== undefined && count > most)
-    bad(at.errors, at.path, at.value, `should have at most ${most} ${at.what}`);
+    at.errors.push({
+      type: "TooMany",
+      path: at.path,
+      value: count,
+      detail: `must have at most ${most} ${at.what}`,
+    });
 }
 
 const patterns = new Map<string, RegExp>();
