@@ -26,7 +26,7 @@ const parts: readonly Part[] = [
         "src/**/*.test.ts",
         "api/**/*.test.ts",
         "tools/**/*.test.ts",
-        "tests/{stories,unit,kit,docs}/**/*.test.ts",
+        "tests/{stories,unit,kit,docs,contract}/**/*.test.ts",
         "tests/k8s/{build,cluster,load,upstream}/**/*.test.ts",
       ]).filter((f) => !kernel(f)),
     root: false,

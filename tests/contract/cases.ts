@@ -5,6 +5,7 @@ import { discoveryCases } from "./cases/discovery.ts";
 import { errorCases } from "./cases/errors.ts";
 import { lifecycleCases } from "./cases/lifecycle.ts";
 import { listCases } from "./cases/lists.ts";
+import { networkCases } from "./cases/network.ts";
 import { patchCases } from "./cases/patches.ts";
 import { watchCases } from "./cases/watches.ts";
 import { writeCases } from "./cases/writes.ts";
@@ -17,6 +18,7 @@ export const cases: readonly Case[] = [
   ...patchCases,
   ...lifecycleCases,
   ...errorCases,
+  ...networkCases,
   ...definitionCases,
   ...discoveryCases,
 ];

@@ -76,7 +76,7 @@ function newFinalizers(old: KubeObject, draft: KubeObject): string[] {
 /** Most core kinds, and those that say nothing of a wanted state, have no generation. */
 export function hasGeneration(resource: Resource): boolean {
   return resource.group === ""
-    ? resource.plural === "replicationcontrollers"
+    ? resource.plural === "replicationcontrollers" || resource.plural === "pods"
     : !withoutGeneration.has(resource.group);
 }
 

@@ -34,6 +34,8 @@ import {
   validateEndpointSlice,
   validateEvent,
   validateIngress,
+  validateLease,
+  validateNode,
   validateRoleBinding,
 } from "./validate/small-kinds.ts";
 import {
@@ -98,6 +100,7 @@ export const behaviours: Readonly<Record<string, Behaviour>> = {
   "events.k8s.io/events": { fields: eventFields("regarding") },
   "/secrets": { defaults: defaultSecret, validate: validateData, fields: { type: at("type") } },
   "/nodes": {
+    validate: validateNode,
     fields: {
       "spec.unschedulable": (node) =>
         String((node["spec"] as { unschedulable?: boolean })?.unschedulable ?? false),
@@ -120,6 +123,7 @@ export const behaviours: Readonly<Record<string, Behaviour>> = {
   },
   "apiextensions.k8s.io/customresourcedefinitions": definitionBehaviour,
   "discovery.k8s.io/endpointslices": { defaults: defaultEndpointSlice, validate: validateEndpointSlice },
+  "coordination.k8s.io/leases": { validate: validateLease },
   "rbac.authorization.k8s.io/roles": { nameRule: "path" },
   "rbac.authorization.k8s.io/clusterroles": { nameRule: "path" },
   "rbac.authorization.k8s.io/rolebindings": { nameRule: "path", validate: validateRoleBinding },

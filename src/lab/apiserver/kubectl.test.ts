@@ -120,7 +120,7 @@ test("server-side apply and its conflict", { skip }, async () => {
   await kubectl("apply --server-side -f -", manifest("1"));
   assert.match(
     await failing("apply --server-side --field-manager=other -f -", manifest("2")),
-    /conflict with "kubectl" using v1: \.data\.a/,
+    /conflict with "kubectl": \.data\.a/,
   );
   await kubectl("apply --server-side --field-manager=other --force-conflicts -f -", manifest("2"));
   assert.equal(await kubectl("get configmap ssa -o jsonpath={.data.a}"), "2");

@@ -183,6 +183,20 @@ const applyCases: readonly Case[] = [
     },
   },
   {
+    name: "conflicts with several managers are told by manager",
+    run: async (api) => {
+      await apply(api, "one", applied({ a: "1", b: "1" }));
+      const at = `${api.path("configmaps", "applied")}?fieldManager=editor`;
+      await api.call("PATCH", at, { data: { c: "1" } }, mergePatch);
+      const conflict = await apply(api, "two", applied({ a: "2", b: "2", c: "2" }));
+      assert.equal(conflict.code, 409);
+      assert.equal(
+        message(conflict),
+        'Apply failed with 3 conflicts: conflicts with "editor" using v1:\n- .data.c\nconflicts with "one":\n- .data.a\n- .data.b',
+      );
+    },
+  },
+  {
     name: "an update takes ownership, and apply then conflicts with it",
     run: async (api) => {
       await apply(api, "one", applied({ a: "1" }));

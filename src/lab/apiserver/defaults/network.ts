@@ -44,6 +44,7 @@ export function defaultEndpointSlice(draft: KubeObject): void {
     setDefault(port, "protocol", "TCP");
   }
   if (draft["endpoints"] === undefined) draft["endpoints"] = [];
+  for (const endpoint of listAt(draft, "endpoints")) setDefault(endpoint, "conditions", {});
 }
 
 export function defaultEndpoints(draft: KubeObject): void {

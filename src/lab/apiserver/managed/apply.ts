@@ -95,9 +95,11 @@ function managerText({ manager, operation, subresource, apiVersion }: Manager): 
 
 function grouped(causes: readonly { message: string; field: string }[]): string {
   const byManager = new Map<string, string[]>();
-  for (const cause of causes)
-    byManager.set(cause.message, [...(byManager.get(cause.message) ?? []), cause.field]);
-  return `conflicts${[...byManager].map(([message, fields]) => ` ${message.slice("conflict ".length)}:\n- ${fields.join("\n- ")}`).join("\n")}`;
+  for (const { message, field } of causes) byManager.set(message, [...(byManager.get(message) ?? []), field]);
+  const sorted = [...byManager].sort(([a], [b]) => (a < b ? -1 : 1));
+  return sorted
+    .map(([message, fields]) => `${message.replace("conflict", "conflicts")}:\n- ${fields.join("\n- ")}`)
+    .join("\n");
 }
 
 /** `wanted` laid over `live`: objects by field, keyed lists by element, sets as unions, everything else replaced. */

@@ -154,7 +154,7 @@ function checkCount(least: number | undefined, most: number | undefined, count: 
       type: "TooMany",
       path: at.path,
       value: count,
-      detail: `must have at most ${most} ${at.what}`,
+      detail: `must have at most ${most} items`,
     });
 }
 

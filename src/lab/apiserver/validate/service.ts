@@ -62,8 +62,7 @@ function validatePorts(ports: readonly JsonObject[]): FieldError[] {
     if (!protocols.includes(stringAt(port, "protocol")))
       errors.push(notSupported(`${path}.protocol`, port["protocol"], protocols));
     const targetProblem = portProblem(port["targetPort"], true);
-    if (targetProblem && !problem)
-      errors.push(invalidField(`${path}.targetPort`, port["targetPort"], targetProblem));
+    if (targetProblem) errors.push(invalidField(`${path}.targetPort`, port["targetPort"], targetProblem));
     const key = `${stringAt(port, "protocol")}/${String(port["port"])}`;
     if (numbers.has(key))
       errors.push({ type: "Duplicate", path, value: { port: port["port"], protocol: port["protocol"] } });

@@ -18,12 +18,10 @@ export function validateEndpointSlice(slice: KubeObject, old: KubeObject | undef
     const addresses = stringsAt(endpoint, "addresses");
     if (addresses.length === 0)
       errors.push(required(`endpoints[${i}].addresses`, "must contain at least 1 address"));
-    for (const [j, address] of addresses.entries()) {
+    for (const address of addresses) {
       const fits = type === "FQDN" || (isAddress(address) && address.includes(":") === (type === "IPv6"));
       if (!fits)
-        errors.push(
-          invalidField(`endpoints[${i}].addresses[${j}]`, address, `must be a valid ${type} address`),
-        );
+        errors.push(invalidField(`endpoints[${i}].addresses`, address, `must be an ${type} address`));
     }
   }
   for (const [i, port] of listAt(slice, "ports").entries()) {
@@ -33,6 +31,26 @@ export function validateEndpointSlice(slice: KubeObject, old: KubeObject | undef
       errors.push(notSupported(`ports[${i}].protocol`, port["protocol"], protocols));
   }
   return errors;
+}
+
+export function validateLease(lease: KubeObject): FieldError[] {
+  const { leaseDurationSeconds: duration, leaseTransitions: transitions } = objectAt(lease, "spec");
+  const errors: FieldError[] = [];
+  if (typeof duration === "number" && duration <= 0) {
+    errors.push(invalidField("spec.leaseDurationSeconds", duration, "must be greater than 0"));
+  }
+  if (typeof transitions === "number" && transitions < 0) {
+    errors.push(invalidField("spec.leaseTransitions", transitions, "must be greater than or equal to 0"));
+  }
+  return errors;
+}
+
+/** Pods have addresses of a node's ranges: they are given once. */
+export function validateNode(node: KubeObject, old: KubeObject | undefined): FieldError[] {
+  const before = stringsAt(old, "spec", "podCIDRs");
+  if (before.length === 0 || same(before, stringsAt(node, "spec", "podCIDRs"))) return [];
+  const detail = 'node updates may not change podCIDR except from "" to valid';
+  return [{ type: "Forbidden", path: "spec.podCIDRs", detail }];
 }
 
 const dataKey = /^[-._a-zA-Z0-9]+$/;
