@@ -7,6 +7,7 @@ import { build, type Plugin } from "esbuild";
 const programs: Record<string, string> = {
   weft: "src/main/weft.ts",
   agent: "src/main/agent.ts",
+  relay: "src/main/relay.ts",
   operator: "src/main/operator.ts",
   "lab-node": "src/main/lab-node.ts",
   "lab-supervisor": "src/main/lab-supervisor.ts",

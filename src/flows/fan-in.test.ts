@@ -116,6 +116,33 @@ test("following merges what comes, and a node that went is followed again when i
   assert.equal(answers.filter(isError).length, 1);
 });
 
+test("who follows hears of nodes that join and leave, and goes on with the others", async () => {
+  await using made = await cluster([[1], [2]]);
+  const named = (...nodes: readonly number[]) =>
+    nodes.map((n) => ({ name: `test/n${n}`, address: `unix://${made.socket(n)}` }));
+  made.fanIn.setNodes(named(1));
+  const joined = `${NodeState.NODE_CONNECTED} test/n2`;
+  const gone = `${NodeState.NODE_GONE} test/n2`;
+  const nowNs = BigInt(Date.now()) * 1_000_000n;
+  const answers = await made.client.stream(getFlows, { follow: true, number: 1n }, (heard) => {
+    const last = summary(heard.at(-1)!);
+    if (last === 1) made.fanIn.setNodes(named(1, 2));
+    if (last === joined) made.nodes[1]!.add({ timeNs: nowNs + 60n * second, dport: 60 });
+    if (last === 60) made.fanIn.setNodes(named(1));
+    if (last === gone) made.nodes[0]!.add({ timeNs: nowNs + 70n * second, dport: 70 });
+    return last === 70;
+  });
+  assert.deepEqual(answers.map(summary), [
+    `${NodeState.NODE_CONNECTED} test/n1`,
+    1,
+    joined,
+    60,
+    gone,
+    70,
+  ]);
+  assert.deepEqual(await made.fanIn.check(AbortSignal.timeout(10_000)), { connected: 1, unavailable: [] });
+});
+
 test("a request a node refuses is refused", async () => {
   await using made = await cluster([[1], [2]]);
   await assert.rejects(made.client.stream(getFlows, { whitelist: [{ httpMethod: ["GET"] }] }), { code: 3 });

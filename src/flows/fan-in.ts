@@ -11,7 +11,7 @@ import {
 import { NodeState } from "#api/gen/relay/relay_pb.ts";
 import { observerClient } from "./client.ts";
 import { Directory } from "./directory.ts";
-import { ANSWER_MS, type FanInNode, type Member, memberStatus } from "./member.ts";
+import { ANSWER_MS, type FanInNode, type Member, type MemberSet, memberStatus } from "./member.ts";
 import { mergeFlows } from "./merge.ts";
 import type { ListenAddress } from "./messages.ts";
 import { peerService } from "./peer.ts";
@@ -27,8 +27,10 @@ export interface FanInOptions {
 
 /** One observer for many nodes. Disposing ends it and its connections. */
 export interface FanIn extends RpcServer {
-  /** Replaces the set of nodes; running requests keep the nodes they began with. */
+  /** Replaces the set of nodes; who follows flows hears of it and goes on with the new ones. */
   setNodes(nodes: readonly FanInNode[]): void;
+  /** Asks every node whether it answers. */
+  check(signal: AbortSignal): Promise<{ readonly connected: number; readonly unavailable: string[] }>;
 }
 
 /**
@@ -37,29 +39,43 @@ export interface FanIn extends RpcServer {
  */
 export async function startFanIn(options: FanInOptions): Promise<FanIn> {
   const members = new Map<string, Member>();
+  const listeners = new Set<() => void>();
   const peers = new Directory();
   const setNodes = (nodes: readonly FanInNode[]) => {
     const wanted = new Map(nodes.map((node) => [`${node.name} ${node.address}`, node]));
-    for (const [key, member] of members) {
-      if (wanted.has(key)) continue;
-      members.delete(key);
-      member.client[Symbol.dispose]();
-    }
+    const left = [...members].filter(([key]) => !wanted.has(key));
+    for (const [key] of left) members.delete(key);
     for (const [key, node] of wanted) {
       if (!members.has(key)) members.set(key, { ...node, client: observerClient(node.address) });
     }
+    // Readers let go of a node before its connection is cut, which would look like a failure.
+    for (const listener of listeners) listener();
+    for (const [, { client }] of left) client[Symbol.dispose]();
     const gone = [...peers.peers.keys()].filter((name) => !nodes.some((node) => node.name === name));
     peers.apply({ peers: { put: nodes.map((node) => ({ ...node, key: node.name })), delete: gone } }, 0, 0);
   };
   setNodes(options.nodes);
   const name = options.name ?? "relay";
+  const set: MemberSet = {
+    all: () => [...members.values()],
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
   const server = await startRpcServer(options.listen, {
-    observer: fanInObserver(members, name, options.version),
+    observer: fanInObserver(set, name, options.version),
     peer: peerService(peers),
   });
   return {
     tcpPort: server.tcpPort,
     setNodes,
+    async check(signal) {
+      const all = set.all();
+      const answers = await Promise.all(all.map((member) => memberStatus(member, signal)));
+      const unavailable = all.filter((_, i) => !answers[i]).map((member) => member.name);
+      return { connected: all.length - unavailable.length, unavailable };
+    },
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();
       for (const { client } of members.values()) client[Symbol.dispose]();
@@ -68,7 +84,7 @@ export async function startFanIn(options: FanInOptions): Promise<FanIn> {
 }
 
 function fanInObserver(
-  members: ReadonlyMap<string, Member>,
+  members: MemberSet,
   name: string,
   version: string,
 ): ServiceImpl<typeof Observer> {
@@ -77,16 +93,16 @@ function fanInObserver(
     throw new ConnectError(`${what} are not recorded`, Code.Unimplemented);
   };
   return {
-    getFlows: (request, { signal }) => mergeFlows([...members.values()], request, { name, signal }),
+    getFlows: (request, { signal }) => mergeFlows(members, request, { name, signal }),
     getAgentEvents: () => unimplemented("agent events"),
     getDebugEvents: () => unimplemented("debug events"),
     async getNodes(_request, { signal }) {
-      const nodes = await Promise.all([...members.values()].map((member) => nodeOf(member, signal)));
+      const nodes = await Promise.all(members.all().map((member) => nodeOf(member, signal)));
       return create(GetNodesResponseSchema, { nodes });
     },
     async getNamespaces(_request, { signal }) {
       const answers = await Promise.all(
-        [...members.values()].map(({ client }) =>
+        members.all().map(({ client }) =>
           client.api.getNamespaces({}, { signal, timeoutMs: ANSWER_MS }).then(
             ({ namespaces }) => namespaces,
             () => [],
@@ -99,7 +115,7 @@ function fanInObserver(
       });
     },
     async serverStatus(_request, { signal }) {
-      const all = [...members.values()];
+      const all = members.all();
       const answers = await Promise.all(all.map((member) => memberStatus(member, signal)));
       const statuses = answers.filter((status) => status !== undefined);
       const unavailable = all.filter((_, i) => !answers[i]).map((member) => member.name);

@@ -11,8 +11,6 @@ import { pause } from "#lib/clock.ts";
 import { timestamp, timestampNs } from "./decode.ts";
 import { type Member, memberStatus } from "./member.ts";
 
-/** Answers of one node held for merging; one that is ahead of the others waits then, and the node with it. */
-const maxHeld = 1_024;
 const retryMs = 1_000;
 
 interface Held {
@@ -33,6 +31,8 @@ export interface MemberStreamOptions {
   readonly signal: AbortSignal;
   /** False: it did not answer just now, so wait for it first. */
   readonly answers: boolean;
+  /** Answers held for merging; a node that is ahead of the others waits then. */
+  readonly maxHeld: number;
   /** Called when there is something new: a flow, the end. */
   changed(): void;
   note(state: NodeState, nodeNames: readonly string[], message?: string): void;
@@ -46,7 +46,7 @@ export function readMember(
   request: GetFlowsRequest,
   options: MemberStreamOptions,
 ): MemberStream {
-  const { signal, changed, note, refuse } = options;
+  const { signal, maxHeld, changed, note, refuse } = options;
   const held: Held[] = [];
   let ended = false;
   let resume: () => void = () => {};
@@ -101,7 +101,7 @@ export function readMember(
 }
 
 /** The same request from just after the last answer on; without one, from now on. */
-function requestFrom(request: GetFlowsRequest, last: GetFlowsResponse | undefined): GetFlowsRequest {
+export function requestFrom(request: GetFlowsRequest, last?: GetFlowsResponse): GetFlowsRequest {
   const next = clone(GetFlowsRequestSchema, request);
   next.number = 0n;
   next.since = timestamp(last?.time ? timestampNs(last.time) + 1n : BigInt(Date.now()) * 1_000_000n);

@@ -15,6 +15,18 @@ export interface Member extends FanInNode {
   readonly client: ObserverClient;
 }
 
+/** Nodes that come and go. */
+export interface MemberSet {
+  all(): readonly Member[];
+  /** Calls back after each change; returns what ends that. */
+  onChange(listener: () => void): () => void;
+}
+
+/** Nodes that stay as they are. */
+export function fixedMembers(members: readonly Member[]): MemberSet {
+  return { all: () => members, onChange: () => () => {} };
+}
+
 /** A node that does not answer in that time counts as unavailable. */
 export const ANSWER_MS = 3_000;
 

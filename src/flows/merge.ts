@@ -7,11 +7,15 @@ import {
 } from "#api/gen/observer/observer_pb.ts";
 import { NodeState } from "#api/gen/relay/relay_pb.ts";
 import { timestamp, timestampNs } from "./decode.ts";
-import { type Member, memberStatus } from "./member.ts";
-import { type MemberStream, readMember } from "./member-stream.ts";
+import { type Member, type MemberSet, memberStatus } from "./member.ts";
+import { type MemberStream, readMember, requestFrom } from "./member-stream.ts";
 
 /** While following, a flow waits at most so long for an older one of another node: nodes read their events every 100 ms. */
 const windowMs = 150;
+
+/** Answers held for merging of all nodes together, and the bounds of one node's share. */
+const heldInAll = 16_384;
+const heldOfNode = { min: 16, max: 1_024 };
 
 export interface MergeOptions {
   /** How the fan-in calls itself. */
@@ -21,12 +25,12 @@ export interface MergeOptions {
 
 /**
  * The flows of all nodes in the order of their times, after a message about which nodes answer; later ones tell of nodes that
- * go and come back. Without `follow` the order is exact; with it, a flow that comes later than the window stands where it came.
+ * go and come back, and a node that joins is followed from then on. Without `follow` the order is exact; with it, a flow that comes later than the window stands where it came.
  * `number` holds for each node.
  * @throws ConnectError InvalidArgument when a node refuses the request
  */
 export async function* mergeFlows(
-  members: readonly Member[],
+  members: MemberSet,
   request: GetFlowsRequest,
   { name, signal }: MergeOptions,
 ): AsyncGenerator<GetFlowsResponse> {
@@ -35,40 +39,52 @@ export async function* mergeFlows(
   let refused: Error | undefined;
   let wake: () => void = () => {};
   signal.addEventListener("abort", () => wake(), { signal: stop.signal });
-  const refuse = (error: Error) => {
-    refused = error;
-    wake();
-  };
   const note = (state: NodeState, nodeNames: readonly string[], message = "") => {
     if (nodeNames.length > 0) notes.push(nodeStatus(name, state, nodeNames, message));
     wake();
   };
-  const answers = await Promise.all(
-    members.map(async (member) => (await memberStatus(member, signal)) !== undefined),
-  );
-  note(
-    NodeState.NODE_CONNECTED,
-    members.filter((_, i) => answers[i]).map((member) => member.name),
-  );
-  note(
-    NodeState.NODE_UNAVAILABLE,
-    members.filter((_, i) => !answers[i]).map((member) => member.name),
-  );
-  const streams = members.flatMap((member, i) => {
-    const stream = {
-      signal: AbortSignal.any([signal, stop.signal]),
-      answers: answers[i]!,
+  const running = new Map<Member, { readonly stream: MemberStream; readonly leave: AbortController }>();
+  const read = (member: Member, wanted: GetFlowsRequest, answers: boolean) => {
+    const leave = new AbortController();
+    const stream = readMember(member, wanted, {
+      signal: AbortSignal.any([signal, stop.signal, leave.signal]),
+      answers,
+      maxHeld: shareOf(members.all().length),
       changed: () => wake(),
       note,
-      refuse,
-    };
-    return answers[i] || request.follow ? [readMember(member, request, stream)] : [];
-  });
+      refuse(error) {
+        refused = error;
+        wake();
+      },
+    });
+    running.set(member, { stream, leave });
+  };
+  const membersChanged = () => {
+    const now = new Set(members.all());
+    for (const [member, { leave }] of running) {
+      if (now.has(member) || leave.signal.aborted) continue;
+      leave.abort();
+      note(NodeState.NODE_GONE, [member.name]);
+    }
+    for (const member of now) if (!running.has(member)) read(member, requestFrom(request), false);
+  };
+  const first = members.all();
+  const statuses = await Promise.all(first.map((member) => memberStatus(member, signal)));
+  const namesWhere = (answers: boolean) =>
+    first.filter((_, i) => (statuses[i] !== undefined) === answers).map((member) => member.name);
+  note(NodeState.NODE_CONNECTED, namesWhere(true));
+  note(NodeState.NODE_UNAVAILABLE, namesWhere(false));
+  for (const [i, member] of first.entries())
+    if (statuses[i] || request.follow) read(member, request, statuses[i] !== undefined);
+  const unsubscribe = request.follow ? members.onChange(membersChanged) : () => {};
   try {
+    if (request.follow) membersChanged();
     while (!signal.aborted) {
       yield* notes.splice(0);
       if (refused) throw refused;
-      const next = chooseNext(streams, request.follow, Date.now());
+      for (const [member, { stream, leave }] of running)
+        if (leave.signal.aborted && stream.ended && !stream.head) running.delete(member);
+      const next = chooseNext(running, request.follow, Date.now());
       if (next === "end") return;
       if (typeof next === "object") {
         yield next.take();
@@ -85,24 +101,29 @@ export async function* mergeFlows(
       wake = () => {};
     }
   } finally {
+    unsubscribe();
     stop.abort();
   }
 }
 
+function shareOf(nodes: number): number {
+  return Math.min(heldOfNode.max, Math.max(heldOfNode.min, Math.floor(heldInAll / Math.max(1, nodes))));
+}
+
 /** The stream whose flow is next; how many milliseconds to wait for one (Infinity: until something comes); or the end. */
 function chooseNext(
-  streams: readonly MemberStream[],
+  running: ReadonlyMap<Member, { readonly stream: MemberStream }>,
   follow: boolean,
   nowMs: number,
 ): MemberStream | number | "end" {
   let oldest: MemberStream | undefined;
   let waitsForOther = false;
-  for (const stream of streams) {
+  for (const { stream } of running.values()) {
     const { head } = stream;
     if (!head) waitsForOther ||= !stream.ended;
     else if (!oldest || timeOf(head.response) < timeOf(oldest.head!.response)) oldest = stream;
   }
-  if (!oldest) return waitsForOther ? Infinity : "end";
+  if (!oldest) return waitsForOther || follow ? Infinity : "end";
   if (!waitsForOther) return oldest;
   if (!follow) return Infinity;
   const leftMs = oldest.head!.atMs + windowMs - nowMs;

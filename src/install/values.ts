@@ -110,6 +110,15 @@ export const valuesSchema = z
       })
       .prefault({})
       .describe("The Deployment `weft-operator`."),
+    relay: z
+      .strictObject({
+        enabled: z.boolean().default(true).describe("Deploy it: `weft observe` and Hubble's clients ask it."),
+        replicas: z.number().int().min(1).max(5).default(1).describe("Each reads from every agent asked for."),
+        nodeSelector: dictionary("Labels of the nodes it may run on; empty: all."),
+        resources: resources("20m", "96Mi"),
+      })
+      .prefault({})
+      .describe("The Deployment `weft-relay`: flows of the whole cluster at one address."),
   })
   .superRefine(({ config, operator }, context) => {
     const { v4, v6 } = operator.config.clusterPool;

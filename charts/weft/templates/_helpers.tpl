@@ -57,3 +57,13 @@ metrics:
 "helm.sh/hook": pre-delete
 "helm.sh/hook-delete-policy": before-hook-creation,hook-succeeded
 {{- end }}
+
+{{- define "weft.relayConfig" -}}
+clusterName: {{ .Values.config.clusterName | quote }}
+observer:
+  listen: "{{ include "weft.anyAddress" . }}:4245"
+health:
+  listen: "{{ include "weft.anyAddress" . }}:4222"
+metrics:
+  listen: "{{ include "weft.anyAddress" . }}:9966"
+{{- end }}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+import { z } from "zod";
+import { parseSettings, readSettings } from "#lib/settings.ts";
+import { apiServerSetting, clusterNameSetting, listenSetting } from "#model/settings.ts";
+
+/** Everything a relay can be told. Unknown keys are an error. */
+export const relayConfigSchema = z.strictObject({
+  clusterName: clusterNameSetting,
+  kubeconfig: z.string().optional().describe("Absent: in-cluster credentials."),
+  apiServer: apiServerSetting,
+  agentPort: z.number().int().min(1).max(65_535).default(4244).describe("Port of the agents' observers."),
+  observer: listenSetting("0.0.0.0:4245"),
+  health: listenSetting("0.0.0.0:4222"),
+  metrics: listenSetting("0.0.0.0:9966"),
+});
+
+export type RelayConfig = z.infer<typeof relayConfigSchema>;
+
+/** Reads the YAML file. @throws WeftError E_CONFIG naming the file and the setting. */
+export function loadRelayConfig(path: string): RelayConfig {
+  return readSettings(relayConfigSchema, path);
+}
+
+export function parseRelayConfig(text: string, path: string): RelayConfig {
+  return parseSettings(relayConfigSchema, text, path);
+}
