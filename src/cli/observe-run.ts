@@ -17,12 +17,14 @@ import { observerClient } from "#flows/client.ts";
 import { timestamp } from "#flows/decode.ts";
 import { statePaths } from "#lab/layout.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
+import { clusterFlows, type FlowSource, sourceOf } from "#live/flow-source.ts";
 import { filterText } from "./observe-filter.ts";
 import { parseMoment } from "./observe-time.ts";
+import { type ClusterChoice, clusterClient, namesCluster } from "./target.ts";
 import { createFlowPrinter, type FlowOutput, type FlowPrinterOptions } from "./print/flow-printer.ts";
 
 /** What `weft observe` was asked for. */
-export interface ObserveOptions {
+export interface ObserveOptions extends ClusterChoice {
   /** `host:port` or `unix:///path`; absent: the lab's observer, else the agent's on this machine. */
   readonly server?: string;
   readonly last?: number;
@@ -154,23 +156,31 @@ async function* responses(
     yield* readResponses(options.inputFile, signal);
     return;
   }
-  using client = observerClient(options.server ?? defaultServer());
+  await using source = await flowSource(options, signal);
   try {
-    yield* client.api.getFlows(request, { signal });
+    yield* source.getFlows(request, signal);
   } catch (thrown) {
     if (signal.aborted) return;
-    throw observerError(thrown, client.address);
+    throw observerError(thrown, source.name);
   }
 }
 
-function defaultServer(): string {
-  const found =
-    process.env["WEFT_SERVER"] ?? [statePaths.observer, installedSocket].find((path) => existsSync(path));
-  if (found !== undefined) return found;
-  throw new WeftError("E_OBSERVER", "no observer runs on this machine", {
-    hint: "start a lab with `weft lab up`, or name one with --server",
+/** The server named, else the cluster named, else the observer of this machine, else the cluster of `~/.kube/config`. */
+async function flowSource(options: ObserveOptions, signal: AbortSignal): Promise<FlowSource> {
+  const named = options.server ?? process.env["WEFT_SERVER"];
+  const server =
+    named ?? (namesCluster(options) ? undefined : localObservers.find((path) => existsSync(path)));
+  if (server !== undefined) return sourceOf(observerClient(server));
+  const client = await clusterClient(options).catch((cause: unknown) => {
+    if (namesCluster(options)) throw cause;
+    throw new WeftError("E_OBSERVER", "no observer runs on this machine, and there is no kubeconfig", {
+      hint: "start a lab with `weft lab up`, name a cluster with --kubeconfig or an observer with --server",
+    });
   });
+  return clusterFlows(client, signal);
 }
+
+const localObservers = [statePaths.observer, installedSocket];
 
 function observerError(thrown: unknown, address: string): WeftError {
   const error = ConnectError.from(thrown);

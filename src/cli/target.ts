@@ -49,7 +49,8 @@ export async function chooseTarget(choice: AgentChoice & ClusterChoice): Promise
   }
 }
 
-function namesCluster({ kubeconfig, context }: ClusterChoice): boolean {
+/** A cluster is named by option or `$KUBECONFIG`, and it is not the lab. */
+export function namesCluster({ kubeconfig, context }: ClusterChoice): boolean {
   const file = kubeconfig ?? process.env["KUBECONFIG"]?.split(":").find((part) => part !== "");
   if (file !== undefined) return !(existsSync(file) && resolve(file) === resolve(statePaths.kubeconfig));
   return context !== undefined;
