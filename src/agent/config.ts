@@ -4,10 +4,15 @@ import { parseSettings, readSettings } from "#lib/settings.ts";
 import {
   apiServerSetting,
   clusterNameSetting,
+  endpointSlicesSetting,
   ipamSetting,
   listenSetting,
   prefixSetting,
 } from "#model/settings.ts";
+
+const labelPatterns = z
+  .array(z.string().regex(/^[A-Za-z0-9*][-A-Za-z0-9_./*]*$/, "is no label key or pattern of one"))
+  .default([]);
 
 /**
  * Everything an agent can be told. Unknown keys are an error: a setting that does nothing is a mistake nobody sees. The chart's
@@ -22,6 +27,20 @@ export const agentConfigSchema = z.strictObject({
   kubeconfig: z.string().optional().describe("Absent: in-cluster credentials."),
   apiServer: apiServerSetting,
   ipam: ipamSetting,
+  identityLabels: z
+    .strictObject({
+      include: labelPatterns.describe(
+        "When there are any: pod labels that match none are no part of identities.",
+      ),
+      exclude: labelPatterns.describe(
+        "Pod labels that are no part of identities, beside those that change with every rollout or name a single pod.",
+      ),
+    })
+    .prefault({})
+    .describe(
+      "Which labels of pods make identities, by key; `*` stands for any text. Policies can select by no others.",
+    ),
+  endpointSlices: endpointSlicesSetting,
   routing: z
     .enum(["tunnel", "native"])
     .default("tunnel")

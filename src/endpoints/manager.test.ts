@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { pino } from "pino";
+import { identityTable } from "#identities/table.ts";
 import { idle } from "#kit/clock.ts";
 import type { Address } from "#model/ip.ts";
 import { labelText } from "#model/labels.ts";
@@ -50,6 +51,7 @@ function room(fetched?: Pod) {
   const endpoints = endpointTable(db);
   const desired = datapathEndpointTable(db);
   const pods = podTable(db);
+  const identities = identityTable(db);
   const kernel = Promise.withResolvers<void>();
   const attached: string[] = [];
   const manager = new EndpointManager({
@@ -63,7 +65,12 @@ function room(fetched?: Pod) {
     fetchPod: async () => fetched,
     fetchNamespace: async () => undefined,
     securityLabels: (pod) => new Map(Object.entries(pod.labels)),
-    identityOf: async (labels) => 1000 + labelText(labels).length,
+    identities,
+    identityOf: async (labels, _, prefer) => {
+      const id = prefer ?? 1000 + labelText(labels).length;
+      db.write((tx) => tx.put(identities, { id, labels }));
+      return id;
+    },
     attach: ({ hostIfname }) => void attached.push(hostIfname),
     settled: () => kernel.promise,
   });
@@ -78,7 +85,7 @@ function room(fetched?: Pod) {
       }),
     );
   const know = (pod: Pod) => db.write((tx) => tx.put(pods, pod));
-  return { manager, endpoints, attached, kernel, judge, know };
+  return { db, manager, endpoints, identities, attached, kernel, judge, know };
 }
 
 const saved = () => readdirSync(dir).sort();
@@ -185,6 +192,37 @@ test("an endpoint's identity follows its pod's labels", async () => {
   know({ ...web, uid: "u2", labels: { app: "other" } });
   await idle();
   assert.equal(endpoints.get("1")!.labels.get("app"), "database", "another pod of that name");
+  stop.abort();
+  await following;
+});
+
+test("an identity in use that somebody deletes is made again, under its number", async () => {
+  const { db, manager, endpoints, identities, kernel, judge, know } = room();
+  const source = identities.source("api");
+  know(web);
+  kernel.resolve();
+  const added = manager.create(request, never);
+  await idle();
+  judge(endpoints.get("1")!);
+  const endpoint = await added;
+  const stop = new AbortController();
+  const following = manager.followLabels(stop.signal);
+  const remove = () => db.write((tx) => tx.delete(identities, String(endpoint.identity)));
+  remove();
+  await idle();
+  assert.equal(
+    identities.get(String(endpoint.identity)),
+    undefined,
+    "not before the list of them is complete",
+  );
+  source.synced();
+  await idle();
+  for (let round = 0; round < 2; round++) {
+    assert.equal(labelText(identities.get(String(endpoint.identity))!.labels), "app=web");
+    remove();
+    await idle();
+  }
+  assert.equal(endpoints.get("1"), endpoint, "the endpoint itself is as it was");
   stop.abort();
   await following;
 });

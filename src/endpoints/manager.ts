@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import type { Identity } from "#identities/identity.ts";
 import { backoffMs } from "#lib/backoff.ts";
 import { pause } from "#lib/clock.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
@@ -38,7 +40,10 @@ export interface EndpointManagerDeps {
   fetchPod(namespace: string, name: string, signal: AbortSignal): Promise<Pod | undefined>;
   fetchNamespace(name: string, signal: AbortSignal): Promise<Namespace | undefined>;
   securityLabels(pod: Pod, namespace: Namespace): Labels;
-  identityOf(labels: Labels, signal: AbortSignal): Promise<number>;
+  /** Cluster-wide identities: those of this node's endpoints are kept in being. */
+  readonly identities: Table<Identity>;
+  /** The number of a label set; `prefer`: the one it had. */
+  identityOf(labels: Labels, signal: AbortSignal, prefer?: number): Promise<number>;
   /** Puts the programs on the endpoint's device, in place of those that are there; they go with it. @throws WeftError */
   attach(endpoint: Endpoint): void;
   /** Resolves when the kernel holds the endpoint's present row. */
@@ -137,9 +142,12 @@ export class EndpointManager {
     return kept;
   }
 
-  /** Follows label changes of pods and namespaces: the identity of an endpoint is that of its pod's labels now. */
+  /**
+   * Follows label changes of pods and namespaces: the identity of an endpoint is that of its pod's labels now. An identity in use that somebody
+   * deleted is made again.
+   */
   async followLabels(signal: AbortSignal): Promise<void> {
-    const { pods, namespaces, endpoints, log } = this.#deps;
+    const { pods, namespaces, endpoints, identities, log } = this.#deps;
     const dirty = new Set<string>();
     let wake: (() => void) | undefined;
     let failures = 0;
@@ -155,9 +163,17 @@ export class EndpointManager {
         ),
       ),
     ];
+    const holders = (ids: Iterable<string>) =>
+      [...ids]
+        .flatMap((id) => [...endpoints.by("identity", id)])
+        .filter((endpoint) => !this.#holdsIdentity(endpoint))
+        .map((endpoint) => `${endpoint.namespace}/${endpoint.pod}`);
+    stops.push(identities.onCommit((ids) => mark(holders(ids))));
     const onAbort = () => wake?.();
     signal.addEventListener("abort", onAbort);
-    mark([...endpoints.all()].map((e) => `${e.namespace}/${e.pod}`));
+    const markAll = () => mark([...endpoints.all()].map((e) => `${e.namespace}/${e.pod}`));
+    markAll();
+    void identities.ready.then(markAll);
     try {
       while (!signal.aborted) {
         const failed: string[] = [];
@@ -193,8 +209,11 @@ export class EndpointManager {
       const labels = await this.#labelsOf(pod, signal);
       const samePorts = JSON.stringify(pod.namedPorts) === JSON.stringify(endpoint.namedPorts);
       const sameLabels = labelText(labels) === labelText(endpoint.labels);
-      if (sameLabels && samePorts && (!sameStatic || pod.uid === endpoint.podUid)) continue;
-      const identity = await this.#deps.identityOf(labels, signal);
+      const same = sameLabels && samePorts && (!sameStatic || pod.uid === endpoint.podUid);
+      if (same && this.#holdsIdentity(endpoint)) continue;
+      const prefer = sameLabels ? endpoint.identity : undefined;
+      const identity = await this.#deps.identityOf(labels, signal, prefer);
+      if (same && identity === endpoint.identity) continue;
       if (endpoints.get(String(endpoint.id)) !== endpoint) continue;
       const changed: Endpoint = {
         ...endpoint,
@@ -206,6 +225,14 @@ export class EndpointManager {
       state.save(changed);
       db.write((tx) => tx.put(endpoints, changed));
     }
+  }
+
+  /** Whether its number still stands for its labels, as far as we know. */
+  #holdsIdentity({ identity, labels }: Endpoint): boolean {
+    const { identities } = this.#deps;
+    if (!identities.isReady) return true;
+    const known = identities.get(String(identity));
+    return known !== undefined && labelText(known.labels) === labelText(labels);
   }
 
   async #podOf(request: EndpointRequest, signal: AbortSignal): Promise<Pod> {

@@ -13,6 +13,7 @@ export function endpointTable(db: Database): WritableTable<Endpoint> {
       pod: (row) => [`${row.namespace}/${row.pod}`],
       container: (row) => [`${row.containerId}/${row.ifname}`],
       namespace: (row) => [row.namespace],
+      identity: (row) => [String(row.identity)],
     },
     columns: [
       { name: "ID", of: (row) => row.id },

@@ -10,6 +10,7 @@ import { BlockIdentities } from "./blocks.ts";
 import { CidrIdentities, cidrLabels } from "./cidr.ts";
 import type { IpcacheEntry } from "./identity.ts";
 import { bestClaim, startIpcacheController } from "./ipcache.ts";
+import { labelFilter, usualLabels } from "./label-filter.ts";
 import { securityLabels } from "./security-labels.ts";
 import { blockTable, identityTable, ipcacheClaimTable, ipcacheTable } from "./table.ts";
 
@@ -18,6 +19,7 @@ const signal = new AbortController().signal;
 function sharedStore(taken: Map<number, Labels>): IdentityStore {
   return {
     known: () => undefined,
+    find: () => undefined,
     claim: (id, labels) => {
       const owner = taken.get(id);
       if (owner) return Promise.resolve(owner);
@@ -31,8 +33,8 @@ test("two agents at once give one label set one number", async () => {
   const taken = new Map<number, Labels>();
   const labels = parseLabels(["k8s:app=web", "k8s:io.kubernetes.pod.namespace=shop"]);
   const [a, b] = await Promise.all([
-    allocateIdentity(sharedStore(taken), labels, signal),
-    allocateIdentity(sharedStore(taken), parseLabels([...labels].map(([k, v]) => `${k}=${v}`)), signal),
+    allocateIdentity(sharedStore(taken), labels, { signal }),
+    allocateIdentity(sharedStore(taken), parseLabels([...labels].map(([k, v]) => `${k}=${v}`)), { signal }),
   ]);
   assert.equal(a, b);
   assert.ok(a >= 256 && a <= 65535);
@@ -41,18 +43,19 @@ test("two agents at once give one label set one number", async () => {
 test("a number in use by other labels is passed over", async () => {
   const taken = new Map<number, Labels>();
   const labels = parseLabels(["k8s:app=web"]);
-  const first = await allocateIdentity(sharedStore(taken), labels, signal);
+  const first = await allocateIdentity(sharedStore(taken), labels, { signal });
   taken.set(first, parseLabels(["k8s:app=other"]));
-  const second = await allocateIdentity(sharedStore(taken), labels, signal);
+  const second = await allocateIdentity(sharedStore(taken), labels, { signal });
   assert.equal(second, first === 65535 ? 256 : first + 1);
 });
 
 test("a full range is an error that says what to do", async () => {
   const store: IdentityStore = {
     known: () => parseLabels(["k8s:x=y"]),
+    find: () => undefined,
     claim: () => Promise.reject(new Error("never asked")),
   };
-  await assert.rejects(allocateIdentity(store, parseLabels(["k8s:app=web"]), signal), {
+  await assert.rejects(allocateIdentity(store, parseLabels(["k8s:app=web"]), { signal }), {
     code: "E_IDENTITY_FULL",
   });
 });
@@ -158,4 +161,43 @@ test("blocks: identities beside those of who has the addresses, IPv4 never in a 
   own.require(new Set());
   assert.deepEqual(rows(), []);
   assert.equal(identities.get(String(inner.id)), undefined);
+});
+
+test("labels that have a number keep it, and the number they had is taken back first", async () => {
+  const labels = parseLabels(["k8s:app=web"]);
+  const claimed: number[] = [];
+  const store = (known: ReadonlyMap<number, Labels>, found?: number): IdentityStore => ({
+    known: (id) => known.get(id),
+    find: () => found,
+    claim: async (id) => {
+      claimed.push(id);
+      return "claimed";
+    },
+  });
+  assert.equal(await allocateIdentity(store(new Map(), 777), labels, { signal, prefer: 778 }), 777);
+  assert.equal(await allocateIdentity(store(new Map()), labels, { signal, prefer: 778 }), 778);
+  const others = new Map([[778, parseLabels(["k8s:app=db"])]]);
+  const id = await allocateIdentity(store(others), labels, { signal, prefer: 778 });
+  assert.notEqual(id, 778);
+  assert.deepEqual(claimed, [778, id]);
+});
+
+test("volatile labels are no part of identities, nor what the settings leave out; what Weft adds always is", () => {
+  assert.equal(usualLabels("app"), true);
+  assert.equal(usualLabels("pod-template-hash"), false);
+  assert.equal(usualLabels("statefulset.kubernetes.io/pod-name"), false);
+  const keeps = labelFilter({
+    include: ["app.kubernetes.io/*", "team"],
+    exclude: ["app.kubernetes.io/version"],
+  });
+  const kept = [
+    "app.kubernetes.io/name",
+    "team",
+    "team2",
+    "app.kubernetes.io/version",
+    "appXkubernetes.io/a",
+  ];
+  assert.deepEqual(kept.filter(keeps), ["app.kubernetes.io/name", "team"]);
+  assert.equal(keeps("io.kubernetes.pod.namespace"), true);
+  assert.equal(keeps("io.cilium.k8s.namespace.labels.env"), true);
 });

@@ -4,7 +4,7 @@ import { isConflict } from "#k8s/errors.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
 import { clusterIdentityRange } from "#model/identity.ts";
-import type { Labels } from "#model/labels.ts";
+import { type Labels, labelText } from "#model/labels.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 import type { IdentityStore } from "./allocate.ts";
 import type { Identity } from "./identity.ts";
@@ -50,6 +50,12 @@ export function apiIdentityStore(
   const remember = (id: number, labels: Labels) => db.write((tx) => tx.put(identities, { id, labels }));
   return {
     known: (id) => identities.get(String(id))?.labels,
+    find(labels) {
+      const { first, last } = clusterIdentityRange;
+      const ids = [...identities.by("labels", labelText(labels))].map(({ id }) => id);
+      const own = ids.filter((id) => id >= first && id <= last);
+      return own.length > 0 ? Math.min(...own) : undefined;
+    },
     async claim(id, labels, signal) {
       try {
         await client.create(resources.ciliumIdentities, identityObject(id, labels), { signal });

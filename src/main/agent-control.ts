@@ -17,6 +17,7 @@ import {
 import { BlockIdentities } from "#identities/blocks.ts";
 import { CidrIdentities } from "#identities/cidr.ts";
 import { startIpcacheController } from "#identities/ipcache.ts";
+import type { LabelFilter } from "#identities/label-filter.ts";
 import { startBlockReconciler, startIpcacheReconciler } from "#identities/ops.ts";
 import { type CiliumIdentityObject, identityRow } from "#identities/source.ts";
 import type { KubeClient } from "#k8s/client.ts";
@@ -48,6 +49,7 @@ import type { AgentTables } from "./agent-tables.ts";
 export interface ControlDeps {
   readonly config: AgentConfig;
   readonly tables: AgentTables;
+  readonly keepsLabel: LabelFilter;
   readonly client: KubeClient;
   readonly node: Node;
   readonly nodeDatapath: NodeDatapath;
@@ -93,7 +95,7 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
       signal,
     ),
   );
-  stack.use(startPolicySource({ ...common, policies: tables.policies }, signal));
+  stack.use(startPolicySource({ ...common, policies: tables.policies, keepsLabel: deps.keepsLabel }, signal));
   const each = { ...common, signal };
   stack.use(
     reflect({

@@ -5,6 +5,7 @@ import { EndpointManager } from "#endpoints/manager.ts";
 import { type NamespaceObject, namespaceRow, type PodObject, podRow } from "#endpoints/source.ts";
 import { EndpointState } from "#endpoints/state.ts";
 import { allocateIdentity } from "#identities/allocate.ts";
+import type { LabelFilter } from "#identities/label-filter.ts";
 import { securityLabels } from "#identities/security-labels.ts";
 import { apiIdentityStore } from "#identities/source.ts";
 import type { KubeClient, ObjectRef } from "#k8s/client.ts";
@@ -23,6 +24,7 @@ export interface EndpointDeps {
   readonly netlink: Netlink;
   readonly paths: AgentPaths;
   readonly clusterName: string;
+  readonly keepsLabel: LabelFilter;
   readonly log: Logger;
   settled(id: string, signal: AbortSignal): Promise<void>;
 }
@@ -50,14 +52,18 @@ export function startEndpoints(deps: EndpointDeps): EndpointManager {
       return namespace && namespaceRow(namespace);
     },
     securityLabels: (pod, namespace) =>
-      securityLabels({
-        namespace: pod.namespace,
-        labels: pod.labels,
-        namespaceLabels: namespace.labels,
-        serviceAccount: pod.serviceAccount,
-        cluster: deps.clusterName,
-      }),
-    identityOf: (labels, signal) => allocateIdentity(identities, labels, signal),
+      securityLabels(
+        {
+          namespace: pod.namespace,
+          labels: pod.labels,
+          namespaceLabels: namespace.labels,
+          serviceAccount: pod.serviceAccount,
+          cluster: deps.clusterName,
+        },
+        deps.keepsLabel,
+      ),
+    identities: tables.identities,
+    identityOf: (labels, signal, prefer) => allocateIdentity(identities, labels, { signal, prefer }),
     attach: (endpoint) => attachPod(target, { ifindex: endpoint.hostIfindex }),
     settled: deps.settled,
   });

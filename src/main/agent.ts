@@ -10,6 +10,7 @@ import { type AgentConfig, loadAgentConfig, parseAgentConfig } from "#agent/conf
 import { agentPaths } from "#agent/paths.ts";
 import { startCniServer } from "#cni/server.ts";
 import { startFlows } from "#flows/start.ts";
+import { labelFilter } from "#identities/label-filter.ts";
 import { Ipam } from "#ipam/ipam.ts";
 import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
@@ -89,10 +90,11 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
     signal,
   });
   flowsStarting.catch(() => {});
-  const deps = { config, tables, client, node, nodeDatapath, netlink, health, log };
+  const keepsLabel = labelFilter(config.identityLabels);
+  const deps = { config, tables, keepsLabel, client, node, nodeDatapath, netlink, health, log };
   const control = stack.use(startControl(deps, signal));
   const settled = (id: string, until: AbortSignal) => control.endpointReconciler.settled(id, until);
-  const endpoints = startEndpoints({ ...deps, paths, clusterName: config.clusterName, settled });
+  const endpoints = startEndpoints({ ...deps, paths, clusterName: config.clusterName, keepsLabel, settled });
   // Every pod has the new programs now: what the earlier ones wrote into maps that were replaced is complete.
   nodeDatapath.datapath.takeRest();
   stack.use(startSources(deps, signal));

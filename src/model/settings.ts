@@ -37,5 +37,12 @@ export const ipamSetting = z
     "Who gives nodes their pod CIDRs: Kubernetes (Node.spec.podCIDRs), or the operator out of its pools (CiliumNode.spec.ipam.podCIDRs).",
   );
 
+export const endpointSlicesSetting = z
+  .boolean()
+  .default(false)
+  .describe(
+    "Put CiliumEndpoints together in CiliumEndpointSlices, and let agents read these: far fewer events for clusters of hundreds of nodes, but what is new of a pod then reaches other nodes by way of the operator.",
+  );
+
 export const listenSetting = (address: string) =>
   z.strictObject({ listen: z.string().default(address).describe("Address and port.") }).prefault({});

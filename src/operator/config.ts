@@ -5,6 +5,7 @@ import { contains, type Family, family, type Prefix, prefixBits } from "#model/i
 import {
   apiServerSetting,
   clusterNameSetting,
+  endpointSlicesSetting,
   ipamSetting,
   listenSetting,
   prefixSetting,
@@ -56,12 +57,7 @@ export const operatorConfigSchema = z
       .strictObject({ v4: pool(4, 24, "IPv4"), v6: pool(6, 120, "IPv6") })
       .default({})
       .describe("With ipam cluster-pool: where the nodes' pod CIDRs come from."),
-    endpointSlices: z
-      .boolean()
-      .default(false)
-      .describe(
-        "Put CiliumEndpoints together in CiliumEndpointSlices, and let agents read these: far fewer events for clusters of hundreds of nodes, but what is new of a pod then reaches other nodes by way of the operator.",
-      ),
+    endpointSlices: endpointSlicesSetting,
     identityGc: z
       .strictObject({
         graceSec: seconds(30, 900).describe(

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { usualLabels } from "#identities/label-filter.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Rule, Selector } from "./rule.ts";
 import { unselectableKey } from "./selector.ts";
@@ -15,12 +16,15 @@ export function unsupported(object: string, field: string, why: string): WeftErr
  * @param object its name, for the message
  * @throws WeftError E_POLICY_UNSUPPORTED
  */
-export function checkSelectable(rules: readonly Rule[], object: string): void {
+export function checkSelectable(rules: readonly Rule[], object: string, keeps = usualLabels): void {
   const check = (selector: Selector, field: string) => {
-    const key = unselectableKey(selector);
-    if (key !== undefined)
-      throw unsupported(object, field, `label ${key} differs from pod to pod and can't be selected by`);
+    const key = unselectableKey(selector, keeps);
+    if (key !== undefined) throw unsupported(object, field, reasonOf(key));
   };
+  const reasonOf = (key: string) =>
+    usualLabels(key)
+      ? `label ${key} is kept out of identities by the agents' settings (identityLabels) and can't be selected by`
+      : `label ${key} differs from pod to pod and can't be selected by`;
   for (const { subject, peers, origin } of rules) {
     const field = origin.field ?? "spec";
     check(subject, field.replace(/\..*/, ""));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isVolatileLabel } from "#identities/security-labels.ts";
+import type { LabelFilter } from "#identities/label-filter.ts";
 import type { Labels } from "#model/labels.ts";
 import type { Requirement, Selector } from "./rule.ts";
 
@@ -84,7 +84,7 @@ function requirementText({ key, operator, values }: Requirement): string {
 }
 
 /** The first key by which nothing can be selected, since identities do not carry the label; without source. */
-export function unselectableKey(selector: Selector): string | undefined {
-  const names = selector.requirements.map(({ key }) => key.slice(key.indexOf(":") + 1));
-  return names.find((name) => isVolatileLabel(name));
+export function unselectableKey(selector: Selector, keeps: LabelFilter): string | undefined {
+  const ofPods = selector.requirements.filter(({ key }) => /^(k8s|any):/.test(key));
+  return ofPods.map(({ key }) => key.slice(key.indexOf(":") + 1)).find((name) => !keeps(name));
 }

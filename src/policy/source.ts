@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { type LabelFilter, usualLabels } from "#identities/label-filter.ts";
 import type { KubeClient } from "#k8s/client.ts";
 import { reflect } from "#k8s/reflect.ts";
 import { type KubeObject, type Resource, resources } from "#k8s/resource.ts";
@@ -8,6 +9,7 @@ import type { Logger } from "#lib/log.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 import { compileCiliumPolicy } from "./from-cilium.ts";
 import { compileNetworkPolicy } from "./from-network-policy.ts";
+import { checkSelectable } from "./refuse.ts";
 import type { Rule } from "./rule.ts";
 import { conditionText, startPolicyStatus, type ValidCondition } from "./status.ts";
 import { type PolicyRow, policyKey } from "./table.ts";
@@ -16,6 +18,8 @@ export interface PolicySourceDeps {
   readonly client: KubeClient;
   readonly db: Database;
   readonly policies: WritableTable<PolicyRow>;
+  /** Labels that identities carry. */
+  readonly keepsLabel?: LabelFilter;
   readonly health: Health;
   readonly log: Logger;
 }
@@ -55,10 +59,10 @@ export const policyLanguages: readonly Language[] = [
 
 /** Follows the objects of every policy language. A refused one is a row that says why, and has no rules. */
 export function startPolicySource(deps: PolicySourceDeps, signal: AbortSignal): AsyncDisposable {
-  const { client, db, policies, health, log } = deps;
+  const { client, db, policies, health, log, keepsLabel } = deps;
   const stack = new AsyncDisposableStack();
   for (const language of policyLanguages) {
-    const toRow = (object: KubeObject) => policyRow(language, object, log);
+    const toRow = (object: KubeObject) => policyRow(language, object, log, keepsLabel);
     const { resource } = language;
     stack.use(
       reflect<KubeObject, PolicyRow>({ client, db, health, log, signal, resource, table: policies, toRow }),
@@ -82,14 +86,21 @@ interface Status {
 }
 
 /** Items of a list carry neither kind nor apiVersion. */
-export function policyRow(language: Language, object: KubeObject, log: Logger): PolicyRow {
+export function policyRow(
+  language: Language,
+  object: KubeObject,
+  log: Logger,
+  keepsLabel: LabelFilter = usualLabels,
+): PolicyRow {
   const { kind, apiVersion } = language;
   const { name = "", namespace = "", uid = "", generation = 0 } = (object.metadata ?? {}) as Metadata;
   const { conditions = [] } = (object as { readonly status?: Status }).status ?? {};
   const valid = conditions.find(({ type }) => type === "Valid");
   const row = { kind, namespace, name, uid, generation, ...(valid && { reported: conditionText(valid) }) };
   try {
-    return { ...row, rules: language.compile({ ...object, apiVersion, kind }) };
+    const rules = language.compile({ ...object, apiVersion, kind });
+    checkSelectable(rules, policyKey(row), keepsLabel);
+    return { ...row, rules };
   } catch (thrown) {
     const code = thrown instanceof WeftError ? thrown.code : "E_INTERNAL";
     const message = thrown instanceof Error ? thrown.message : String(thrown);

@@ -45,6 +45,7 @@ metrics:
 {{- define "weft.operatorConfig" -}}
 clusterName: {{ .Values.config.clusterName | quote }}
 ipam: {{ .Values.config.ipam }}
+endpointSlices: {{ .Values.config.endpointSlices }}
 {{- include "weft.apiServer" . }}
 {{- with .Values.operator.config }}
 {{ toYaml . }}
