@@ -68,7 +68,23 @@ static __always_inline void remember(struct bpf_sock_addr *ctx, const struct pee
 	bpf_map_update_elem(&lb_socks, &key, &sock, BPF_ANY);
 }
 
-enum outcome { NOT_A_SERVICE, NO_BACKEND, TRANSLATED };
+enum outcome { NOT_A_SERVICE, NO_BACKEND, NOT_FOR_YOU, TRANSLATED };
+
+static __always_inline bool is_host(struct bpf_sock_addr *ctx)
+{
+	return bpf_get_netns_cookie(ctx) == config.host_netns;
+}
+
+/* The node asks with its own address; of a pod's packets the address is seen later, so they are left to be translated. */
+static __always_inline bool node_may_ask(const struct lb_frontend *f, const struct peer *peer)
+{
+	const volatile struct addr *node = addr_is_v4(&peer->addr) ? &config.node_v4 : &config.node_v6;
+	struct addr client;
+
+	client.halves[0] = node->halves[0];
+	client.halves[1] = node->halves[1];
+	return client_may_ask(f, &client);
+}
 
 /* A frontend becomes one of its backends. */
 static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct peer *peer)
@@ -83,8 +99,10 @@ static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct 
 	if (peer->proto != IPPROTO_TCP && peer->proto != IPPROTO_UDP)
 		return NOT_A_SERVICE;
 	f = bpf_map_lookup_elem(&lb_frontends, &key);
-	if (!f || ((f->flags & LB_HOST_ONLY) && bpf_get_netns_cookie(ctx) != config.host_netns))
+	if (!f || ((f->flags & (LB_HOST_ONLY | LB_SOURCE_RANGES)) && !is_host(ctx)))
 		return NOT_A_SERVICE;
+	if (!node_may_ask(f, peer))
+		return NOT_FOR_YOU;
 	if (f->flags & LB_AFFINITY)
 		client.halves[1] = bpf_get_netns_cookie(ctx);
 	backend = backend_choose(f, &client, now_sec(), &id);
@@ -120,6 +138,8 @@ static __always_inline int send_v4(struct bpf_sock_addr *ctx)
 	case NO_BACKEND:
 		bpf_set_retval(-ECONNREFUSED);
 		return REFUSE;
+	case NOT_FOR_YOU:
+		return REFUSE;
 	case TRANSLATED:
 		set_peer_v4(ctx, &peer);
 		return ALLOW;
@@ -136,6 +156,8 @@ static __always_inline int send_v6(struct bpf_sock_addr *ctx)
 	switch (translate(ctx, &peer)) {
 	case NO_BACKEND:
 		bpf_set_retval(-ECONNREFUSED);
+		return REFUSE;
+	case NOT_FOR_YOU:
 		return REFUSE;
 	case TRANSLATED:
 		set_peer_v6(ctx, &peer);

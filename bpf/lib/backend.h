@@ -19,6 +19,16 @@ static __always_inline __u32 backend_in_slot(__u32 frontend, __u32 slot)
 	return found ? found->backend : 0;
 }
 
+/* Whether the client's address may ask the frontend. */
+static __always_inline bool client_may_ask(const struct lb_frontend *f, const struct addr *client)
+{
+	struct lb_source_range_key key = {
+		.prefixlen = LB_SOURCE_RANGE_FRONTEND + 128, .frontend = f->id, .addr = *client,
+	};
+
+	return !(f->flags & LB_SOURCE_RANGES) || bpf_map_lookup_elem(&lb_source_ranges, &key);
+}
+
 /* Looks for a backend's slot, one slot a call. */
 struct slot_search {
 	__u32 frontend;

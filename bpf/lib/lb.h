@@ -29,6 +29,7 @@ enum lb_flag {
 	LB_AFFINITY = 8,
 	LB_LOCAL_OUTSIDE = 16, /* externalTrafficPolicy Local: from outside the entry of LB_SCOPE_LOCAL holds instead */
 	LB_HOST_ONLY = 32,     /* a loopback address: for the node's own processes */
+	LB_SOURCE_RANGES = 128, /* for clients in its lb_source_ranges alone: packet by packet, which tells the client */
 	LB_ELSEWHERE = 64,     /* a traffic policy keeps it from the backends there are: without one of its own it is silent */
 };
 
@@ -64,6 +65,19 @@ struct LAYOUT(1) lb_reverse {
 	__be16 port;
 	__u16 pad;
 	__u32 pad2;
+};
+
+/* Who may ask a frontend of LB_SOURCE_RANGES. prefixlen counts the frontend's 32 bits, too. */
+struct lb_source_range_key {
+	__u32 prefixlen;
+	__u32 frontend;
+	struct addr addr;
+};
+
+enum lb_source_range_bits { LB_SOURCE_RANGE_FRONTEND = 32 };
+
+struct lb_source_range {
+	__u32 allowed; /* always 1 */
 };
 
 /* Session affinity: the backend a client had for its last connection. */

@@ -69,6 +69,8 @@ static __always_inline int to_backend(struct __sk_buff *skb, struct pkt *p, cons
 	struct addr addr;
 
 	p->frontend = f->id;
+	if (!client_may_ask(f, &p->saddr))
+		return DROP_DENIED_BY_LB_SRC_RANGE_CHECK;
 	if (!backend)
 		backend = backend_new(p, &key, f);
 	if (!backend)

@@ -2,10 +2,11 @@
 import { LbBackendFlag, LbScope } from "#datapath/layouts/enums.ts";
 import type { LbFrontend } from "#datapath/layouts/lb-frontend.ts";
 import type { LbFrontendKey } from "#datapath/layouts/lb-frontend-key.ts";
+import type { Prefix } from "#model/ip.ts";
 import { BackendIds } from "#services/backend-ids.ts";
 import type { BackendEntry, FrontendEntry } from "#services/entries.ts";
-import type { ServiceMaps } from "#services/maps.ts";
-import { type KnownFrontend, slotKeys } from "#services/plan.ts";
+import { fromSourceRangeKey, type ServiceMaps } from "#services/maps.ts";
+import { type KnownFrontend, rangeKeys, slotKeys } from "#services/plan.ts";
 import { type Frontend, frontendKey, type Tuple, tupleText } from "#services/service.ts";
 
 type ScopedTuple = Tuple & Pick<Frontend, "scope">;
@@ -33,6 +34,12 @@ export function readMaps(maps: ServiceMaps): AdoptedMaps {
     if (list.length === 0) slots.set(frontend, list);
     list[slot - 1] = backend;
   }
+  const ranges = new Map<number, Prefix[]>();
+  for (const [key] of maps.sourceRanges.entries()) {
+    const list = ranges.get(key.frontend) ?? [];
+    ranges.set(key.frontend, list);
+    list.push(fromSourceRangeKey(key));
+  }
   const reverse = new Map(
     [...maps.reverse.entries()].map(([{ frontend }, value]) => [frontend, value] as const),
   );
@@ -53,6 +60,7 @@ export function readMaps(maps: ServiceMaps): AdoptedMaps {
       ...(scoped && { scope: "local" }),
     };
     const known = adoptFrontend(value, slots.get(value.id) ?? [], backends);
+    known.ranges = ranges.get(value.id) ?? [];
     const shown = reverse.get(value.id);
     if (shown?.addr !== tuple.address || shown.port !== tuple.port) known.doubtful = true;
     frontends.set(frontendKey(tuple), { known, entry: entryOf(tuple, known, backends) });
@@ -62,9 +70,11 @@ export function readMaps(maps: ServiceMaps): AdoptedMaps {
   const deadSlots = [...slots]
     .filter(([id]) => !ids.has(id))
     .flatMap(([id, list]) => slotKeys(id, 1, list.length));
+  const deadRanges = [...ranges].filter(([id]) => !ids.has(id)).flatMap(([id, list]) => rangeKeys(id, list));
   const deadReverse = [...reverse.keys()].filter((id) => !ids.has(id)).map((frontend) => ({ frontend }));
   if (strangers.length > 0) maps.frontends.deleteMany(strangers);
   if (deadSlots.length > 0) maps.slots.deleteMany(deadSlots);
+  if (deadRanges.length > 0) maps.sourceRanges.deleteMany(deadRanges);
   if (deadReverse.length > 0) maps.reverse.deleteMany(deadReverse);
   if (deadBackends.length > 0) maps.backends.deleteMany(deadBackends.map((id) => ({ id })));
   return { frontends, backends };
@@ -79,7 +89,7 @@ function adoptFrontend(value: LbFrontend, found: readonly number[], backends: Ba
   const held = slots.filter((backend) => backend !== 0);
   for (const backend of held) backends.holdId(backend);
   const doubtful = held.length < slots.length || slots.length < count;
-  return { id, slots, count, flags, affinitySec, maxSlots: slots.length, held, doubtful };
+  return { id, slots, count, flags, affinitySec, ranges: [], maxSlots: slots.length, held, doubtful };
 }
 
 function entryOf(tuple: ScopedTuple, known: KnownFrontend, backends: BackendIds): FrontendEntry {
@@ -96,6 +106,7 @@ function entryOf(tuple: ScopedTuple, known: KnownFrontend, backends: BackendIds)
     ...tuple,
     flags,
     affinitySec,
+    sourceRanges: new Set(known.ranges),
     backends: named(slots.slice(0, count)),
     draining: named(slots.slice(count)),
   };

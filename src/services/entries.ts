@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { LbFlag } from "#datapath/layouts/enums.ts";
 import { WeftError } from "#lib/errors.ts";
+import type { Prefix } from "#model/ip.ts";
 import { type Frontend, type FrontendType, type Tuple, tupleText } from "#services/service.ts";
 
 /** What the maps are to say of a frontend; numbers are given when it is written. */
@@ -9,6 +10,8 @@ export interface FrontendEntry extends Tuple {
   /** enum lb_flag */
   readonly flags: number;
   readonly affinitySec: number;
+  /** Who may ask; empty: everybody. */
+  readonly sourceRanges: ReadonlySet<Prefix>;
   /** By {@link tupleText}. Slots 1..count, in any order. */
   readonly backends: ReadonlyMap<string, BackendEntry>;
   /** Slots above count: kept, never chosen. So an agent that comes back finds in the maps whom they belonged to. */
@@ -35,7 +38,8 @@ function flagsOf(row: Frontend): number {
     (row.hostOnly ? LbFlag.hostOnly : typeFlags[row.type]) |
     flag(row.affinitySec, LbFlag.affinity) |
     flag(row.localOutside, LbFlag.localOutside) |
-    flag(row.elsewhere, LbFlag.elsewhere)
+    flag(row.elsewhere, LbFlag.elsewhere) |
+    flag(row.sourceRanges, LbFlag.sourceRanges)
   );
 }
 
@@ -62,6 +66,7 @@ export function frontendEntry(row: Frontend): FrontendEntry {
     ...(scope && { scope }),
     flags: flagsOf(row),
     affinitySec,
+    sourceRanges: new Set(row.sourceRanges),
     backends,
     draining,
     service: { namespace, name, portName },
@@ -76,9 +81,14 @@ export function sameEntry(actual: FrontendEntry, wanted: FrontendEntry): boolean
     actual.service?.name === wanted.service?.name &&
     actual.service?.namespace === wanted.service?.namespace &&
     actual.service?.portName === wanted.service?.portName &&
+    sameSet(actual.sourceRanges, wanted.sourceRanges) &&
     sameBackends(actual.backends, wanted.backends) &&
     sameBackends(actual.draining, wanted.draining)
   );
+}
+
+function sameSet<T>(a: ReadonlySet<T>, b: ReadonlySet<T>): boolean {
+  return a.size === b.size && a.isSubsetOf(b);
 }
 
 function sameBackends(a: FrontendEntry["backends"], b: FrontendEntry["backends"]): boolean {

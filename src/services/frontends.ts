@@ -74,6 +74,7 @@ function rowsOf(
   { candidates, here }: { readonly candidates: readonly Backend[]; readonly here: Here },
 ): Frontend[] {
   const { namespace, name, affinitySec } = service;
+  const sourceRanges = service.sourceRanges.filter((range) => family(range) === family(where.address));
   const anywhere = chooseBackends(candidates, here);
   const local = () => {
     const chosen = chooseBackends(
@@ -90,6 +91,7 @@ function rowsOf(
     ...(chosen.draining.length > 0 && { draining: chosen.draining }),
     ...(affinitySec > 0 && { affinitySec }),
     ...(chosen.elsewhere === true && { elsewhere: true }),
+    ...(where.type === "LoadBalancer" && service.sourceRanges.length > 0 && { sourceRanges }),
   });
   if (where.type === "ClusterIP") return [row(service.internalLocal ? local() : anywhere)];
   if (isLoopback(where.address)) return [{ ...row(anywhere), hostOnly: true }];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { LbBackendFlag, LbScope } from "#datapath/layouts/enums.ts";
+import { LbBackendFlag, LbScope, LbSourceRangeBits } from "#datapath/layouts/enums.ts";
 import type { LbBackend } from "#datapath/layouts/lb-backend.ts";
 import { lbBackendLayout } from "#datapath/layouts/lb-backend.ts";
 import { type LbBackendKey, lbBackendKeyLayout } from "#datapath/layouts/lb-backend-key.ts";
@@ -9,8 +9,11 @@ import { type LbReverse, lbReverseLayout } from "#datapath/layouts/lb-reverse.ts
 import { type LbReverseKey, lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
 import { type LbSlot, lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
 import { type LbSlotKey, lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
+import { type LbSourceRange, lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
+import { type LbSourceRangeKey, lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
 import type { BpfMap } from "#kernel/bpf/map.ts";
 import { type TypedMap, typedMap } from "#kernel/bpf/typed-map.ts";
+import { family, type Prefix, prefixAddress, prefixBits128, prefixOf } from "#model/ip.ts";
 import type { Frontend, Tuple } from "#services/service.ts";
 
 /** What of a map the load balancer needs; a twin in memory has it too. */
@@ -22,6 +25,7 @@ export interface ServiceMaps {
   readonly slots: EntryMap<LbSlotKey, LbSlot>;
   readonly backends: EntryMap<LbBackendKey, LbBackend>;
   readonly reverse: EntryMap<LbReverseKey, LbReverse>;
+  readonly sourceRanges: EntryMap<LbSourceRangeKey, LbSourceRange>;
 }
 
 /** The maps of a loaded datapath. @throws WeftError E_BPF_MAP when a layout does not fit */
@@ -31,12 +35,24 @@ export function serviceMaps(map: (name: string) => BpfMap): ServiceMaps {
     slots: typedMap(map("lb_slots"), lbSlotKeyLayout, lbSlotLayout),
     backends: typedMap(map("lb_backends"), lbBackendKeyLayout, lbBackendLayout),
     reverse: typedMap(map("lb_reverse"), lbReverseKeyLayout, lbReverseLayout),
+    sourceRanges: typedMap(map("lb_source_ranges"), lbSourceRangeKeyLayout, lbSourceRangeLayout),
   };
 }
 
 export function toFrontendKey(row: Tuple & Pick<Frontend, "scope">): LbFrontendKey {
   const { address, port, proto, scope } = row;
   return { addr: address, port, proto, scope: scope ? LbScope[scope] : LbScope.any };
+}
+
+export function toSourceRangeKey(frontend: number, range: Prefix): LbSourceRangeKey {
+  const prefixlen = LbSourceRangeBits.frontend + prefixBits128(range);
+  return { prefixlen, frontend, addr: prefixAddress(range) };
+}
+
+/** The inverse of {@link toSourceRangeKey}. */
+export function fromSourceRangeKey({ prefixlen, addr }: LbSourceRangeKey): Prefix {
+  const bits = prefixlen - LbSourceRangeBits.frontend;
+  return prefixOf(addr, family(addr) === 4 ? bits - 96 : bits);
 }
 
 export function toBackend({ address, port, proto }: Tuple, terminating: boolean): LbBackend {

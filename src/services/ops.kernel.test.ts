@@ -10,6 +10,8 @@ import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
 import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
 import { lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
 import { lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
+import { lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
+import { lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
 import { MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
 import { createHealth } from "#lib/health.ts";
@@ -35,6 +37,7 @@ const layouts: Record<string, readonly [{ size: number }, { size: number }]> = {
   lb_slots: [lbSlotKeyLayout, lbSlotLayout],
   lb_backends: [lbBackendKeyLayout, lbBackendLayout],
   lb_reverse: [lbReverseKeyLayout, lbReverseLayout],
+  lb_source_ranges: [lbSourceRangeKeyLayout, lbSourceRangeLayout],
 };
 
 function kernelMaps(maxEntries: number) {
@@ -100,6 +103,7 @@ const serviceOf = (n: number): Service => ({
   affinitySec: 0,
   internalLocal: false,
   externalLocal: false,
+  sourceRanges: [],
   healthCheckPort: 0,
   publishNotReady: false,
   problems: [],
@@ -152,7 +156,7 @@ test("10,000 services of 10 backends are programmed and adopted within seconds, 
       first.sync();
       await first.settle();
     });
-    assert.deepEqual(kernel.counts(), [10_000, 100_000, 100_000, 10_000]);
+    assert.deepEqual(kernel.counts(), [10_000, 100_000, 100_000, 10_000, 0]);
     assert.ok(cpuMs < 15_000);
     const times: number[] = [];
     for (let round = 0; round < 50; round++) {
@@ -174,7 +178,7 @@ test("10,000 services of 10 backends are programmed and adopted within seconds, 
     second.sync();
     await second.settle();
   });
-  assert.deepEqual(kernel.counts(), [10_000, 100_000, 100_000, 10_000]);
+  assert.deepEqual(kernel.counts(), [10_000, 100_000, 100_000, 10_000, 0]);
   assert.equal(second.frontendIds.size, 10_000);
 });
 
@@ -201,5 +205,5 @@ test("a full map is an error of those that do not fit; the others are in, and ro
   });
   await a.reconciler.waitUntil(a.frontends.revision);
   await until(() => a.reconciler.status.get(key(3))?.state === "done");
-  assert.deepEqual(kernel.counts(), [3, 7, 7, 3]);
+  assert.deepEqual(kernel.counts(), [3, 7, 7, 3, 0]);
 });

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { pino } from "pino";
 import { memoryServiceMaps } from "#kit/service-maps.ts";
-import { parseAddress } from "#model/ip.ts";
+import { parseAddress, parsePrefix } from "#model/ip.ts";
 import { type FrontendEntry, frontendEntry } from "#services/entries.ts";
 import { ServiceOps } from "#services/ops.ts";
 import { type Backend, type Frontend, frontendKey, tupleText } from "#services/service.ts";
@@ -31,9 +31,10 @@ const frontendArbitrary = fc
     draining: fc.nat(3),
     affinity: fc.boolean(),
     local: fc.boolean(),
+    ranges: fc.uniqueArray(fc.constantFrom(...["10.0.0.0/8", "0.0.0.0/0", "1.2.3.4/32"].map(parsePrefix))),
   })
   .map(
-    ({ n, all, draining, affinity, local }): Frontend => ({
+    ({ n, all, draining, affinity, local, ranges }): Frontend => ({
       namespace: "ns",
       name: `svc${n}`,
       portName: "http",
@@ -45,6 +46,7 @@ const frontendArbitrary = fc
       draining: all.slice(0, draining),
       ...(affinity && { affinitySec: 60 }),
       ...(local && { scope: "local" }),
+      ...(ranges.length > 0 && { sourceRanges: ranges }),
     }),
   );
 const stepArbitrary = fc.oneof(
@@ -79,7 +81,7 @@ test("whatever comes, the maps become what is wanted, no slot ever leads nowhere
       const frontendIds = frontendIdTable(db);
       let ops = new ServiceOps({ db, frontendIds, maps, log });
       let failIn = -1;
-      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse]) {
+      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse, maps.sourceRanges]) {
         map.onWrite = () => {
           checkEachWrite(maps);
           if (failIn >= 0 && failIn-- === 0) throw new Error("refused");
@@ -139,7 +141,7 @@ test("an agent that died between any two writes leaves what the next one puts ri
       const ops = new ServiceOps({ db, frontendIds, maps, log });
       ops.update(new Map([[frontendKey(before), frontendEntry(before)]]));
       let writes = 0;
-      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse]) {
+      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse, maps.sourceRanges]) {
         map.onWrite = () => {
           if (writes++ >= diesAt) throw new Error("dead");
         };
@@ -150,7 +152,8 @@ test("an agent that died between any two writes leaves what the next one puts ri
       } catch {
         // What a dead agent thinks is nobody's concern.
       }
-      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse]) map.onWrite = () => {};
+      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse, maps.sourceRanges])
+        map.onWrite = () => {};
       const next = new ServiceOps({ db, frontendIds, maps, log });
       const listed = next.list();
       next.delete(new Map([...listed].filter(([key]) => !wanted.has(key))));
@@ -170,7 +173,8 @@ function assertMaps(dump: string[], wanted: ReadonlyMap<string, FrontendEntry>):
   });
   const want = [...wanted].map(([key, entry]) => {
     const sorted = (backends: FrontendEntry["backends"]) => [...backends.keys()].sort().join(" ");
-    return `${key} flags=${entry.flags} -> ${sorted(entry.backends)} | ${sorted(entry.draining)}`;
+    const from = entry.sourceRanges.size > 0 ? ` from=${[...entry.sourceRanges].sort().join(",")}` : "";
+    return `${key} flags=${entry.flags}${from} -> ${sorted(entry.backends)} | ${sorted(entry.draining)}`;
   });
   assert.deepEqual(got, want.sort());
 }

@@ -14,6 +14,7 @@ import {
   newFrontend,
   type Plan,
   planFrontend,
+  rangeKeys,
   slotKeys,
 } from "#services/plan.ts";
 import type { Frontend } from "#services/service.ts";
@@ -56,7 +57,7 @@ export function startServiceReconciler(deps: ServiceReconcilerDeps, signal: Abor
 }
 
 /**
- * The order of writes: backends, reverse, slots in use, frontend (with its count), slots beyond, and only then what nobody
+ * The order of writes: backends, reverse, source ranges, slots in use, frontend (with its count), slots beyond, and only then what nobody
  * refers to is taken away. So a packet at any moment finds a slot that points to a backend. Numbers are read back from
  * the maps at start; what is right there already is not written.
  */
@@ -72,7 +73,7 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     this.#deps = deps;
   }
 
-  /** Reads all four maps. What nothing refers to (left by a writer that died) is deleted: no packet can meet it. */
+  /** Reads all maps. What nothing refers to (left by a writer that died) is deleted: no packet can meet it. */
   list(): Map<string, FrontendEntry> {
     const read = readMaps(this.#deps.maps);
     this.#frontends = new Map([...read.frontends].map(([name, { known }]) => [name, known]));
@@ -101,6 +102,10 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     maps.frontends.deleteMany([...batch.values()].map(toFrontendKey));
     maps.slots.deleteMany(gone.flatMap((known) => slotKeys(known.id, 1, known.maxSlots)));
     maps.reverse.deleteMany(gone.map(({ id }) => ({ frontend: id })));
+    deleteMany(
+      maps.sourceRanges,
+      gone.flatMap(({ id, ranges }) => rangeKeys(id, ranges)),
+    );
     for (const name of batch.keys()) this.#frontends.delete(name);
     this.#release(gone.flatMap(({ held }) => held));
     db.write((tx) => {
@@ -171,6 +176,10 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
       plans.flatMap((plan) => plan.reverse),
     );
     setMany(
+      maps.sourceRanges,
+      plans.flatMap((plan) => plan.ranges),
+    );
+    setMany(
       maps.slots,
       plans.flatMap((plan) => plan.slotsInUse),
     );
@@ -182,8 +191,14 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
       maps.slots,
       plans.flatMap((plan) => plan.slotsBeyond),
     );
-    const gone = plans.flatMap((plan) => plan.slotsGone);
-    if (gone.length > 0) maps.slots.deleteMany(gone);
+    deleteMany(
+      maps.slots,
+      plans.flatMap((plan) => plan.slotsGone),
+    );
+    deleteMany(
+      maps.sourceRanges,
+      plans.flatMap((plan) => plan.rangesGone),
+    );
   }
 
   #commit(plans: readonly Plan[]): void {
@@ -234,4 +249,8 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
 /** A write without elements is no system call, and in tests no write. */
 function setMany<K, V>(map: EntryMap<K, V>, entries: readonly (readonly [K, V])[]): void {
   if (entries.length > 0) map.setMany(entries);
+}
+
+function deleteMany<K, V>(map: EntryMap<K, V>, keys: readonly K[]): void {
+  if (keys.length > 0) map.deleteMany(keys);
 }

@@ -5,8 +5,11 @@ import type { LbReverse } from "#datapath/layouts/lb-reverse.ts";
 import type { LbReverseKey } from "#datapath/layouts/lb-reverse-key.ts";
 import type { LbSlot } from "#datapath/layouts/lb-slot.ts";
 import type { LbSlotKey } from "#datapath/layouts/lb-slot-key.ts";
+import type { LbSourceRange } from "#datapath/layouts/lb-source-range.ts";
+import type { LbSourceRangeKey } from "#datapath/layouts/lb-source-range-key.ts";
+import type { Prefix } from "#model/ip.ts";
 import { arrangeSlots, type FrontendEntry } from "#services/entries.ts";
-import { toFrontendKey } from "#services/maps.ts";
+import { toFrontendKey, toSourceRangeKey } from "#services/maps.ts";
 
 /** A frontend as the maps hold it. */
 export interface KnownFrontend {
@@ -16,6 +19,8 @@ export interface KnownFrontend {
   count: number;
   flags: number;
   affinitySec: number;
+  /** Who may ask, as far as the map says so. */
+  ranges: readonly Prefix[];
   /** No slot above this one is in the map. */
   maxSlots: number;
   /** Backends that count it as a holder, once for each time they are here. */
@@ -28,19 +33,31 @@ export interface KnownFrontend {
 export interface Plan {
   readonly known: KnownFrontend;
   /** How it will be then. */
-  readonly next: Pick<KnownFrontend, "slots" | "count" | "flags" | "affinitySec">;
+  readonly next: Pick<KnownFrontend, "slots" | "count" | "flags" | "affinitySec" | "ranges">;
   readonly held: readonly number[];
   readonly reverse: readonly (readonly [LbReverseKey, LbReverse])[];
+  readonly ranges: readonly (readonly [LbSourceRangeKey, LbSourceRange])[];
   /** Slots that the frontend's new count covers. */
   readonly slotsInUse: readonly (readonly [LbSlotKey, LbSlot])[];
   readonly frontend: readonly (readonly [LbFrontendKey, LbFrontend])[];
   /** Slots that it does not cover any more. */
   readonly slotsBeyond: readonly (readonly [LbSlotKey, LbSlot])[];
   readonly slotsGone: readonly LbSlotKey[];
+  readonly rangesGone: readonly LbSourceRangeKey[];
 }
 
 export function newFrontend(id: number): KnownFrontend {
-  return { id, slots: [], count: 0, flags: 0, affinitySec: 0, maxSlots: 0, held: [], doubtful: true };
+  return {
+    id,
+    slots: [],
+    count: 0,
+    flags: 0,
+    affinitySec: 0,
+    ranges: [],
+    maxSlots: 0,
+    held: [],
+    doubtful: true,
+  };
 }
 
 /** The difference between what the maps hold and what they should. The backends' ids are held for it already. */
@@ -52,7 +69,8 @@ export function planFrontend(
   const { id, doubtful } = known;
   const active = arrangeSlots(known.slots.slice(0, known.count), ids.active);
   const slots = [...active, ...arrangeSlots(known.slots.slice(active.length), ids.draining)];
-  const next = { slots, count: active.length, flags: entry.flags, affinitySec: entry.affinitySec };
+  const { flags, affinitySec, sourceRanges } = entry;
+  const next = { slots, count: active.length, flags, affinitySec, ranges: [...sourceRanges] };
   const slotsInUse: [LbSlotKey, LbSlot][] = [];
   const slotsBeyond: [LbSlotKey, LbSlot][] = [];
   slots.forEach((backend, at) => {
@@ -71,10 +89,17 @@ export function planFrontend(
     next,
     held: [...ids.active, ...ids.draining],
     reverse: doubtful ? [[{ frontend: id }, { addr: address, port }]] : [],
+    ranges: next.ranges
+      .filter((range) => doubtful || !known.ranges.includes(range))
+      .map((range) => [toSourceRangeKey(id, range), { allowed: 1 }] as const),
     slotsInUse,
     frontend: sameHead ? [] : [[toFrontendKey(entry), head]],
     slotsBeyond,
     slotsGone: slotKeys(id, slots.length + 1, known.maxSlots),
+    rangesGone: rangeKeys(
+      id,
+      known.ranges.filter((range) => !sourceRanges.has(range)),
+    ),
   };
 }
 
@@ -83,6 +108,11 @@ export function abandon({ known, next, held }: Plan): void {
   known.doubtful = true;
   known.held = [...known.held, ...held];
   known.maxSlots = Math.max(known.maxSlots, next.slots.length);
+  known.ranges = [...new Set([...known.ranges, ...next.ranges])];
+}
+
+export function rangeKeys(frontend: number, ranges: readonly Prefix[]): LbSourceRangeKey[] {
+  return ranges.map((range) => toSourceRangeKey(frontend, range));
 }
 
 export function slotKeys(frontend: number, first: number, last: number): LbSlotKey[] {

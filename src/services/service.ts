@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Address, family } from "#model/ip.ts";
+import { type Address, family, type Prefix } from "#model/ip.ts";
 
 export type FrontendType = "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalIP" | "HostPort";
 
@@ -21,6 +21,8 @@ export interface Frontend {
   readonly affinitySec?: number;
   /** Who comes from outside meets this one in place of the other of its address (externalTrafficPolicy Local). */
   readonly scope?: "local";
+  /** Who may ask; absent: everybody (loadBalancerSourceRanges). */
+  readonly sourceRanges?: readonly Prefix[];
   /** There is one of scope "local" beside it. */
   readonly localOutside?: true;
   /** A loopback address: for the node's own processes. */

@@ -354,6 +354,32 @@ status: { loadBalancer: { ingress: [{ ip: 198.51.100.1 }] } }
   assert.deepEqual([...r.healthChecks.all()], []);
 });
 
+test("loadBalancerSourceRanges: kept with the load balancer's addresses, and followed", async () => {
+  await using r = await room();
+  r.sync();
+  const ranged = (ranges: string) => `
+kind: Service
+metadata: { namespace: shop, name: web }
+spec:
+  type: LoadBalancer
+  clusterIP: 10.96.0.15
+  loadBalancerSourceRanges: ${ranges}
+  ports: [{ name: http, port: 80 }]
+status: { loadBalancer: { ingress: [{ ip: 198.51.100.1 }] } }
+`;
+  r.put(slice(["10.0.0.1"]));
+  const served = async (ranges: string) => (await r.apply(ranged(ranges)))[1];
+  const to = "-> 10.0.0.1:8080/TCP";
+  assert.equal(
+    await served('[192.0.2.0/24, "2001:db8::/32", 10.0.0.0/8]'),
+    `198.51.100.1:80/TCP id=2 flags=130 from=10.0.0.0/8,192.0.2.0/24 ${to}`,
+  );
+  assert.equal(await served("[192.0.2.0/25]"), `198.51.100.1:80/TCP id=2 flags=130 from=192.0.2.0/25 ${to}`);
+  assert.equal(await served("[]"), `198.51.100.1:80/TCP id=2 flags=2 ${to}`);
+  await served("[192.0.2.0/24]");
+  assert.deepEqual(await r.remove(ranged("[]")), []);
+});
+
 test("hints: those for the node, else those for its zone, else all", async () => {
   await using r = await room();
   r.sync();

@@ -6,7 +6,7 @@ import { type KubeObject, resources } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
-import { type Address, parseAddress } from "#model/ip.ts";
+import { type Address, type Prefix, parseAddress, parsePrefix } from "#model/ip.ts";
 import type { EndpointSlice, Service, ServicePort, SliceEndpoint } from "#services/table.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 
@@ -93,10 +93,28 @@ export function toService(object: V1Service & KubeObject): Service | undefined {
     affinitySec: affinity,
     internalLocal: spec.internalTrafficPolicy === "Local",
     externalLocal: spec.externalTrafficPolicy === "Local",
+    sourceRanges: type === "LoadBalancer" ? readRanges(object) : [],
     healthCheckPort: type === "LoadBalancer" ? (spec.healthCheckNodePort ?? 0) : 0,
     publishNotReady: spec.publishNotReadyAddresses === true,
     problems,
   };
+}
+
+/** The annotation is of before there was a field; the field goes first. */
+function readRanges({ metadata, spec }: V1Service & KubeObject): Prefix[] {
+  const annotation = metadata?.annotations?.["service.beta.kubernetes.io/load-balancer-source-ranges"];
+  const texts = spec?.loadBalancerSourceRanges ?? annotation?.split(",") ?? [];
+  return texts
+    .map((text) => text.trim())
+    .filter((text) => text !== "")
+    .map((text) => {
+      try {
+        return parsePrefix(text);
+      } catch (cause) {
+        const name = `${metadata?.namespace}/${metadata?.name}`;
+        throw new WeftError("E_SERVICE", `Service ${name}: spec.loadBalancerSourceRanges`, { cause });
+      }
+    });
 }
 
 const protocols: Readonly<Record<string, number>> = { TCP: 6, UDP: 17 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Address } from "#model/ip.ts";
+import type { Address, Prefix } from "#model/ip.ts";
 import { type Backend, type Frontend, frontendKey, protoName } from "#services/service.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 
@@ -20,6 +20,8 @@ export interface Service {
   readonly internalLocal: boolean;
   /** The same for who comes from outside (externalTrafficPolicy Local): the backends see their address. */
   readonly externalLocal: boolean;
+  /** Who may ask at the load balancer's addresses (loadBalancerSourceRanges); empty: everybody. */
+  readonly sourceRanges: readonly Prefix[];
   /** Where the node says whether it has a backend (healthCheckNodePort); 0: nowhere. */
   readonly healthCheckPort: number;
   readonly publishNotReady: boolean;

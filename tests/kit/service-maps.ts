@@ -8,7 +8,10 @@ import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
 import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
 import { lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
 import { lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
+import { lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
+import { lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
 import { memoryMap } from "#kit/memory-map.ts";
+import { fromSourceRangeKey } from "#services/maps.ts";
 import { tupleText } from "#services/service.ts";
 
 /** The load balancer's maps in memory. */
@@ -18,6 +21,7 @@ export function memoryServiceMaps() {
     slots: memoryMap(lbSlotKeyLayout, lbSlotLayout),
     backends: memoryMap(lbBackendKeyLayout, lbBackendLayout),
     reverse: memoryMap(lbReverseKeyLayout, lbReverseLayout),
+    sourceRanges: memoryMap(lbSourceRangeKeyLayout, lbSourceRangeLayout),
   };
   return {
     ...maps,
@@ -63,10 +67,19 @@ export function memoryServiceMaps() {
         const back = maps.reverse.get({ frontend: value.id });
         const reversed = back?.addr === key.addr && back.port === key.port ? "" : " no-reverse";
         const bar = draining.length > 0 ? ` | ${draining.join(" ")}` : "";
-        lines.push(`${frontend} id=${value.id} flags=${value.flags}${reversed} -> ${active.join(" ")}${bar}`);
+        const ranges = [...maps.sourceRanges.entries()]
+          .filter(([range]) => range.frontend === value.id)
+          .map(([range]) => fromSourceRangeKey(range));
+        const from = ranges.length > 0 ? ` from=${ranges.sort().join(",")}` : "";
+        lines.push(
+          `${frontend} id=${value.id} flags=${value.flags}${from}${reversed} -> ${active.join(" ")}${bar}`,
+        );
       }
       for (const key of slots.keys()) lines.push(`stray slot ${key}`);
       for (const [{ id }] of maps.backends.entries()) if (!used.has(id)) lines.push(`stray backend ${id}`);
+      const ids = new Set([...maps.frontends.entries()].map(([, { id }]) => id));
+      for (const [range] of maps.sourceRanges.entries())
+        if (!ids.has(range.frontend)) lines.push(`stray range of ${range.frontend}`);
       if (maps.reverse.size > maps.frontends.size) lines.push("stray reverse");
       return lines.sort();
     },

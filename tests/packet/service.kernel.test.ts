@@ -2,11 +2,14 @@
 /** What a service's packets meet when it changes: policies for the outside, backends that go, one client port for two services. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { LbFlag, LbScope } from "#datapath/layouts/enums.ts";
+import { DropReason, LbFlag, LbScope } from "#datapath/layouts/enums.ts";
 import { lbBackendLayout } from "#datapath/layouts/lb-backend.ts";
 import { lbBackendKeyLayout } from "#datapath/layouts/lb-backend-key.ts";
+import { lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
+import { lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
 import { Action, at, type PodFields, type ServiceFields, TestNode } from "#kit/datapath.ts";
 import { buildPacket, Proto, Tcp } from "#kit/packet.ts";
+import { parseAddress } from "#model/ip.ts";
 
 const families = {
   v4: {
@@ -78,6 +81,28 @@ for (const name of ["v4", "v6"] as const) {
         assert.deepEqual([answer.packet.source, answer.packet.sport], [net.node, 30_080]);
         const inside = node.fromPod(client, packet(net.client, net.node, [++port, 30_080], "tcp"));
         assert.equal(inside.packet.destination, far);
+      }
+    });
+
+    it("keeps to the clients a load balancer's address is for", () => {
+      const [vip] = net.vips;
+      const fields = { id: 50, address: vip, port: 443, proto: Proto.tcp, type: "NodePort" } as const;
+      node.service({ ...fields, flags: LbFlag.sourceRanges, backends: backends([500, near]) });
+      const ranges = node.typed("lb_source_ranges", lbSourceRangeKeyLayout, lbSourceRangeLayout);
+      const ask = () => [
+        node.fromPod(client, packet(net.client, vip, [++port, 443], "tcp")),
+        node.fromDevice(packet(net.outside, vip, [++port, 443], "tcp")),
+      ];
+      for (const [who, address] of [net.client, net.outside].entries()) {
+        const prefixlen = 32 + 128;
+        ranges.set({ prefixlen, frontend: 50, addr: parseAddress(address) }, { allowed: 1 });
+        const [may, mayNot] = [ask()[who]!, ask()[1 - who]!];
+        assert.equal(may.packet.destination, near);
+        assert.deepEqual(
+          [mayNot.action, mayNot.events[0]?.reason],
+          [Action.drop, DropReason.deniedByLbSrcRangeCheck],
+        );
+        ranges.delete({ prefixlen, frontend: 50, addr: parseAddress(address) });
       }
     });
 

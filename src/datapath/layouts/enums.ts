@@ -313,6 +313,7 @@ export const LbFlag = {
   affinity: 8,
   localOutside: 16,
   hostOnly: 32,
+  sourceRanges: 128,
   elsewhere: 64,
 } as const;
 export type LbFlag = (typeof LbFlag)[keyof typeof LbFlag];
@@ -324,6 +325,7 @@ export const lbFlagNames: ReadonlyMap<number, string> = new Map([
   [8, "AFFINITY"],
   [16, "LOCAL_OUTSIDE"],
   [32, "HOST_ONLY"],
+  [128, "SOURCE_RANGES"],
   [64, "ELSEWHERE"],
 ]);
 
@@ -337,6 +339,16 @@ export type LbScope = (typeof LbScope)[keyof typeof LbScope];
 export const lbScopeNames: ReadonlyMap<number, string> = new Map([
   [0, "ANY"],
   [1, "LOCAL"],
+]);
+
+/** `enum lb_source_range_bits` */
+export const LbSourceRangeBits = {
+  frontend: 32,
+} as const;
+export type LbSourceRangeBits = (typeof LbSourceRangeBits)[keyof typeof LbSourceRangeBits];
+
+export const lbSourceRangeBitsNames: ReadonlyMap<number, string> = new Map([
+  [32, "FRONTEND"],
 ]);
 
 /** `enum metric_index` */
