@@ -22,11 +22,27 @@ interface Part {
   /** Milliseconds a file may take. */
   readonly timeoutMs?: number;
   readonly suite?: Suite;
+  /** True: it needs no cluster, and runs before there is one. */
+  readonly alone?: boolean;
   /** False: only when asked for. */
   readonly usual: boolean;
 }
 
 const parts: readonly Part[] = [
+  {
+    name: "image",
+    about: "the container image",
+    files: ["tests/image/*.test.ts"],
+    alone: true,
+    usual: true,
+  },
+  {
+    name: "contract",
+    about: "what we rely on of an API server, on Kubernetes' own",
+    files: ["tests/k8s/contract.test.ts"],
+    alone: true,
+    usual: true,
+  },
   {
     name: "cluster",
     about: "the test cluster itself, without Weft",
@@ -84,8 +100,9 @@ async function main(): Promise<number> {
   console.log("==> build");
   await buildArtifacts();
   await buildImage();
+  for (const part of chosen.filter(({ alone }) => alone)) await runPart(part);
   for (const families of ["v4", "dual"] as const) {
-    const group = chosen.filter((part) => (part.suite?.families ?? "v4") === families);
+    const group = chosen.filter((part) => !part.alone && (part.suite?.families ?? "v4") === families);
     if (group.length > 0) await runGroup(group, families);
   }
   console.log(`\n${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`);
@@ -110,19 +127,22 @@ async function runGroup(group: readonly Part[], families: "v4" | "dual"): Promis
   const cluster = await upWithWeft({ name: values.name, families, helm: values.helm }, showStep);
   process.env["WEFT_KUBERNETES_CLUSTER"] = cluster.options.name;
   try {
-    for (const part of group) {
-      const failedBefore = sums.failed;
-      const startMs = performance.now();
-      console.log(`\n==> ${part.name}: ${part.about}`);
-      if (part.suite) await runUpstream(cluster, part.suite);
-      else await runOwn(part);
-      console.log(`    ${((performance.now() - startMs) / 60_000).toFixed(1)} min`);
-      if (sums.failed > failedBefore) await collectLogs(cluster, join(values.results, `${part.name}-logs`));
-    }
+    for (const part of group) await runPart(part, cluster);
   } finally {
     if (values.keep) console.log(`cluster ${values.name} is left running`);
     else await downCluster(values.name);
   }
+}
+
+async function runPart(part: Part, cluster?: Cluster): Promise<void> {
+  const failedBefore = sums.failed;
+  const startMs = performance.now();
+  console.log(`\n==> ${part.name}: ${part.about}`);
+  if (part.suite && cluster) await runUpstream(cluster, part.suite);
+  else await runOwn(part);
+  console.log(`    ${((performance.now() - startMs) / 60_000).toFixed(1)} min`);
+  if (cluster && sums.failed > failedBefore)
+    await collectLogs(cluster, join(values.results, `${part.name}-logs`));
 }
 
 async function runUpstream(cluster: Cluster, suite: Suite): Promise<void> {
