@@ -129,12 +129,22 @@ async function listOwn(
   client: KubeClient,
   deps: PublishDeps,
 ): Promise<Iterable<readonly [string, Published]>> {
-  const { items } = await client.list<CiliumEndpointObject>(resources.ciliumEndpoints, {
-    signal: deps.signal,
-  });
-  return items
-    .filter((object) => object.status?.networking?.node === deps.nodeAddress && object.status.id)
-    .map((object) => [String(object.status!.id), { object: strip(object) }] as const);
+  const found: [string, Published][] = [];
+  let continueToken: string | undefined;
+  do {
+    // In pages: the whole cluster's at once are too much for one node's agent.
+    const page = await client.list<CiliumEndpointObject>(resources.ciliumEndpoints, {
+      limit: 500,
+      continueToken,
+      signal: deps.signal,
+    });
+    for (const object of page.items) {
+      const { id, networking } = object.status ?? {};
+      if (networking?.node === deps.nodeAddress && id) found.push([String(id), { object: strip(object) }]);
+    }
+    continueToken = page.continueToken;
+  } while (continueToken);
+  return found;
 }
 
 function strip(object: CiliumEndpointObject): CiliumEndpointObject {

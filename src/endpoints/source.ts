@@ -72,6 +72,11 @@ export interface CiliumEndpointObject extends KubeObject {
 
 const protocols: Readonly<Record<string, number>> = { TCP: 6, UDP: 17, SCTP: 132 };
 
+/** IANA number of what Kubernetes calls a protocol; TCP for what it does not know. */
+export function protocolNumber(name: string): number {
+  return protocols[name] ?? 6;
+}
+
 export function podRow(pod: PodObject): Pod {
   const { name, namespace, uid, labels = {} } = pod.metadata;
   const { containers = [], initContainers = [], serviceAccountName = "default" } = pod.spec ?? {};
@@ -83,11 +88,11 @@ export function podRow(pod: PodObject): Pod {
         namedPorts.push({
           name: port.name,
           port: port.containerPort,
-          proto: protocols[port.protocol ?? "TCP"] ?? 6,
+          proto: protocolNumber(port.protocol ?? "TCP"),
         });
       if (port.hostPort)
         hostPorts.push({
-          proto: protocols[port.protocol ?? "TCP"] ?? 6,
+          proto: protocolNumber(port.protocol ?? "TCP"),
           port: port.hostPort,
           ...(port.hostIP && isAddress(port.hostIP) && { hostIp: parseAddress(port.hostIP) }),
           targetPort: port.containerPort,
@@ -141,7 +146,7 @@ export function clusterEndpointRow(object: CiliumEndpointObject): ClusterEndpoin
     namedPorts: (object.status?.["named-ports"] ?? []).map(({ name, port, protocol }) => ({
       name,
       port,
-      proto: protocols[protocol] ?? 6,
+      proto: protocolNumber(protocol),
     })),
     labels: identity.labels,
   };

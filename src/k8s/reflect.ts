@@ -114,7 +114,9 @@ export function reflect<T extends KubeObject, V>(options: ReflectOptions<T, V>):
       if (failures === 1)
         return log.debug({ resource: source, err: errorText(problem) }, "watch lost, resuming");
       health.set(healthName, "degraded", errorText(problem));
-      log.warn({ resource: source, err: errorText(problem), failures }, "cannot follow, will try again");
+      // The 2nd, 4th, 8th… time: what lasts is said, and not every few seconds.
+      if ((failures & (failures - 1)) === 0)
+        log.warn({ resource: source, err: errorText(problem), failures }, "cannot follow, will try again");
     },
   });
   const finished = running.then(

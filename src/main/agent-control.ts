@@ -6,6 +6,7 @@ import { startEndpointClaims } from "#endpoints/claims.ts";
 import { startEndpointController } from "#endpoints/controller.ts";
 import { startEndpointReconciler } from "#endpoints/ops.ts";
 import { startPublisher } from "#endpoints/publish.ts";
+import { type EndpointSliceObject, joinSlices, slicedEndpointRows } from "#endpoints/slices.ts";
 import {
   type CiliumEndpointObject,
   clusterEndpointRow,
@@ -122,12 +123,31 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
       toRow: (o: PodObject) => podRow(o),
     }),
   );
+  stack.use(followClusterEndpoints(deps, signal));
+  return stack;
+}
+
+/** The pods of all nodes: as their agents published them, or as the operator put them together. */
+function followClusterEndpoints(deps: ControlDeps, signal: AbortSignal): AsyncDisposable {
+  const { config, tables, client, health, log } = deps;
+  const { db, slicedEndpoints, identities, clusterEndpoints } = tables;
+  const common = { client, db, health, log, signal };
+  if (!config.endpointSlices) {
+    return reflect({
+      ...common,
+      resource: resources.ciliumEndpoints,
+      table: clusterEndpoints,
+      toRow: (object: CiliumEndpointObject) => clusterEndpointRow(object),
+    });
+  }
+  const stack = new AsyncDisposableStack();
+  stack.use(joinSlices({ db, sliced: slicedEndpoints, identities, clusterEndpoints }));
   stack.use(
     reflect({
-      ...each,
-      resource: resources.ciliumEndpoints,
-      table: tables.clusterEndpoints,
-      toRow: (o: CiliumEndpointObject) => clusterEndpointRow(o),
+      ...common,
+      resource: resources.ciliumEndpointSlices,
+      table: slicedEndpoints,
+      toRow: (object: EndpointSliceObject) => slicedEndpointRows(object),
     }),
   );
   return stack;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { slicedEndpointTable } from "#endpoints/slices.ts";
 import {
   clusterEndpointTable,
   datapathEndpointTable,
@@ -30,6 +31,7 @@ export function agentTables(db = new Database()) {
     apiServers: apiServerTable(db),
     namespaces: namespaceTable(db),
     pods: podTable(db),
+    slicedEndpoints: slicedEndpointTable(db),
     clusterEndpoints: clusterEndpointTable(db),
     endpoints: endpointTable(db),
     identities: identityTable(db),
