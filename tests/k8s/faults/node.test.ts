@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+/** A node that loses its power and comes back: the others go on, and it is a node again without anybody's help. */
+import assert from "node:assert/strict";
+import { after, before, suite, test } from "node:test";
+import { until } from "../cluster/until.ts";
+import { type LoadClients, startLoad } from "../load/clients.ts";
+import { reportText } from "../load/report.ts";
+import { weftReady } from "./agents.ts";
+import { clusterObjects, nothingLeaks } from "./node-state.ts";
+import { testCluster } from "./test-cluster.ts";
+import { assertNothingDeniedPassed, assertNothingLost } from "./verdict.ts";
+
+const cluster = await testCluster();
+const [, pulled = ""] = cluster.nodes;
+
+suite("a node is pulled and returned", () => {
+  let load: LoadClients | undefined;
+
+  before(async () => {
+    await weftReady(cluster);
+    load = await startLoad(cluster);
+  });
+  after(async () => {
+    await load?.[Symbol.asyncDispose]();
+  });
+
+  test("what stays on the other nodes loses nothing; then all is as it was", async () => {
+    assert.ok(load);
+    const objects = await clusterObjects(cluster);
+    const fromMs = Date.now();
+    await cluster.pull(pulled);
+    await nodeIs("False|Unknown");
+    const reports = await load.report({ fromMs, toMs: Date.now() });
+    console.log(reportText(reports));
+    assertNothingLost(reports, /^(pod|node)\/near\//);
+    assertNothingDeniedPassed(reports);
+    await cluster.start(pulled);
+    await nodeIs("True");
+    await weftReady(cluster, 180_000);
+    await nothingLeaks(cluster, 120_000);
+    assert.deepEqual((await clusterObjects(cluster)).podCidrs, objects.podCidrs);
+    // Its pods have new addresses: the clients are told.
+    await load[Symbol.asyncDispose]();
+    await cluster.kubectl(["wait", "--for=delete", "namespace/load", "--timeout=90s"], { timeoutMs: 100_000 });
+    load = await startLoad(cluster);
+  });
+});
+
+/** Ready's status, as a regular expression. */
+async function nodeIs(status: string): Promise<void> {
+  await until(`${pulled} to be ${status}`, 120_000, async () => {
+    const path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
+    return new RegExp(`^(${status})$`).test(await cluster.kubectl(["get", "node", pulled, "-o", path]));
+  });
+}
