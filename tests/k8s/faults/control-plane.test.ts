@@ -71,7 +71,9 @@ async function said(node: string, sinceMs: number, what: RegExp): Promise<void> 
   const agent = (await weftPods(cluster)).find((pod) => pod.node === node);
   assert.ok(agent);
   const since = `--since-time=${new Date(sinceMs).toISOString()}`;
-  const lines = (await kubeSystem(cluster, ["logs", agent.name, since])).split("\n").filter((line) => what.test(line));
+  const lines = (await kubeSystem(cluster, ["logs", agent.name, since]))
+    .split("\n")
+    .filter((line) => what.test(line));
   console.log(lines.slice(0, 5).join("\n"));
   assert.ok(lines.length > 0, "the log says that the API server was away");
   assert.ok(lines.length < 60, `${lines.length} lines about it`);

@@ -37,7 +37,15 @@ suite("no room left", () => {
     try {
       await work();
     } finally {
-      await cluster.kubectl(["-n", loadNamespace, "delete", "pod", "flood", "--grace-period=1", "--wait=true"]);
+      await cluster.kubectl([
+        "-n",
+        loadNamespace,
+        "delete",
+        "pod",
+        "flood",
+        "--grace-period=1",
+        "--wait=true",
+      ]);
     }
   }
 
@@ -76,24 +84,49 @@ suite("no room left", () => {
       assert.equal(code, 0, `${command}: ${stderr}`);
     };
     // The agent sees the small file system once its pod is new.
-    await run(`cp -a ${stateDir} /run/weft-state && mount -t tmpfs -o size=256k tmpfs ${stateDir} && cp -a /run/weft-state/. ${stateDir}`);
+    await run(
+      `cp -a ${stateDir} /run/weft-state && mount -t tmpfs -o size=256k tmpfs ${stateDir} && cp -a /run/weft-state/. ${stateDir}`,
+    );
     try {
       await deleteAgentPod(cluster, near);
       await agentBack(cluster, near, pid);
       await run(`dd if=/dev/zero of=${stateDir}/filler bs=1k 2>/dev/null; true`);
       const before = await nodeCounts(cluster, near);
-      await cluster.apply(podObject({ name: "late", node: near, app: "late", args: ["serve", "7000"], server: true }));
-      const events = ["-n", loadNamespace, "get", "events", "--field-selector", "involvedObject.name=late", "-o", "jsonpath={..message}"];
+      await cluster.apply(
+        podObject({ name: "late", node: near, app: "late", args: ["serve", "7000"], server: true }),
+      );
+      const events = [
+        "-n",
+        loadNamespace,
+        "get",
+        "events",
+        "--field-selector",
+        "involvedObject.name=late",
+        "-o",
+        "jsonpath={..message}",
+      ];
       await until("the runtime to be told why", 60_000, async () =>
         /no space left/i.test(await cluster.kubectl(events)),
       );
       const { devices, endpointFiles, endpointElements } = await nodeCounts(cluster, near);
-      assert.deepEqual([devices, endpointFiles, endpointElements], [before.devices, before.endpointFiles, before.endpointElements]);
+      assert.deepEqual(
+        [devices, endpointFiles, endpointElements],
+        [before.devices, before.endpointFiles, before.endpointElements],
+      );
       await run(`rm ${stateDir}/filler`);
-      await cluster.kubectl(["-n", loadNamespace, "wait", "--for=condition=Ready", "pod/late", "--timeout=90s"]);
+      await cluster.kubectl([
+        "-n",
+        loadNamespace,
+        "wait",
+        "--for=condition=Ready",
+        "pod/late",
+        "--timeout=90s",
+      ]);
     } finally {
       const old = await pidOn(cluster, near);
-      await run(`rm -rf /run/weft-state; cp -a ${stateDir} /run/weft-state && umount -l ${stateDir} && rm -rf ${stateDir}/* && cp -a /run/weft-state/. ${stateDir}`);
+      await run(
+        `rm -rf /run/weft-state; cp -a ${stateDir} /run/weft-state && umount -l ${stateDir} && rm -rf ${stateDir}/* && cp -a /run/weft-state/. ${stateDir}`,
+      );
       await deleteAgentPod(cluster, near);
       await agentBack(cluster, near, old);
     }
@@ -108,5 +141,7 @@ async function agentLog(node: string, sinceMs: number, what: RegExp): Promise<st
   const agent = (await weftPods(cluster)).find((pod) => pod.node === node);
   assert.ok(agent);
   const since = `--since-time=${new Date(sinceMs).toISOString()}`;
-  return (await kubeSystem(cluster, ["logs", agent.name, since])).split("\n").filter((line) => what.test(line));
+  return (await kubeSystem(cluster, ["logs", agent.name, since]))
+    .split("\n")
+    .filter((line) => what.test(line));
 }

@@ -50,7 +50,8 @@ suite(`kill -9 at random times for ${seconds} s, seed ${seed}`, () => {
         await delay(1_000 + random() * 5_000);
         const what = pick(["agent", "agent", "operator", "shim"]);
         const node = pick(cluster.nodes);
-        const operator = what === "operator" ? (await weftPods(cluster, "weft-operator"))[0]?.node : undefined;
+        const operator =
+          what === "operator" ? (await weftPods(cluster, "weft-operator"))[0]?.node : undefined;
         const killed =
           what === "operator"
             ? operator !== undefined && (await killOn(cluster, operator, "weft-operator"))

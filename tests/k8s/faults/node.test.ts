@@ -41,7 +41,9 @@ suite("a node is pulled and returned", () => {
     assert.deepEqual((await clusterObjects(cluster)).podCidrs, objects.podCidrs);
     // Its pods have new addresses: the clients are told.
     await load[Symbol.asyncDispose]();
-    await cluster.kubectl(["wait", "--for=delete", "namespace/load", "--timeout=90s"], { timeoutMs: 100_000 });
+    await cluster.kubectl(["wait", "--for=delete", "namespace/load", "--timeout=90s"], {
+      timeoutMs: 100_000,
+    });
     load = await startLoad(cluster);
   });
 });

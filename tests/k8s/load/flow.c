@@ -77,11 +77,29 @@ void count_retransmissions(struct second *s, int fd, uint32_t *retransmitted, ui
 	*spurious = info.tcpi_dsack_dups;
 }
 
+/* Of the process, by second: what is late while it stands still is not the network's doing. */
+static struct {
+	uint64_t number, longest_us;
+} stalls[SECONDS];
+
+void note_stall(uint64_t now, uint64_t stall_us)
+{
+	uint64_t number = now / 1000000;
+
+	if (stalls[number % SECONDS].number != number)
+		stalls[number % SECONDS].longest_us = 0;
+	stalls[number % SECONDS].number = number;
+	if (stall_us > stalls[number % SECONDS].longest_us)
+		stalls[number % SECONDS].longest_us = stall_us;
+}
+
 static void print_second(const struct flow *f, const struct second *s)
 {
 	printf("{\"flow\":\"%s\",\"at\":%llu,\"sent\":%llu,\"received\":%llu,\"lost\":%u,\"slowestMs\":%.1f", f->name,
 	       (unsigned long long)s->number * 1000, (unsigned long long)s->sent, (unsigned long long)s->received, s->lost,
 	       s->slowest_us / 1e3);
+	if (stalls[s->number % SECONDS].number == s->number)
+		printf(",\"stallMs\":%.0f", stalls[s->number % SECONDS].longest_us / 1e3);
 	if (s->retransmitted || s->spurious)
 		printf(",\"retransmitted\":%d,\"spurious\":%d", s->retransmitted, s->spurious);
 	for (uint32_t i = 0; i < s->lost && i < LOSSES; i++)

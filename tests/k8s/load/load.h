@@ -14,10 +14,11 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define LOST_US 3000000ull
+#define LOST_US 10000000ull /* so long that an answer which waits for a processor is not taken for lost */
 #define TICK_US 10000ull
-#define PROBES 1024 /* open at a time per flow, a power of two: more than the rate times LOST_US */
-#define SECONDS 8   /* kept per flow, a power of two: a second is printed when nothing of it can come any more */
+#define STALL_US 50000ull
+#define PROBES 2048 /* open at a time per flow, a power of two: more than the rate times LOST_US */
+#define SECONDS 16  /* kept per flow, a power of two: a second is printed when nothing of it can come any more */
 #define LOSSES 16   /* told one by one per second; the others are only counted */
 
 struct loss {
@@ -89,6 +90,8 @@ void add_loss(struct flow *, uint64_t at_us, uint32_t number, const char *why);
 struct probe *open_probe(struct flow *, uint32_t number);
 /* Sends what is due, gives up what is overdue, prints what is complete. */
 void flow_tick(struct flow *, uint64_t now, bool stopping);
+/* The process has not run for so long. */
+void note_stall(uint64_t now, uint64_t stall_us);
 bool flow_done(const struct flow *, uint64_t now);
 
 /* Adds what the kernel sent again on a TCP socket since *retransmitted and *spurious. */

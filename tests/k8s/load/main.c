@@ -124,6 +124,8 @@ static void run(int count)
 
 		if (now < next_tick)
 			continue;
+		if (next_tick && now - next_tick > STALL_US)
+			note_stall(now, now - next_tick);
 		next_tick = now + TICK_US / 2;
 		if (stop && !stopped_us)
 			stopped_us = now;

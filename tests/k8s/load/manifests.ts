@@ -35,7 +35,8 @@ export function podObject({ name, node, app, args, hostNetwork = false, server =
           image: loadImage,
           imagePullPolicy: "IfNotPresent",
           args: [...args],
-          resources: { requests: { cpu: "10m", memory: "8Mi" } },
+          // A share of a busy machine: who measures must run.
+          resources: { requests: { cpu: "250m", memory: "8Mi" } },
           ...(server && { readinessProbe: probe }),
         },
       ],

@@ -13,6 +13,8 @@ export interface FlowSecond {
   readonly retransmitted?: number;
   readonly spurious?: number;
   readonly losses?: readonly Loss[];
+  /** The longest time, over 50 ms, the client itself did not run in this second. */
+  readonly stallMs?: number;
 }
 
 export interface Loss {
@@ -31,8 +33,10 @@ export interface FlowReport {
   readonly received: number;
   readonly lost: number;
   readonly slowestMs: number;
-  /** By TCP, less what the other end had already. */
+  /** By TCP, less what the other end had already; not counted where the machine stood still, since TCP's timers then fire for nothing. */
   readonly resent: number;
+  /** The longest time the client itself did not run. */
+  readonly stallMs: number;
   readonly losses: readonly Loss[];
 }
 
@@ -62,8 +66,13 @@ export function reportFlows(seconds: readonly FlowSecond[], { fromMs, toMs }: In
     .sort((a, b) => (a.flow < b.flow ? -1 : 1));
 }
 
+/** TCP sends again after 200 ms at the soonest. */
+const STALL_MS = 100;
+
 function sum(flow: string, rows: readonly FlowSecond[], expected: number): FlowReport {
   const total = (of: (row: FlowSecond) => number) => rows.reduce((so, row) => so + of(row), 0);
+  const stalls = new Set(rows.filter(({ stallMs = 0 }) => stallMs >= STALL_MS).map(({ at }) => at));
+  const stalled = (at: number) => [-2, -1, 0, 1].some((seconds) => stalls.has(at + seconds * 1_000));
   return {
     flow,
     seconds: rows.length,
@@ -72,7 +81,10 @@ function sum(flow: string, rows: readonly FlowSecond[], expected: number): FlowR
     received: total((row) => row.received),
     lost: total((row) => row.lost),
     slowestMs: Math.max(0, ...rows.map((row) => row.slowestMs)),
-    resent: total((row) => (row.retransmitted ?? 0) - (row.spurious ?? 0)),
+    resent: total((row) =>
+      stalled(row.at) ? 0 : Math.max(0, (row.retransmitted ?? 0) - (row.spurious ?? 0)),
+    ),
+    stallMs: Math.max(0, ...rows.map((row) => row.stallMs ?? 0)),
     losses: rows.flatMap((row) => row.losses ?? []),
   };
 }
@@ -80,7 +92,7 @@ function sum(flow: string, rows: readonly FlowSecond[], expected: number): FlowR
 /** Lines to read: `near/icmp: 2000 sent, 1 lost (12:00:01.250 no answer), slowest 3.1 ms`. */
 export function reportText(reports: readonly FlowReport[]): string {
   return reports
-    .map(({ flow, sent, lost, losses, slowestMs, resent, missing }) => {
+    .map(({ flow, sent, lost, losses, slowestMs, resent, missing, stallMs }) => {
       const some = losses
         .slice(0, 6)
         .map(({ at, why }) => `${new Date(at).toISOString().slice(11, 23)} ${why}`);
