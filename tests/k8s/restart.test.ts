@@ -2,6 +2,7 @@
 /** Clients that never stop lose nothing while Weft is killed, replaced, upgraded and told other settings. */
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
+import { weftCluster } from "./cluster/weft.ts";
 import {
   agentBack,
   agentDaemonSet,
@@ -15,14 +16,13 @@ import {
   weftReady,
 } from "./faults/agents.ts";
 import { clusterObjects, kernelStateOf, mapWrites, nothingLeaks } from "./faults/node-state.ts";
-import { testCluster } from "./faults/test-cluster.ts";
 import { assertNothingLost } from "./faults/verdict.ts";
 import { type LoadClients, startLoad } from "./load/clients.ts";
 import { type FlowReport, reportText } from "./load/report.ts";
 
 /** 20 in a row; `WEFT_RESTARTS` says otherwise. */
 const restarts = Number(process.env["WEFT_RESTARTS"] ?? 20);
-const cluster = await testCluster();
+const cluster = await weftCluster();
 
 suite("nothing is lost", () => {
   let load: LoadClients;
@@ -33,6 +33,7 @@ suite("nothing is lost", () => {
   });
   after(async () => {
     await load?.[Symbol.asyncDispose]();
+    await cluster[Symbol.asyncDispose]();
   });
 
   /** What the clients saw while the work was done and a moment after. */

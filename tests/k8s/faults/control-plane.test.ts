@@ -4,16 +4,16 @@ import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { apiServerReady } from "../cluster/control-plane.ts";
+import { weftCluster } from "../cluster/weft.ts";
 import { type LoadClients, startLoad } from "../load/clients.ts";
 import { reportText } from "../load/report.ts";
 import { killOn, kubeSystem, pidOn, weftPods, weftReady } from "./agents.ts";
 import { clusterObjects, kernelStateOf, nothingLeaks } from "./node-state.ts";
-import { testCluster } from "./test-cluster.ts";
 import { assertNothingLost } from "./verdict.ts";
 
 /** Two minutes; `WEFT_OUTAGE_SEC` says otherwise. */
 const outageSec = Number(process.env["WEFT_OUTAGE_SEC"] ?? 120);
-const cluster = await testCluster();
+const cluster = await weftCluster();
 
 suite("without a control plane", () => {
   let load: LoadClients;
@@ -26,6 +26,7 @@ suite("without a control plane", () => {
     await cluster.startComponent("etcd");
     await cluster.startComponent("kube-apiserver");
     await load?.[Symbol.asyncDispose]();
+    await cluster[Symbol.asyncDispose]();
   });
 
   test(`the API server is stopped for ${outageSec} s, and an agent killed meanwhile`, async () => {

@@ -4,15 +4,15 @@ import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { until } from "../cluster/until.ts";
+import { weftCluster } from "../cluster/weft.ts";
 import { type LoadClients, startLoad } from "../load/clients.ts";
 import { loadNamespace, podObject } from "../load/manifests.ts";
 import { reportText } from "../load/report.ts";
 import { agentBack, deleteAgentPod, kubeSystem, pidOn, weftPods, weftReady } from "./agents.ts";
 import { nodeCounts, nothingLeaks } from "./node-state.ts";
-import { testCluster } from "./test-cluster.ts";
 import { assertNothingLost } from "./verdict.ts";
 
-const cluster = await testCluster();
+const cluster = await weftCluster();
 const [near = ""] = cluster.nodes;
 const stateDir = "/var/lib/weft";
 
@@ -25,6 +25,7 @@ suite("no room left", () => {
   });
   after(async () => {
     await load?.[Symbol.asyncDispose]();
+    await cluster[Symbol.asyncDispose]();
   });
 
   /** New flows from a pod, more than the conntrack map has room for, by the thousand a second. */

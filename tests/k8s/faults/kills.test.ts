@@ -3,18 +3,18 @@
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { weftCluster } from "../cluster/weft.ts";
 import { type LoadClients, startLoad } from "../load/clients.ts";
 import { reportText } from "../load/report.ts";
 import { killOn, killShimOn, weftPods, weftReady } from "./agents.ts";
 import { Churn } from "./churn.ts";
 import { clusterObjects, nothingLeaks } from "./node-state.ts";
-import { testCluster } from "./test-cluster.ts";
 import { assertNothingLost } from "./verdict.ts";
 
 /** Five minutes; `WEFT_KILLS_SEC` says otherwise. */
 const seconds = Number(process.env["WEFT_KILLS_SEC"] ?? 300);
 const seed = Number(process.env["WEFT_SEED"] ?? Date.now() % 1_000_000);
-const cluster = await testCluster();
+const cluster = await weftCluster();
 
 /** Numbers from 0 to 1, the same for the same seed (mulberry32). */
 function randomFrom(start: number): () => number {
@@ -36,6 +36,7 @@ suite(`kill -9 at random times for ${seconds} s, seed ${seed}`, () => {
   });
   after(async () => {
     await load?.[Symbol.asyncDispose]();
+    await cluster[Symbol.asyncDispose]();
   });
 
   test("traffic goes on, pods come up, nothing is left over", async () => {

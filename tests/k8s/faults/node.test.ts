@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 import { until } from "../cluster/until.ts";
+import { weftCluster } from "../cluster/weft.ts";
 import { type LoadClients, startLoad } from "../load/clients.ts";
 import { reportText } from "../load/report.ts";
 import { weftReady } from "./agents.ts";
 import { clusterObjects, nothingLeaks } from "./node-state.ts";
-import { testCluster } from "./test-cluster.ts";
 import { assertNothingDeniedPassed, assertNothingLost } from "./verdict.ts";
 
-const cluster = await testCluster();
+const cluster = await weftCluster();
 const [, pulled = ""] = cluster.nodes;
 
 suite("a node is pulled and returned", () => {
@@ -22,6 +22,7 @@ suite("a node is pulled and returned", () => {
   });
   after(async () => {
     await load?.[Symbol.asyncDispose]();
+    await cluster[Symbol.asyncDispose]();
   });
 
   test("what stays on the other nodes loses nothing; then all is as it was", async () => {
