@@ -26,3 +26,8 @@ export function agentConfig(plan: LabPlan, node: NodePlan): string {
   };
   return stringify(config);
 }
+
+/** The settings file of the operator, which runs on one of the nodes. */
+export function operatorConfig(node: NodePlan): string {
+  return stringify({ clusterName: "weft-lab", kubeconfig: node.kubeconfig });
+}

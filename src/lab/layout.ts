@@ -52,6 +52,8 @@ export interface NodePlan {
   readonly dir: string;
   readonly agentConfig: string;
   readonly agentLog: string;
+  readonly operatorConfig: string;
+  readonly operatorLog: string;
   readonly nodeConfig: string;
   readonly nodeLog: string;
   /** The kubelet's unix socket: exec, logs, probe. */
@@ -115,6 +117,8 @@ function planNode(index: number, families: Families): NodePlan {
     dir,
     agentConfig: join(dir, "agent.yaml"),
     agentLog: join(dir, "agent.log"),
+    operatorConfig: join(dir, "operator.yaml"),
+    operatorLog: join(dir, "operator.log"),
     nodeConfig: join(dir, "node.json"),
     nodeLog: join(dir, "node.log"),
     kubelet: join(dir, "kubelet.sock"),

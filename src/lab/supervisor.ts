@@ -9,7 +9,7 @@ import { netnsPath } from "#kernel/netns.ts";
 import { listenTcp } from "#kernel/socket.ts";
 import { nodeArguments } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
-import { agentConfig } from "./agent-config.ts";
+import { agentConfig, operatorConfig } from "./agent-config.ts";
 import { advertise } from "./apiserver/bootstrap.ts";
 import { type ApiServer, startApiServer } from "./apiserver/server.ts";
 import { cleanup } from "./cleanup.ts";
@@ -56,6 +56,8 @@ export interface NodeProcesses {
   readonly plan: NodePlan;
   readonly agent: Supervised | undefined;
   readonly kubelet: Supervised;
+  /** On the first node, as a pod of the host's network would. */
+  readonly operator?: Supervised;
 }
 
 /** A lab that runs. Disposing takes everything of it down. */
@@ -105,7 +107,9 @@ export async function startLab(options: LabOptions, deps: LabDeps): Promise<Lab>
   stack.defer(async () => {
     // Kubelets and agents at the same time: nothing of theirs has to outlive the other when all goes.
     await Promise.all(
-      nodes.flatMap(({ agent, kubelet }) => [agent, kubelet]).map((one) => one?.[Symbol.asyncDispose]()),
+      nodes
+        .flatMap(({ agent, kubelet, operator }) => [agent, kubelet, operator])
+        .map((one) => one?.[Symbol.asyncDispose]()),
     );
   });
   await step("nodes", async () => {
@@ -202,6 +206,9 @@ function startNode(
       },
       { log },
     );
+  const withOperator = options.agents !== false && node.index === 1;
+  if (withOperator) writeFileSync(node.operatorConfig, operatorConfig(node));
+  const operator = { file: node.operatorConfig, log: node.operatorLog };
   return {
     plan: node,
     kubelet: run("kubelet", "lab-node", { file: node.nodeConfig, log: node.nodeLog }),
@@ -209,5 +216,6 @@ function startNode(
       options.agents === false
         ? undefined
         : run("agent", "agent", { file: node.agentConfig, log: node.agentLog }),
+    ...(withOperator && { operator: run("operator", "operator", operator) }),
   };
 }

@@ -9,6 +9,7 @@ import { startJob } from "#lib/jobs.ts";
 import type { Logger } from "#lib/log.ts";
 import { startMetricsServer } from "#lib/metrics.ts";
 import { startProbeServer } from "#lib/probes.ts";
+import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
 import { loadOperatorConfig, type OperatorConfig } from "#operator/config.ts";
 import { runElection } from "#operator/leader.ts";
 import { operatorMetrics } from "#operator/metrics.ts";
@@ -37,6 +38,7 @@ async function run(config: OperatorConfig, log: Logger, signal: AbortSignal): Pr
       registries: [operatorMetrics(health, () => state.leads)],
     }),
   );
+  stack.use(releaseStartMemory(releaseMemoryAfterMs));
   const { leaseSec, renewSec, retrySec } = config.leaderElection;
   await runElection({
     client,
