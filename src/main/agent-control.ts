@@ -39,9 +39,10 @@ import { startPolicySource } from "#policy/source.ts";
 import { startServiceController } from "#services/controller.ts";
 import { follows } from "#services/follows.ts";
 import { startHostPorts } from "#services/host-ports.ts";
-import { serviceMaps } from "#services/maps.ts";
+import { serviceMaps, serviceSocks } from "#services/maps.ts";
 import { startServiceReconciler } from "#services/ops.ts";
 import { startServiceSource } from "#services/source.ts";
+import { startStaleSockets } from "#services/stale-sockets.ts";
 import type { Reconciler } from "#store/reconciler.ts";
 import type { Table } from "#store/table.ts";
 import { familiesOf, type NodeDatapath } from "./agent-datapath.ts";
@@ -204,6 +205,19 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
     ),
   );
 
+  stack.use(
+    startStaleSockets(
+      {
+        ...common,
+        frontends,
+        frontendIds,
+        reconciler: serviceReconciler,
+        socks: serviceSocks((name) => datapath.map(name)),
+        namespaces: () => [...tables.endpoints.all()].map(({ netns }) => netns),
+      },
+      signal,
+    ),
+  );
   const cidrs = new CidrIdentities({
     db,
     identities: tables.identities,

@@ -39,9 +39,7 @@ async function run(config: RelayConfig, log: Logger, signal: AbortSignal): Promi
   const fanIn = stack.use(
     await startFanIn({ nodes: [], listen: { tcp: parseListen(config.observer.listen) }, version }),
   );
-  stack.use(
-    await startMetricsServer({ listen: config.metrics.listen, registries: [relayMetrics(reach)] }),
-  );
+  stack.use(await startMetricsServer({ listen: config.metrics.listen, registries: [relayMetrics(reach)] }));
   const credentials = await loadCredentials(config.kubeconfig, { apiServer: config.apiServer });
   const client = stack.use(createKubeClient(credentials, { userAgent: `weft-relay/${version}` }));
   let changed = () => {};
@@ -68,7 +66,8 @@ async function run(config: RelayConfig, log: Logger, signal: AbortSignal): Promi
             changed();
           },
           onState(problem) {
-            if (problem !== undefined) log.warn({ err: errorText(problem) }, "cannot follow the agents' pods");
+            if (problem !== undefined)
+              log.warn({ err: errorText(problem) }, "cannot follow the agents' pods");
           },
         }),
     }),

@@ -9,6 +9,8 @@ import { type LbReverse, lbReverseLayout } from "#datapath/layouts/lb-reverse.ts
 import { type LbReverseKey, lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
 import { type LbSlot, lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
 import { type LbSlotKey, lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
+import { type LbSock, lbSockLayout } from "#datapath/layouts/lb-sock.ts";
+import { type LbSockKey, lbSockKeyLayout } from "#datapath/layouts/lb-sock-key.ts";
 import { type LbSourceRange, lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
 import { type LbSourceRangeKey, lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
 import type { BpfMap } from "#kernel/bpf/map.ts";
@@ -37,6 +39,11 @@ export function serviceMaps(map: (name: string) => BpfMap): ServiceMaps {
     reverse: typedMap(map("lb_reverse"), lbReverseKeyLayout, lbReverseLayout),
     sourceRanges: typedMap(map("lb_source_ranges"), lbSourceRangeKeyLayout, lbSourceRangeLayout),
   };
+}
+
+/** What sockets were told they talk to. @throws WeftError E_BPF_MAP when a layout does not fit */
+export function serviceSocks(map: (name: string) => BpfMap): TypedMap<LbSockKey, LbSock> {
+  return typedMap(map("lb_socks"), lbSockKeyLayout, lbSockLayout);
 }
 
 export function toFrontendKey(row: Tuple & Pick<Frontend, "scope">): LbFrontendKey {

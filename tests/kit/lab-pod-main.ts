@@ -2,6 +2,7 @@
 // Runs in a pod: reads operations as JSON lines on stdin, answers each on stdout.
 import { createSocket } from "node:dgram";
 import { lookup } from "node:dns/promises";
+import { once } from "node:events";
 import { request } from "node:http";
 import { createInterface } from "node:readline";
 import { parseAddress } from "#model/ip.ts";
@@ -17,6 +18,10 @@ export interface Operations {
     readonly bytes?: number;
     readonly timeoutMs?: number;
   };
+  /** Connects a UDP socket, waits for one echo, keeps the socket. */
+  holdUdp: { readonly address: string; readonly port: number };
+  /** Waits for the held socket's error. */
+  fateOfUdp: { readonly timeoutMs: number };
   ping: PingOptions;
   spoof: SpoofOptions;
   resolve: { readonly name: string; readonly family: 4 | 6 };
@@ -34,6 +39,8 @@ export interface Answers {
     readonly body: string;
   };
   udp: { readonly outcome: "echoed" | "changed" | "refused" | "timeout"; readonly from: string };
+  holdUdp: Record<string, never>;
+  fateOfUdp: { readonly error: string };
   ping: IcmpAnswer;
   spoof: Record<string, never>;
   resolve: { readonly addresses: readonly string[]; readonly error?: string };
@@ -48,6 +55,11 @@ const handlers: { [K in keyof Operations]: (options: Operations[K]) => Promise<A
   hello: async () => ({}),
   http,
   udp,
+  holdUdp,
+  fateOfUdp: async ({ timeoutMs }) => {
+    const late = new Promise<string>((resolve) => setTimeout(resolve, timeoutMs, "none").unref());
+    return { error: await Promise.race([fateOfHeld, late]) };
+  },
   ping,
   spoof: async (options) => {
     spoof(options);
@@ -111,6 +123,19 @@ function udp({ address, port, bytes = 32, timeoutMs = 1_500 }: Operations["udp"]
     socket.once("error", () => settle("refused"));
     socket.send(sent, port, parseAddress(address));
   });
+}
+
+let fateOfHeld: Promise<string> = Promise.resolve("nothing is held");
+
+async function holdUdp({ address, port }: Operations["holdUdp"]): Promise<Answers["holdUdp"]> {
+  const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
+  socket.connect(port, parseAddress(address));
+  await once(socket, "connect");
+  const echoed = once(socket, "message");
+  socket.send("hold");
+  await echoed;
+  fateOfHeld = once(socket, "error").then(([error]) => String((error as NodeJS.ErrnoException).code));
+  return {};
 }
 
 createInterface({ input: process.stdin })

@@ -93,7 +93,7 @@ for (const routing of ["tunnel", "native"] as const) {
       assert.equal(await http("world", nodeAddress("n2", 4), 31_001), "refused");
     });
 
-    test("load balancers are told where the pods are; a hostPort goes with its pod", async () => {
+    test("load balancers are told where the pods are; hostPorts and connected UDP sockets go with the pod", async () => {
       const asked = async (node: string, port: number, path: string) => {
         const host = nodeAddress(node, 4);
         return (await clients.world.call("http", { host, port, path })).body;
@@ -101,7 +101,15 @@ for (const routing of ["tunnel", "native"] as const) {
       assert.match(await asked("n2", 32_100, "/"), /"localEndpoints": 1,\s*"serviceProxyHealthy": true/);
       assert.match(await asked("n1", 32_100, "/"), /"localEndpoints": 0/);
       assert.match(await asked("n1", 10_256, "/healthz"), /"nodeEligible": true/);
+      const path = "jsonpath={.spec.clusterIP}";
+      const address = await kubectlOk(["-n", "local", "get", "service", "server", "-o", path]);
+      for (const who of ["pod", "its node"] as const)
+        await clients[who].call("holdUdp", { address: address.trim(), port: 90 });
       await kubectlOk(["-n", "local", "delete", "pod", "server"]);
+      for (const who of ["pod", "its node"] as const) {
+        const { error } = await clients[who].call("fateOfUdp", { timeoutMs: 20_000 });
+        assert.equal(error, "ECONNABORTED", who);
+      }
       await until("no pod on n2", async () => /"localEndpoints": 0/.test(await asked("n2", 32_100, "/")));
       await until(
         "the host port to be closed",

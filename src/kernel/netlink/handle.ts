@@ -15,7 +15,7 @@ import { inNetns, type NetnsRef } from "#kernel/netns.ts";
 import { orClose, SOL_SOCKET, setOption } from "#kernel/socket.ts";
 
 const AF_NETLINK = 16;
-const NETLINK_ROUTE = 0;
+const protocols = { route: 0, diag: 4 } as const;
 const SOCK_RAW_CLOEXEC = 0x80003;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
@@ -67,7 +67,7 @@ interface Answer {
 }
 
 /**
- * An rtnetlink socket. It belongs to the network namespace it was opened in, whichever the thread is in later.
+ * A netlink socket. It belongs to the network namespace it was opened in, whichever the thread is in later.
  * Requests are synchronous (the kernel works inside sendto) and take microseconds.
  */
 export class Netlink implements Disposable {
@@ -159,10 +159,17 @@ export class Netlink implements Disposable {
   }
 }
 
-/** Opens an rtnetlink socket in a network namespace (absent: the thread's). Dispose of it. @throws WeftError E_NETNS */
-export function openNetlink(options: { readonly netns?: NetnsRef } = {}): Netlink {
-  const open = () =>
-    checked(libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE), "open a netlink socket");
+export interface NetlinkOptions {
+  /** Absent: the thread's. */
+  readonly netns?: NetnsRef;
+  /** rtnetlink (the default), or sock_diag. */
+  readonly protocol?: keyof typeof protocols;
+}
+
+/** Opens a netlink socket in a network namespace. Dispose of it. @throws WeftError E_NETNS */
+export function openNetlink(options: NetlinkOptions = {}): Netlink {
+  const protocol = protocols[options.protocol ?? "route"];
+  const open = () => checked(libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol), "open a netlink socket");
   const fd = options.netns === undefined ? open() : inNetns(options.netns, open);
   return orClose(fd, () => {
     setOption(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
