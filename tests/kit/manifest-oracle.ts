@@ -71,11 +71,17 @@ function networkVote({ metadata, spec }: Manifest, side: Side): Vote {
   const allows = rules.some((rule) => {
     const peers = rule[direction === "ingress" ? "from" : "to"] as Bag[] | undefined;
     const ports = rule.ports as Bag[] | undefined;
-    const peerOk =
-      !peers?.length || peers.some((peer) => networkPeerFits(peer, metadata.namespace!, side.peer));
-    return peerOk && (!ports?.length || ports.some((port) => portFits(port, side)));
+    const portOk = (peer?: Bag) =>
+      !ports?.length || ports.some((port) => !hasNoNumber(port, peer, direction) && portFits(port, side));
+    if (!peers?.length) return portOk();
+    return peers.some((peer) => networkPeerFits(peer, metadata.namespace!, side.peer) && portOk(peer));
   });
   return { isolates: true, allows, denies: false };
+}
+
+/** Addresses of an ipBlock have no ports with names, also where they are pods'. */
+function hasNoNumber({ port }: Bag, peer: Bag | undefined, direction: Side["direction"]): boolean {
+  return direction === "egress" && peer?.ipBlock !== undefined && Number.isNaN(Number(port ?? 0));
 }
 
 function networkPeerFits(peer: Bag, namespace: string, party: Party): boolean {
