@@ -52,7 +52,7 @@ const parts: readonly Part[] = [
   {
     name: "scenarios",
     about: "what Weft does on a real cluster",
-    files: ["tests/k8s/scenarios/*.test.ts"],
+    files: ["tests/k8s/*.k8s.test.ts", "tests/k8s/scenarios/*.test.ts"],
     usual: true,
   },
   {
