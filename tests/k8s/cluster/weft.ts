@@ -79,7 +79,7 @@ async function installWeft(cluster: Cluster, options: WeftOptions): Promise<void
   const sets = (options.set ?? []).flatMap((value) => ["--set", value]);
   const argv = options.helm
     ? helmInstall(profile, sets)
-    : [join(root, "weft"), "install", ...(profile ? ["--profile", profile] : []), ...sets];
+    : [join(root, "weft"), "install", "--wait", ...(profile ? ["--profile", profile] : []), ...sets];
   const env = clusterEnv(cluster);
   await command(inNamespace(cluster.layout.netns, argv), { env, cwd: root, timeoutMs: 400_000 });
 }
