@@ -1,69 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // npm run test:kubernetes: a real cluster whose network is Weft, our tests on it, then Kubernetes' own. `--help` lists the options.
 import { globSync, mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { run } from "node:test";
 import { junit, spec } from "node:test/reporters";
 import { parseArgs } from "node:util";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { buildArtifacts } from "./build/build.ts";
-import { type Cluster, downCluster } from "./cluster/cluster.ts";
+import { type Cluster, downCluster, openCluster } from "./cluster/cluster.ts";
 import { collectLogs } from "./cluster/collect.ts";
 import { buildImage, upWithWeft } from "./cluster/weft.ts";
+import { type Part, parts } from "./parts.ts";
 import { showStep } from "./progress.ts";
 import { runSuite } from "./upstream/run-suite.ts";
-import { type Suite, suites } from "./upstream/suites.ts";
-
-interface Part {
-  readonly name: string;
-  readonly about: string;
-  /** Patterns of test files, for a part of our own. */
-  readonly files?: readonly string[];
-  /** Milliseconds a file may take. */
-  readonly timeoutMs?: number;
-  readonly suite?: Suite;
-  /** True: it needs no cluster, and runs before there is one. */
-  readonly alone?: boolean;
-  /** False: only when asked for. */
-  readonly usual: boolean;
-}
-
-const parts: readonly Part[] = [
-  {
-    name: "image",
-    about: "the container image",
-    files: ["tests/image/*.test.ts"],
-    alone: true,
-    usual: true,
-  },
-  {
-    name: "contract",
-    about: "what we rely on of an API server, on Kubernetes' own",
-    files: ["tests/k8s/contract.test.ts"],
-    alone: true,
-    usual: true,
-  },
-  {
-    name: "cluster",
-    about: "the test cluster itself, without Weft",
-    files: ["tests/k8s/cluster/*.k8s.test.ts"],
-    usual: true,
-  },
-  {
-    name: "scenarios",
-    about: "what Weft does on a real cluster",
-    files: ["tests/k8s/*.k8s.test.ts", "tests/k8s/scenarios/*.test.ts"],
-    usual: true,
-  },
-  {
-    name: "restart",
-    about: "restarts and upgrades under load",
-    files: ["tests/k8s/restart*.test.ts"],
-    usual: true,
-  },
-  { name: "faults", about: "faults under load", files: ["tests/k8s/faults/*.test.ts"], usual: true },
-  ...suites.map((suite): Part => ({ name: suite.name, about: suite.title, suite, usual: true })),
-];
+import type { Suite } from "./upstream/suites.ts";
 
 const { values } = parseArgs({
   options: {
@@ -88,6 +38,8 @@ ${parts.map(({ name, about }) => `                    ${name.padEnd(12)} ${about
   --helm          install with helm instead of \`weft install\`
   --results DIR   JUnit files and logs (build/kubernetes)`;
 
+/** A cluster that runs already is used as it is and left running. */
+const given = process.env["WEFT_KUBERNETES_CLUSTER"];
 const sums = { passed: 0, failed: 0, skipped: 0 };
 const count = (status: keyof typeof sums) => sums[status]++;
 
@@ -96,6 +48,7 @@ else process.exitCode = await main().catch(fail);
 
 async function main(): Promise<number> {
   const chosen = choose();
+  values.results = resolve(values.results);
   mkdirSync(values.results, { recursive: true });
   console.log("==> build");
   await buildArtifacts();
@@ -121,28 +74,41 @@ function choose(): readonly Part[] {
 
 /** Parts that can share a cluster. */
 async function runGroup(group: readonly Part[], families: "v4" | "dual"): Promise<void> {
-  console.log(
-    `\n==> cluster ${values.name}: two nodes, ${families === "v4" ? "IPv4" : "IPv4 and IPv6"}, no kube-proxy`,
-  );
-  const cluster = await upWithWeft({ name: values.name, families, helm: values.helm }, showStep);
+  const cluster = given ? openCluster(given) : await start(families);
+  if (cluster.options.families !== families) {
+    throw new WeftError("E_USAGE", `cluster ${given} is no ${families} cluster`);
+  }
   process.env["WEFT_KUBERNETES_CLUSTER"] = cluster.options.name;
   try {
     for (const part of group) await runPart(part, cluster);
   } finally {
-    if (values.keep) console.log(`cluster ${values.name} is left running`);
-    else await downCluster(values.name);
+    if (given || values.keep) console.log(`\ncluster ${cluster.options.name} is left running`);
+    else await downCluster(cluster.options.name);
   }
 }
 
+function start(families: "v4" | "dual"): Promise<Cluster> {
+  const what = families === "v4" ? "IPv4" : "IPv4 and IPv6";
+  console.log(`\n==> cluster ${values.name}: two nodes, ${what}, no kube-proxy`);
+  return upWithWeft({ name: values.name, families, helm: values.helm }, showStep);
+}
+
+/** Whatever happens in one part, the next one runs. */
 async function runPart(part: Part, cluster?: Cluster): Promise<void> {
   const failedBefore = sums.failed;
   const startMs = performance.now();
   console.log(`\n==> ${part.name}: ${part.about}`);
-  if (part.suite && cluster) await runUpstream(cluster, part.suite);
-  else await runOwn(part);
+  try {
+    if (part.suite && cluster) await runUpstream(cluster, part.suite);
+    else await runOwn(part);
+  } catch (error) {
+    count("failed");
+    fail(error);
+  }
   console.log(`    ${((performance.now() - startMs) / 60_000).toFixed(1)} min`);
-  if (cluster && sums.failed > failedBefore)
+  if (cluster && sums.failed > failedBefore) {
     await collectLogs(cluster, join(values.results, `${part.name}-logs`));
+  }
 }
 
 async function runUpstream(cluster: Cluster, suite: Suite): Promise<void> {

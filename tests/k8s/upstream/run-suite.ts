@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { WeftError } from "#lib/errors.ts";
 import { type Cluster, clusterEnv } from "../cluster/cluster.ts";
 import { inNamespace } from "../cluster/network.ts";
@@ -29,6 +30,8 @@ export interface SuiteRun {
   readonly timeoutMin?: number;
 }
 
+const PROGRESS_STEP = 5;
+
 /**
  * Runs a suite of the upstream tests against a cluster, with a line per spec as it ends.
  * @returns what became of each spec, those skipped by name too
@@ -44,10 +47,7 @@ export async function runSuite(cluster: Cluster, suite: Suite, run: SuiteRun): P
   const child = spawn(argv[0]!, argv.slice(1), { cwd: work, env, stdio: ["ignore", "pipe", "pipe"] });
   const out = createWriteStream(log);
   for (const stream of [child.stdout, child.stderr]) stream.pipe(out, { end: false });
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    const ended = endedSpec(line);
-    if (ended) console.log(`    ${ended}`);
-  });
+  showProgress(child.stdout);
   await once(child, "close");
   out.end();
   const report = join(work, "junit_01.xml");
@@ -98,8 +98,18 @@ function writeImageNames(dir: string): string {
   return file;
 }
 
-/** `✓ … 12 s` or `✗ …` out of ginkgo's lines; undefined for all the others. */
-function endedSpec(line: string): string | undefined {
-  const failed = /^\s*\[(?:FAIL|TIMEDOUT|PANICKED!|INTERRUPTED)\] (\[sig-.*)$/.exec(line);
-  return failed ? `✗ ${failed[1]}` : undefined;
+/** Out of ginkgo's output: how far it is, and each failure as it comes. */
+function showProgress(output: Readable): void {
+  let [total, done, shown] = [0, 0, 0];
+  createInterface({ input: output }).on("line", (line) => {
+    total ||= Number(/Will run (\d+) of/.exec(line)?.[1] ?? 0);
+    const failed = /^\s*\[(?:FAIL|TIMEDOUT|PANICKED!|INTERRUPTED)\] (\[sig-.*)$/.exec(line);
+    if (failed) console.log(`    ✗ ${failed[1]}`);
+  });
+  output.on("data", (chunk: Buffer) => {
+    done += chunk.toString().split("•").length - 1;
+    if (done < shown + PROGRESS_STEP) return;
+    shown = done;
+    console.log(`    ${done} of ${total}`);
+  });
 }
