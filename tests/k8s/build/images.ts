@@ -61,8 +61,8 @@ async function agnhost(tool: GoTool, bin: string): Promise<ImageSpec> {
   const tree = await base();
   addProgram(tree, "agnhost", join(bin, "agnhost"));
   addLink(tree, "pause", "/agnhost");
-  // Debian's busybox prefers its own applets to the programs in PATH: no applet and no shell of it may be left.
-  for (const name of ["nc", "ip", "nslookup", "wget", "sh", "ash"]) tree.delete(`bin/${name}`);
+  // Debian's busybox prefers its own applets to the programs in PATH: no shell of it may be left, and no applet beside a program of its name.
+  for (const name of ["nc", "ip", "nslookup", "sh", "ash"]) tree.delete(`bin/${name}`);
   for (const name of tools) await addDynamic(tree, name);
   addLink(tree, "bin/sh", "../usr/bin/dash");
   addLink(tree, "bin/bash", "../usr/bin/bash");
