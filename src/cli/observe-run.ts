@@ -20,8 +20,8 @@ import { errorText, WeftError } from "#lib/errors.ts";
 import { clusterFlows, type FlowSource, sourceOf } from "#live/flow-source.ts";
 import { filterText } from "./observe-filter.ts";
 import { parseMoment } from "./observe-time.ts";
-import { type ClusterChoice, clusterClient, namesCluster } from "./target.ts";
 import { createFlowPrinter, type FlowOutput, type FlowPrinterOptions } from "./print/flow-printer.ts";
+import { type ClusterChoice, clusterClient, namesCluster } from "./target.ts";
 
 /** What `weft observe` was asked for. */
 export interface ObserveOptions extends ClusterChoice {

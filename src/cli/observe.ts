@@ -123,7 +123,10 @@ function addSelectors(command: Command): void {
     .option("--since <time>", "from a time on: 30s, 1h43m, 2026-11-22, 2026-11-22T15:04:05Z")
     .option("--until <time>", "up to a time")
     .option("-f, --follow", "go on with flows as they come")
-    .option("--server <address>", "HOST:PORT or unix:///PATH (default: the cluster's relay, the lab's observer or this node's)")
+    .option(
+      "--server <address>",
+      "HOST:PORT or unix:///PATH (default: the cluster's relay, the lab's observer or this node's)",
+    )
     .option("--kubeconfig <file>", "the cluster to ask, through its API server (default: $KUBECONFIG)")
     .option("--context <name>", "context of the kubeconfig")
     .option("--input-file <file>", "print flows saved with -o jsonpb instead; - for stdin");

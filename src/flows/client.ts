@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import { connect } from "node:net";
-import type { Duplex } from "node:stream";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { Observer } from "#api/gen/observer/observer_pb.ts";
@@ -24,18 +23,12 @@ export function observerClient(address: string): ObserverClient {
       hint: "write HOST:PORT or unix:///PATH",
     });
   }
-  return path === undefined
-    ? clientOver(address, `http://${host}`)
-    : clientOver(address, "http://localhost", () => connect(path));
-}
-
-/** A client of an observer that is reached in another way: `open` makes a connection each time one is needed; the name is for messages. */
-export function observerClientOver(name: string, open: () => Duplex): ObserverClient {
-  return clientOver(name, "http://localhost", open);
-}
-
-function clientOver(address: string, baseUrl: string, open?: () => Duplex): ObserverClient {
-  const sessions = new Http2SessionManager(baseUrl, {}, open ? { createConnection: open } : {});
+  const baseUrl = path === undefined ? `http://${host}` : "http://localhost";
+  const sessions = new Http2SessionManager(
+    baseUrl,
+    {},
+    path === undefined ? {} : { createConnection: () => connect(path) },
+  );
   const api = createClient(Observer, createGrpcTransport({ baseUrl, sessionManager: sessions }));
   return { address, api, [Symbol.dispose]: () => sessions.abort() };
 }

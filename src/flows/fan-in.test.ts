@@ -132,14 +132,7 @@ test("who follows hears of nodes that join and leave, and goes on with the other
     if (last === gone) made.nodes[0]!.add({ timeNs: nowNs + 70n * second, dport: 70 });
     return last === 70;
   });
-  assert.deepEqual(answers.map(summary), [
-    `${NodeState.NODE_CONNECTED} test/n1`,
-    1,
-    joined,
-    60,
-    gone,
-    70,
-  ]);
+  assert.deepEqual(answers.map(summary), [`${NodeState.NODE_CONNECTED} test/n1`, 1, joined, 60, gone, 70]);
   assert.deepEqual(await made.fanIn.check(AbortSignal.timeout(10_000)), { connected: 1, unavailable: [] });
 });
 

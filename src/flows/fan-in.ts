@@ -83,11 +83,7 @@ export async function startFanIn(options: FanInOptions): Promise<FanIn> {
   };
 }
 
-function fanInObserver(
-  members: MemberSet,
-  name: string,
-  version: string,
-): ServiceImpl<typeof Observer> {
+function fanInObserver(members: MemberSet, name: string, version: string): ServiceImpl<typeof Observer> {
   const startedMs = Date.now();
   const unimplemented = (what: string): never => {
     throw new ConnectError(`${what} are not recorded`, Code.Unimplemented);

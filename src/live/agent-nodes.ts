@@ -44,8 +44,7 @@ export async function followAgentNodes(options: FollowOptions): Promise<void> {
       if (address) known.set(node, { address, seenMs: now });
     }
     const here = new Set([...pods.values()].map((pod) => pod.spec.nodeName));
-    for (const [node, { seenMs }] of known)
-      if (!here.has(node) && now - seenMs >= keepMs) known.delete(node);
+    for (const [node, { seenMs }] of known) if (!here.has(node) && now - seenMs >= keepMs) known.delete(node);
     const nodes = [...known]
       .map(([node, { address }]) => ({ node, address }))
       .sort((a, b) => a.node.localeCompare(b.node));

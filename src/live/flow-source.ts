@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { GetFlowsRequest, GetFlowsResponse } from "#api/gen/observer/observer_pb.ts";
-import { type ObserverClient, observerClientOver } from "#flows/client.ts";
+import { type ObserverClient, observerClient } from "#flows/client.ts";
 import { fixedMembers, type Member } from "#flows/member.ts";
 import { mergeFlows } from "#flows/merge.ts";
 import type { KubeClient } from "#k8s/client.ts";
-import { connectPod } from "#k8s/port-forward.ts";
 import { agentPerNode, isRunning, notInstalled, weftPods } from "./components.ts";
 import { isReadyPod, type PodObject } from "./objects.ts";
+import { podSocket } from "./pod-socket.ts";
 
 const relayPort = 4245;
 const agentPort = 4244;
@@ -33,33 +33,34 @@ export function sourceOf(observer: ObserverClient): FlowSource {
  * @throws WeftError E_AGENT when Weft is not installed; KubeError
  */
 export async function clusterFlows(client: KubeClient, signal: AbortSignal): Promise<FlowSource> {
-  const pods = await weftPods(client, signal);
-  const through = (pod: PodObject, port: number) => {
-    const { namespace, name } = pod.metadata;
-    return observerClientOver(`${namespace}/${name}`, () =>
-      connectPod(client, { namespace, pod: name, port }, signal),
-    );
-  };
-  const end = (observers: readonly ObserverClient[]) => async () => {
-    for (const observer of observers) observer[Symbol.dispose]();
-    client[Symbol.dispose]();
-  };
-  const relay = pods.relay.find(isReadyPod);
-  if (relay) {
-    const observer = through(relay, relayPort);
-    return { ...sourceOf(observer), [Symbol.asyncDispose]: end([observer]) };
+  const stack = new AsyncDisposableStack();
+  stack.use(client);
+  try {
+    const pods = await weftPods(client, signal);
+    const through = async (pod: PodObject, port: number) => {
+      const { namespace, name } = pod.metadata;
+      const socket = stack.use(await podSocket(client, { namespace, pod: name, port }, signal));
+      return stack.use(observerClient(`unix://${socket.path}`));
+    };
+    const end = () => stack.disposeAsync();
+    const relay = pods.relay.find(isReadyPod);
+    if (relay) {
+      const source = sourceOf(await through(relay, relayPort));
+      return { ...source, name: relay.metadata.name, [Symbol.asyncDispose]: end };
+    }
+    const agents = [...agentPerNode(pods.agent)].filter(([, pod]) => isRunning(pod));
+    if (agents.length === 0) throw notInstalled(client.server);
+    const members: Member[] = [];
+    for (const [name, pod] of agents)
+      members.push({ name, address: pod.metadata.name, client: await through(pod, agentPort) });
+    return {
+      name: "the agents",
+      getFlows: (request, until) =>
+        mergeFlows(fixedMembers(members), request, { name: "weft", signal: until }),
+      [Symbol.asyncDispose]: end,
+    };
+  } catch (thrown) {
+    await stack.disposeAsync();
+    throw thrown;
   }
-  const members: Member[] = [...agentPerNode(pods.agent)]
-    .filter(([, pod]) => isRunning(pod))
-    .map(([node, pod]) => ({
-      name: node,
-      address: pod.metadata.name,
-      client: through(pod, agentPort),
-    }));
-  if (members.length === 0) throw notInstalled(client.server);
-  return {
-    name: "the agents",
-    getFlows: (request, until) => mergeFlows(fixedMembers(members), request, { name: "weft", signal: until }),
-    [Symbol.asyncDispose]: end(members.map((member) => member.client)),
-  };
 }
