@@ -8,6 +8,7 @@ const programs: Record<string, string> = {
   weft: "src/main/weft.ts",
   agent: "src/main/agent.ts",
   relay: "src/main/relay.ts",
+  probe: "src/main/probe.ts",
   operator: "src/main/operator.ts",
   "lab-node": "src/main/lab-node.ts",
   "lab-supervisor": "src/main/lab-supervisor.ts",

@@ -9,6 +9,7 @@ import {
   serviceCommand,
 } from "#cli/commands/inspect.ts";
 import { installCommand, upgradeCommand } from "#cli/commands/install.ts";
+import { connectivityCommand } from "#cli/commands/connectivity.ts";
 import { labCommand } from "#cli/commands/lab.ts";
 import { rawCommand } from "#cli/commands/raw.ts";
 import { statusCommand } from "#cli/commands/status.ts";
@@ -30,7 +31,7 @@ function program(): Command {
   weft.commandsGroup("Run a cluster's network:");
   weft.addCommand(installCommand()).addCommand(upgradeCommand()).addCommand(uninstallCommand());
   weft.commandsGroup("Look at the network:");
-  weft.addCommand(observeCommand()).addCommand(statusCommand());
+  weft.addCommand(observeCommand()).addCommand(statusCommand()).addCommand(connectivityCommand());
   weft.commandsGroup("Look inside:");
   weft
     .addCommand(endpointCommand())
