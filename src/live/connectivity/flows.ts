@@ -42,7 +42,7 @@ function flowLine(flow: Flow, namespace: string): FlowLine {
     source,
     destination,
     policies,
-    telling: verdict === "DROPPED" || (flow.source?.namespace === namespace && flow.isReply?.value !== true),
+    telling: verdict === "DROPPED" || (flow.source?.namespace === namespace && flow.isReply !== true),
     text: `${source} → ${destination}${port} ${protocol?.case ?? ""} ${verdict}${by} (seen on ${flow.nodeName})`,
   };
 }
