@@ -33,6 +33,9 @@ export interface OwnNodeDeps {
   readonly signal: AbortSignal;
 }
 
+/** How long one question may take before what is known counts. */
+const attemptMs = 5_000;
+
 /**
  * This node, once it has an address and pod CIDRs. Asked of the API server; when that does not answer, what an earlier run kept counts: a node
  * must come up again without it. Waits for what is not there yet: the Node, the kind CiliumNode, the operator's CIDRs.
@@ -43,7 +46,11 @@ export async function ownNode(deps: OwnNodeDeps): Promise<Node> {
   for (let failures = 0; ; ) {
     let problem: string;
     try {
-      const answer = await ask(deps);
+      // A server that swallows what it is sent must not keep a node from coming up with what it knows.
+      const answer = await ask({
+        ...deps,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(attemptMs)]),
+      });
       if (typeof answer !== "string") {
         keep(deps, answer);
         return answer;
