@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, copyFileSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { nativeProgram } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
@@ -18,16 +18,14 @@ const loopbackMark = "weft-loopback";
 export function installCniPrograms(dir: string, log: Logger): void {
   mkdirSync(dir, { recursive: true, mode: 0o755 });
   install(nativeProgram(plugin), join(dir, plugin), log);
-  const there = content(join(dir, loopback));
-  if (there === undefined || there.includes(loopbackMark))
-    install(nativeProgram(loopback), join(dir, loopback), log);
+  const path = join(dir, loopback);
+  if (!exists(path) || isOurLoopback(path)) install(nativeProgram(loopback), path, log);
 }
 
 /** Takes our programs away again; another's `loopback` stays. Returns what was removed. */
 export function removeCniPrograms(dir: string): string[] {
-  const loopbackPath = join(dir, loopback);
-  const ours = [join(dir, plugin)].filter((path) => content(path) !== undefined);
-  if (content(loopbackPath)?.includes(loopbackMark)) ours.push(loopbackPath);
+  const ours = [join(dir, plugin)].filter(exists);
+  if (isOurLoopback(join(dir, loopback))) ours.push(join(dir, loopback));
   for (const path of ours) rmSync(path, { force: true });
   return ours;
 }
@@ -39,6 +37,18 @@ function install(from: string, to: string, log: Logger): void {
   chmodSync(temporary, 0o755);
   renameSync(temporary, to);
   log.info({ program: to }, "CNI program installed");
+}
+
+/** A link counts whatever it leads to: its target may be a path of the host that a container does not have. */
+function exists(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function isOurLoopback(path: string): boolean {
+  return (
+    lstatSync(path, { throwIfNoEntry: false })?.isFile() === true &&
+    content(path)?.includes(loopbackMark) === true
+  );
 }
 
 function content(path: string): Buffer | undefined {
