@@ -23,6 +23,7 @@ export interface IpcacheReconcilerDeps {
 export function startIpcacheReconciler(deps: IpcacheReconcilerDeps): Reconciler {
   return startReconciler<IpcacheEntry, MapEntry<IpcacheKey, IpcacheValue>>({
     name: "ipcache-map",
+    kernelIsNewer: true,
     table: deps.ipcache,
     db: deps.db,
     encode: ipcacheEntry,

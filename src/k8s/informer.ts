@@ -70,16 +70,22 @@ export async function runInformer<T extends KubeObject>(options: InformerOptions
       if (signal.aborted) return;
       const progress = before !== undefined && at.resourceVersion !== before;
       at.failures = progress || clock.now() - startMs >= longWatchMs ? 1 : at.failures + 1;
-      if (isExpired(thrown)) at.resourceVersion = undefined;
+      if (isExpired(thrown)) {
+        // An answer after all, as after an outage: what is missing is a list.
+        if (before !== undefined) at.failures = 1;
+        at.resourceVersion = undefined;
+      }
       options.onState?.(thrown, at.failures);
       const asked = thrown instanceof KubeError ? (thrown.retryAfterMs ?? 0) : 0;
-      // A kind that is not installed may be at any moment.
-      const maxMs = thrown instanceof KubeError && thrown.status === 404 ? 3000 : 30_000;
+      const maxMs = thrown instanceof KubeError ? (maxWaitMs[thrown.status] ?? 30_000) : 30_000;
       const waitMs = backoffMs(at.failures, { minMs: 100, maxMs, random });
       await pause(Math.max(waitMs, Math.min(asked, 30_000)), signal, clock);
     }
   }
 }
+
+/** By status: a kind that is not installed may be at any moment, a server that is away (0) may be back. */
+const maxWaitMs: Readonly<Record<number, number>> = { 0: 10_000, 404: 3_000 };
 
 /** All pages, or nothing: half a list would look like a mass deletion. */
 async function list<T extends KubeObject>(options: InformerOptions<T>, at: Position): Promise<void> {

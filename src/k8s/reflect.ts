@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import type { KubeClient } from "#k8s/client.ts";
+import { KubeError } from "#k8s/errors.ts";
 import { type InformerEvent, runInformer } from "#k8s/informer.ts";
+import { outageOf } from "#k8s/outage.ts";
 import { type KubeObject, objectKey, type Resource, resourceName } from "#k8s/resource.ts";
 import { ShortListGuard } from "#k8s/short-list.ts";
 import { type Clock, systemClock } from "#lib/clock.ts";
@@ -47,6 +49,7 @@ export function reflect<T extends KubeObject, V>(options: ReflectOptions<T, V>):
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const mirror = new Mirror(options);
+  const outage = outageOf(options.client);
   const { snapshots } = options.db;
   let held = 0;
   const report = () => {
@@ -109,14 +112,19 @@ export function reflect<T extends KubeObject, V>(options: ReflectOptions<T, V>):
       report();
     },
     onState(problem, failures) {
-      if (problem === undefined) return report();
+      if (problem === undefined) {
+        outage.end(source, log);
+        return report();
+      }
+      const error = errorText(problem);
       // One lost connection is daily business; what does not come back at once is worth a line.
-      if (failures === 1)
-        return log.debug({ resource: source, err: errorText(problem) }, "watch lost, resuming");
-      health.set(healthName, "degraded", errorText(problem));
+      if (failures > 1) health.set(healthName, "degraded", error);
+      const away = problem instanceof KubeError && problem.status === 0;
+      if (failures > 1 && away) outage.begin(source, error, log);
       // The 2nd, 4th, 8th… time: what lasts is said, and not every few seconds.
-      if ((failures & (failures - 1)) === 0)
-        log.warn({ resource: source, err: errorText(problem), failures }, "cannot follow, will try again");
+      else if (failures > 1 && (failures & (failures - 1)) === 0)
+        log.warn({ resource: source, err: error, failures }, "cannot follow, will try again");
+      else log.debug({ resource: source, err: error, failures }, "watch lost, resuming");
     },
   });
   const finished = running.then(

@@ -80,6 +80,7 @@ function start(kernel: Map<string, string>, format = "1") {
     name: "things",
     table,
     ops,
+    kernelIsNewer: true,
     encode: (row) => `${row.labels.get("a")} ${row.count}`,
   });
   const end = async () => {
@@ -111,6 +112,7 @@ test("without API server a start goes on with what was kept, takes nothing away,
   );
   // Written by the program of before a moment before it died: the snapshot does not know it.
   kernel.set("z", "b 7");
+  kernel.set("y", "newer");
 
   const second = start(kernel);
   await second.clock.advance(4_999);
@@ -123,12 +125,16 @@ test("without API server a start goes on with what was kept, takes nothing away,
   );
   assert.match(second.health.rows()[0]!.message, /2 object\(s\) as they were kept/);
   await second.clock.advance(60_000);
-  assert.deepEqual([...kernel.keys()], ["x", "y", "z"], "nobody has said that z is gone");
+  assert.deepEqual(
+    Object.fromEntries(kernel),
+    { x: "b 7", y: "newer", z: "b 7" },
+    "nobody has said otherwise",
+  );
 
   second.server.objects = ["y"];
   await second.clock.advance(60_000);
   assert.equal(second.snapshots.held, false);
-  assert.deepEqual([[...second.table.all()].length, [...kernel.keys()]], [1, ["y"]]);
+  assert.deepEqual([[...second.table.all()].length, [...kernel]], [1, [["y", "b 7"]]]);
   await second.end();
 });
 

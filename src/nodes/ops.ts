@@ -30,6 +30,7 @@ export function startRouteReconciler(deps: RouteReconcilerDeps, signal: AbortSig
   const { db, routes, health, log } = deps;
   return startReconciler({
     name: "node-routes",
+    kernelIsNewer: true,
     table: routes,
     db,
     encode: routeEntry,

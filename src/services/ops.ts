@@ -38,6 +38,7 @@ export function startServiceReconciler(deps: ServiceReconcilerDeps, signal: Abor
   const source = deps.frontendIds.source("services");
   const reconciler = startReconciler({
     name: "frontends",
+    kernelIsNewer: true,
     table: frontends,
     db,
     encode: frontendEntry,

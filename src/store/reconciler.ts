@@ -43,6 +43,11 @@ export interface ReconcilerOptions<V, A> {
   readonly ops: ReconcilerOps<A>;
   /** True when nothing has to be written. Default: deep equality. */
   same?(actual: A, wanted: A): boolean;
+  /**
+   * While sources go on with snapshots: what the kernel holds under a key is at least as new as what was kept, and stays until the row changes again
+   * or the sources have spoken.
+   */
+  readonly kernelIsNewer?: boolean;
   readonly signal: AbortSignal;
   readonly health: Health;
   readonly log: Logger;
@@ -92,6 +97,8 @@ class TableReconciler<V, A> implements Reconciler {
   #listDueMs = 0;
   #pruned = false;
   #doneRevision = -1;
+  /** Keys under which the kernel's newer value was left. */
+  readonly #left = new Set<string>();
   /** Ends the waiting for sources that go on with what was kept. */
   #stopWaiting: (() => void) | undefined;
   #scheduled: NodeJS.Immediate | undefined;
@@ -228,7 +235,12 @@ class TableReconciler<V, A> implements Reconciler {
     const revision = table.revision;
     for (const key of this.#tracker.take().keys()) this.#dirty.add(key);
     for (const key of this.#retries.due()) this.#dirty.add(key);
-    if (table.isReady && !this.#pruned && !this.#options.db.snapshots?.held) {
+    const held = this.#options.db.snapshots?.held === true;
+    if (!held && this.#left.size > 0) {
+      for (const key of this.#left) this.#dirty.add(key);
+      this.#left.clear();
+    }
+    if (table.isReady && !this.#pruned && !held) {
       this.#pruned = true;
       for (const key of this.#actual.keys()) if (table.get(key) === undefined) this.#dirty.add(key);
     }
@@ -260,13 +272,21 @@ class TableReconciler<V, A> implements Reconciler {
       }
       try {
         const wanted = encode(row);
-        if (actual !== undefined && same(actual, wanted)) equal.push(key);
+        if (actual !== undefined && (same(actual, wanted) || this.#leave(key))) equal.push(key);
         else updates.set(key, wanted);
       } catch (thrown) {
         this.#failed(key, thrown, actual, revision);
       }
     }
     return { deletes, updates, equal };
+  }
+
+  /** Whether another value of the kernel's stays for now; the first time only. */
+  #leave(key: string): boolean {
+    const { kernelIsNewer, db } = this.#options;
+    if (!kernelIsNewer || !db.snapshots?.held || this.#left.has(key)) return false;
+    this.#left.add(key);
+    return true;
   }
 
   async #apply(kind: "update" | "delete", all: ReadonlyMap<string, A>, revision: number): Promise<void> {

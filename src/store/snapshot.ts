@@ -17,7 +17,7 @@ export interface SnapshotOptions {
   readonly clock?: Clock;
   /** How long a source waits for the real thing. Default 5 s. */
   readonly afterMs?: number;
-  /** From a change to its being written; what comes meanwhile is written with it. Default 3 s. */
+  /** From a change to its being written; what comes meanwhile is written with it. Default 1 s. */
   readonly writeAfterMs?: number;
 }
 
@@ -62,7 +62,7 @@ export class Snapshots {
   changed(source: string, dump: () => SnapshotObjects): void {
     if (this.#writing.has(source)) return;
     const dueMs = Math.max(
-      this.#options.writeAfterMs ?? 3_000,
+      this.#options.writeAfterMs ?? 1_000,
       (this.#restUntilMs.get(source) ?? 0) - performance.now(),
     );
     const cancel = this.#clock.after(dueMs, () => {

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { until } from "./cluster/until.ts";
-import { agentBack, killOn, kubeSystem, pidOn, weftReady } from "./faults/agents.ts";
-import { testCluster } from "./faults/test-cluster.ts";
+import { until } from "../cluster/until.ts";
+import { weftCluster } from "../cluster/weft.ts";
+import { agentBack, killOn, kubeSystem, pidOn, weftReady } from "../faults/agents.ts";
 
-const cluster = await testCluster();
+const cluster = await weftCluster();
 const node = cluster.nodes[0]!;
 const namespace = "agent-test";
 const image = "e2e.local/agnhost:2.59";
@@ -78,7 +78,8 @@ suite("an agent on a real node", { timeout: 600_000 }, () => {
     rmSync(join(disk, "manifests/fixed.yaml"), { force: true });
     await cluster.kubectl(["delete", "namespace", namespace, "--wait=true", "--timeout=90s"], {
       timeoutMs: 95_000,
-    });
+      await cluster[Symbol.asyncDispose]();
+  });
   });
 
   test("a static pod: its init container reaches a Service, its hostPort is reached from outside", async () => {
