@@ -78,8 +78,8 @@ suite("an agent on a real node", { timeout: 600_000 }, () => {
     rmSync(join(disk, "manifests/fixed.yaml"), { force: true });
     await cluster.kubectl(["delete", "namespace", namespace, "--wait=true", "--timeout=90s"], {
       timeoutMs: 95_000,
-      await cluster[Symbol.asyncDispose]();
-  });
+    });
+    await cluster[Symbol.asyncDispose]();
   });
 
   test("a static pod: its init container reaches a Service, its hostPort is reached from outside", async () => {
