@@ -86,6 +86,8 @@ function notReady(
 
 await runProgram({
   name: "weft-operator",
+  about:
+    "What a cluster needs once: definitions, addresses of nodes, identities, and cleaning up after what is gone.",
   config: "/etc/weft/operator.yaml",
   run: (path, log, signal) => run(loadOperatorConfig(path), log, signal),
 });

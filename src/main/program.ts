@@ -9,6 +9,8 @@ import { createLogger, type Logger } from "#lib/log.ts";
 export interface Program {
   /** `weft-operator`: in the log. */
   readonly name: string;
+  /** What it is, in one sentence: for `--help`. */
+  readonly about: string;
   /** Where its settings are without `--config`. */
   readonly config: string;
   /** The program from start to stop; returns, or throws the signal's reason, when the signal aborts. */
@@ -16,8 +18,18 @@ export interface Program {
 }
 
 /** Runs a program of a pod until SIGTERM or SIGINT. Exits 1 when it fails by itself: whoever supervises it starts it anew. */
-export async function runProgram({ name, config, run }: Program): Promise<never> {
-  const { values } = parseArgs({ options: { config: { type: "string", default: config } } });
+export async function runProgram({ name, about, config, run }: Program): Promise<never> {
+  const { values } = parseArgs({
+    options: {
+      config: { type: "string", default: config },
+      help: { type: "boolean", short: "h" },
+      version: { type: "boolean" },
+    },
+  });
+  if (values.version || values.help) {
+    console.log(values.version ? installedVersion() : usage({ name, about, config }));
+    process.exit();
+  }
   const log = createLogger(name);
   const stop = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const)
@@ -37,6 +49,16 @@ export async function runProgram({ name, config, run }: Program): Promise<never>
   log.info({}, "stopped");
   // A thread or socket of a start that failed half-way must not keep the process.
   process.exit();
+}
+
+function usage({ name, about, config }: Omit<Program, "run">): string {
+  return `Usage: ${name} [--config FILE]
+
+${about}
+
+  --config FILE  its settings (default ${config})
+  --version      print the version
+  -h, --help     print this`;
 }
 
 /** The version of this installation. */

@@ -127,6 +127,7 @@ function relayMetrics(reach: Reach) {
 
 await runProgram({
   name: "weft-relay",
+  about: "The flows of the whole cluster at one address.",
   config: "/etc/weft/relay.yaml",
   run: (path, log, signal) => run(loadRelayConfig(path), log, signal),
 });

@@ -78,13 +78,11 @@ test("it stays under 250 MB, and what changes often is the small part", () => {
   assert.ok(bytes(layers.at(-1)!) < 50e6, `${bytes(layers.at(-1)!)} bytes of our own`);
 });
 
-test("every command that is there runs a bundle that is there", () => {
-  for (const name of ["weft", "weft-agent"]) assert.ok(image.has(`usr/local/bin/${name}`), name);
+test("every command is there and runs a bundle that is there", () => {
   for (const [command, bundle] of Object.entries(commands)) {
     const path = `${installDir}/dist/${bundle}.mjs`;
-    assert.equal(image.has(`usr/local/bin/${command}`), image.has(path), command);
-    if (image.has(path))
-      assert.match(data(image, `usr/local/bin/${command}`).toString(), new RegExp(` /${path} `));
+    assert.ok(image.has(path), `${bundle}.mjs for ${command}`);
+    assert.match(data(image, `usr/local/bin/${command}`).toString(), new RegExp(` /${path} `));
   }
 });
 

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { applets, repository } from "../../tools/image/contents.ts";
+import { applets, commands, repository } from "../../tools/image/contents.ts";
 import { writeImage } from "../../tools/image/oci.ts";
 import { addFile, type Tree } from "../../tools/image/tree.ts";
 import { type Containerd, startContainerd } from "./containerd.ts";
@@ -38,7 +38,7 @@ test("containerd knows it by its name", () => {
   assert.equal(containerd.ctr("images", "ls", "-q").stdout.trim(), image);
 });
 
-for (const command of ["weft", "weft-agent"]) {
+for (const command of Object.keys(commands)) {
   test(`${command} runs without network on a root that cannot be written`, () => {
     assert.equal(output(command, "--version"), version);
     assert.match(output(command, "--help"), new RegExp(`^Usage: ${command} `));

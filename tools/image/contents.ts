@@ -51,7 +51,7 @@ export const ours = {
     "build/native/tools/*",
     "charts/weft/**",
   ],
-  exclude: ["dist/lab-*", "build/bpf/{lab-world,layouts}.bpf.o"],
+  exclude: ["dist/lab-*", "build/bpf/{lab-world,layouts}.bpf.o", "charts/weft/golden/**"],
 } as const;
 
 /** What koffi needs at run time; its sources and documents stay outside. */

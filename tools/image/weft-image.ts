@@ -101,15 +101,14 @@ function strippedNode(): Buffer {
 function weftTree(root: string, version: string): Tree {
   const tree: Tree = new Map();
   addMatching(tree, ours.include, { from: root, to: installDir, exclude: ours.exclude });
-  if (!tree.has(`${installDir}/dist/agent.mjs`)) {
-    throw new WeftError("E_IMAGE", "dist/agent.mjs is missing", { hint: "run `npm run build`" });
+  for (const bundle of Object.values(commands)) {
+    if (tree.has(`${installDir}/dist/${bundle}.mjs`)) continue;
+    throw new WeftError("E_IMAGE", `dist/${bundle}.mjs is missing`, { hint: "run `npm run build`" });
   }
   // What the programs read of it; the rest speaks of development.
   const about = { name: "weft", version, license: "Apache-2.0", private: true, type: "module" };
   addFile(tree, `${installDir}/package.json`, `${JSON.stringify(about, undefined, 2)}\n`);
-  for (const [name, bundle] of Object.entries(commands)) {
-    if (tree.has(`${installDir}/dist/${bundle}.mjs`))
-      addFile(tree, `usr/local/bin/${name}`, wrapper(bundle), 0o755);
-  }
+  for (const [name, bundle] of Object.entries(commands))
+    addFile(tree, `usr/local/bin/${name}`, wrapper(bundle), 0o755);
   return tree;
 }
