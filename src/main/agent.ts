@@ -24,6 +24,7 @@ import { parseListen, startMetricsServer } from "#lib/metrics.ts";
 import { startProbeServer } from "#lib/probes.ts";
 import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
 import { family } from "#model/ip.ts";
+import { startPoolStatus } from "#nodes/pool-status.ts";
 import { ownNode, ownNodeChanged } from "#nodes/self.ts";
 import { Snapshots } from "#store/snapshot.ts";
 import { Database, type Table } from "#store/table.ts";
@@ -101,6 +102,9 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
 
   const families = familiesOf(config);
   const ipam = new Ipam(node.podCidrs.filter((cidr) => families.includes(family(cidr))));
+  const { ciliumNodes } = tables;
+  const usage = () => ipam.usage();
+  stack.use(startPoolStatus({ client, ciliumNodes, nodeName: node.name, usage, health, log, signal }));
   state = () => waitingFor("the cluster's state is being read", firstTables(tables));
   const isReady = () => state() === undefined;
   const status = () => agentStatus({ config, tables, health, ready: isReady(), startedMs, version, node });

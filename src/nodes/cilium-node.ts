@@ -46,6 +46,8 @@ export interface CiliumNode {
   readonly podCidrs: readonly Prefix[];
   /** Why the operator could not give it what it needs; "": it could. */
   readonly operatorError: string;
+  /** How full each pod CIDR is, as its agent last said. */
+  readonly podCidrStatus: Readonly<Record<string, { readonly status?: string }>>;
   /** uid of the Node that owns it; "": none. */
   readonly ownerUid: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -62,6 +64,7 @@ export function ciliumNodeRow({ metadata, spec, status }: CiliumNodeObject): Cil
     createdMs: Date.parse(creationTimestamp) || 0,
     podCidrs: (spec?.ipam?.podCIDRs ?? []).map((text) => podCidr(name, text)),
     operatorError: status?.ipam?.["operator-status"]?.error ?? "",
+    podCidrStatus: status?.ipam?.["pod-cidrs"] ?? {},
     ownerUid: metadata.ownerReferences?.find(({ kind }) => kind === "Node")?.uid ?? "",
     labels,
     spec: spec ?? {},

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { parseAddress, parsePrefix } from "#model/ip.ts";
 import { ciliumNodeRow, ciliumNodeTable } from "#nodes/cilium-node.ts";
 import type { Node } from "#nodes/node.ts";
+import { poolStatusPatch } from "#nodes/pool-status.ts";
 import { ciliumNodeOf, ciliumNodePatch, type Published } from "#nodes/publish.ts";
 import { ownNodeChanged } from "#nodes/self.ts";
 import { joinNodes } from "#nodes/source.ts";
@@ -103,4 +104,19 @@ test("an own node that changed is said so; one that is away for a while is not",
   put({ ...self, podCidrs: [parsePrefix("10.2.0.0/24")] });
   await changed;
   assert.equal(said, "pod CIDR of node n1 changed from 10.1.0.0/24 to 10.2.0.0/24");
+});
+
+test("how full a pod CIDR is: said when it changes, forgotten with the CIDR", () => {
+  const usage = [
+    { cidr: "10.1.0.0/24", used: 253, size: 253 },
+    { cidr: "fd00::/120", used: 3, size: 254 },
+  ];
+  const status = { "10.1.0.0/24": { status: "depleted" }, "fd00::/120": { status: "in-use" } };
+  assert.equal(poolStatusPatch(usage, status), undefined);
+  assert.deepEqual(
+    poolStatusPatch(usage, { ...status, "10.1.0.0/24": { status: "in-use" }, "10.9.0.0/24": {} }),
+    {
+      status: { ipam: { "pod-cidrs": { "10.1.0.0/24": { status: "depleted" }, "10.9.0.0/24": null } } },
+    },
+  );
 });
