@@ -8,8 +8,12 @@ import { until } from "./until.ts";
 interface Hierarchy {
   readonly path: string;
   readonly version: 1 | 2;
+  readonly cpu: boolean;
   readonly cpuset: boolean;
 }
+
+/** As many as eight processes have. */
+const CPU_SHARES = 8 * 1024;
 
 function hierarchies(): Hierarchy[] {
   return readFileSync("/proc/mounts", "utf8")
@@ -19,6 +23,7 @@ function hierarchies(): Hierarchy[] {
     .map(([, path, type, options]) => ({
       path: path!,
       version: type === "cgroup2" ? 2 : 1,
+      cpu: type === "cgroup" && options!.split(",").includes("cpu"),
       cpuset: options!.split(",").includes("cpuset"),
     }));
 }
@@ -36,6 +41,8 @@ export function createCgroups(path: string): void {
     for (const part of path.split("/")) {
       at = join(at, part);
       mkdirSync(at, { recursive: true });
+      // A version 1 group weighs as much as one process beside it: a cluster would starve on a machine that builds something.
+      if (hierarchy.cpu) writeFileSync(join(at, "cpu.shares"), String(CPU_SHARES));
       // A cpuset is empty at first, and nothing can run in an empty one.
       if (!hierarchy.cpuset) continue;
       for (const name of ["cpuset.cpus", "cpuset.mems"]) {
