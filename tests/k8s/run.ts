@@ -12,8 +12,7 @@ import { collectLogs } from "./cluster/collect.ts";
 import { buildImage, upWithWeft } from "./cluster/weft.ts";
 import { type Part, parts } from "./parts.ts";
 import { showStep } from "./progress.ts";
-import { runSuite } from "./upstream/run-suite.ts";
-import type { Suite } from "./upstream/suites.ts";
+import { runSuites } from "./upstream/run-suite.ts";
 
 const { values } = parseArgs({
   options: {
@@ -21,7 +20,7 @@ const { values } = parseArgs({
     name: { type: "string", default: "test" },
     keep: { type: "boolean", default: false },
     focus: { type: "string" },
-    procs: { type: "string" },
+    procs: { type: "string", default: "4" },
     results: { type: "string", default: "build/kubernetes" },
     helm: { type: "boolean", default: false },
     help: { type: "boolean", short: "h", default: false },
@@ -32,7 +31,7 @@ const usage = `usage: npm run test:kubernetes -- [OPTION...]
   --part PART     only this part; may be repeated
 ${parts.map(({ name, about }) => `                    ${name.padEnd(12)} ${about}`).join("\n")}
   --focus REGEX   of an upstream part only the specs that match, by name
-  --procs N       specs at once
+  --procs N       upstream specs at once (4)
   --keep          leave the cluster running (\`main.ts down --name ${values.name}\` takes it down)
   --name NAME     of the cluster
   --helm          install with helm instead of \`weft install\`
@@ -72,15 +71,20 @@ function choose(): readonly Part[] {
   return parts.filter(({ name }) => wanted.includes(name));
 }
 
-/** Parts that can share a cluster. */
+/** Parts that can share a cluster: ours one after the other, then the upstream suites, all their specs in one go. */
 async function runGroup(group: readonly Part[], families: "v4" | "dual"): Promise<void> {
   const cluster = given ? openCluster(given) : await start(families);
   if (cluster.options.families !== families) {
     throw new WeftError("E_USAGE", `cluster ${given} is no ${families} cluster`);
   }
   process.env["WEFT_KUBERNETES_CLUSTER"] = cluster.options.name;
+  const upstream = group.filter(({ suite }) => suite !== undefined);
   try {
-    for (const part of group) await runPart(part, cluster);
+    for (const part of group) if (!part.suite) await runPart(part, cluster);
+    if (upstream.length > 0) {
+      const name = upstream.map((part) => part.name).join("+");
+      await timed({ name, about: "Kubernetes' own specs" }, () => runUpstream(cluster, upstream), cluster);
+    }
   } finally {
     if (given || values.keep) console.log(`\ncluster ${cluster.options.name} is left running`);
     else await downCluster(cluster.options.name);
@@ -93,14 +97,19 @@ function start(families: "v4" | "dual"): Promise<Cluster> {
   return upWithWeft({ name: values.name, families, helm: values.helm }, showStep);
 }
 
+const runPart = (part: Part, cluster?: Cluster) => timed(part, () => runOwn(part), cluster);
+
 /** Whatever happens in one part, the next one runs. */
-async function runPart(part: Part, cluster?: Cluster): Promise<void> {
+async function timed(
+  part: { readonly name: string; readonly about: string },
+  work: () => Promise<void>,
+  cluster?: Cluster,
+): Promise<void> {
   const failedBefore = sums.failed;
   const startMs = performance.now();
   console.log(`\n==> ${part.name}: ${part.about}`);
   try {
-    if (part.suite && cluster) await runUpstream(cluster, part.suite);
-    else await runOwn(part);
+    await work();
   } catch (error) {
     count("failed");
     fail(error);
@@ -111,17 +120,22 @@ async function runPart(part: Part, cluster?: Cluster): Promise<void> {
   }
 }
 
-async function runUpstream(cluster: Cluster, suite: Suite): Promise<void> {
-  const { focus, procs } = values;
-  const results = await runSuite(cluster, suite, {
+async function runUpstream(cluster: Cluster, upstream: readonly Part[]): Promise<void> {
+  const { focus } = values;
+  const chosen = upstream.flatMap(({ suite }) => suite ?? []);
+  const results = await runSuites(cluster, chosen, {
     dir: values.results,
+    procs: Number(values.procs),
     ...(focus ? { focus } : {}),
-    ...(procs ? { procs: Number(procs) } : {}),
   });
-  const chosen = results.filter(({ name }) => !focus || new RegExp(focus).test(name));
-  for (const { status } of chosen) count(status);
-  const of = (status: string) => chosen.filter((result) => result.status === status).length;
-  console.log(`    ${of("passed")} passed, ${of("failed")} failed, ${of("skipped")} skipped`);
+  for (const [suite, all] of results) {
+    const ran = all.filter(({ name }) => !focus || new RegExp(focus).test(name));
+    for (const { status } of ran) count(status);
+    const of = (status: string) => ran.filter((result) => result.status === status).length;
+    console.log(
+      `    ${suite.name}: ${of("passed")} passed, ${of("failed")} failed, ${of("skipped")} skipped`,
+    );
+  }
 }
 
 function runOwn(part: Part): Promise<void> {

@@ -29,6 +29,14 @@ export function parseJunit(xml: string): SpecResult[] {
   );
 }
 
+/** A JUnit file of those cases that belong to `suite`: the whole one has every spec of Kubernetes. */
+export function selectCases(xml: string, suite: string, keep: (name: string) => boolean): string {
+  const cases = [...xml.matchAll(/<testcase ([^>]*?)(?:\/>|>[\s\S]*?<\/testcase>)/g)]
+    .filter(([, head]) => keep(attribute(head!, "name").replace(/^\[It\] /, "")))
+    .map(([text]) => text);
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites><testsuite name="${suite}">\n${cases.join("\n")}\n</testsuite></testsuites>\n`;
+}
+
 /** Panicked, interrupted, timed out: all of these are failures. */
 function statusOf(text: string): SpecStatus {
   if (text === "passed") return "passed";

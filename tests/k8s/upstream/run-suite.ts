@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  copyFileSync,
-  createWriteStream,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -17,7 +9,7 @@ import { WeftError } from "#lib/errors.ts";
 import { type Cluster, clusterEnv } from "../cluster/cluster.ts";
 import { inNamespace } from "../cluster/network.ts";
 import { IMAGE_PREFIX } from "../cluster/shape.ts";
-import { parseJunit, type SpecResult } from "./junit.ts";
+import { parseJunit, type SpecResult, selectCases } from "./junit.ts";
 import { type Suite, skipPattern, skipReason, suiteOf } from "./suites.ts";
 
 export interface SuiteRun {
@@ -25,24 +17,30 @@ export interface SuiteRun {
   readonly dir: string;
   /** Only specs that match, by name. */
   readonly focus?: string;
-  readonly procs?: number;
-  /** Minutes until ginkgo gives up. */
-  readonly timeoutMin?: number;
+  /** Specs that run at once. */
+  readonly procs: number;
 }
 
 const PROGRESS_STEP = 5;
+/** Until ginkgo gives up. */
+const TIMEOUT_MIN = 90;
 
 /**
- * Runs a suite of the upstream tests against a cluster, with a line per spec as it ends.
+ * Runs suites of the upstream tests against a cluster, all their specs in one go, and tells of progress and failures.
  * @returns what became of each spec, those skipped by name too
  * @throws WeftError E_SUITE when it ended without results
  */
-export async function runSuite(cluster: Cluster, suite: Suite, run: SuiteRun): Promise<SpecResult[]> {
-  const work = join(run.dir, suite.name);
+export async function runSuites(
+  cluster: Cluster,
+  chosen: readonly Suite[],
+  run: SuiteRun,
+): Promise<ReadonlyMap<Suite, readonly SpecResult[]>> {
+  const name = chosen.map((suite) => suite.name).join("+");
+  const work = join(run.dir, name);
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
-  const log = join(run.dir, `${suite.name}.log`);
-  const argv = inNamespace(cluster.layout.netns, ginkgo(cluster, suite, run, work));
+  const log = join(run.dir, `${name}.log`);
+  const argv = inNamespace(cluster.layout.netns, ginkgo(cluster, chosen, run, work));
   const env = { ...process.env, ...clusterEnv(cluster), KUBE_TEST_REPO_LIST: writeImageNames(work) };
   const child = spawn(argv[0]!, argv.slice(1), { cwd: work, env, stdio: ["ignore", "pipe", "pipe"] });
   const out = createWriteStream(log);
@@ -52,32 +50,43 @@ export async function runSuite(cluster: Cluster, suite: Suite, run: SuiteRun): P
   out.end();
   const report = join(work, "junit_01.xml");
   if (!existsSync(report))
-    throw new WeftError("E_SUITE", `${suite.name} ended without results`, { hint: `see ${log}` });
-  copyFileSync(report, join(run.dir, `${suite.name}.junit.xml`));
+    throw new WeftError("E_SUITE", `${name} ended without results`, { hint: `see ${log}` });
+  const xml = readFileSync(report, "utf8");
   rmSync(work, { recursive: true });
-  return suiteResults(readFileSync(join(run.dir, `${suite.name}.junit.xml`), "utf8"), suite);
+  return new Map(chosen.map((suite) => [suite, keepResults(xml, suite, run.dir)]));
 }
 
-/** The specs of a suite out of a JUnit file, which has every spec there is; hooks that failed are kept. */
+/** A hook that failed belongs to no spec: every suite of the run has it. */
+const belongs = ({ name, status }: Pick<SpecResult, "name" | "status">, suite: Suite) =>
+  suiteOf(name) === suite || (status === "failed" && !name.startsWith("[sig-"));
+
+function keepResults(xml: string, suite: Suite, dir: string): readonly SpecResult[] {
+  const names = new Set(suiteResults(xml, suite).map(({ name }) => name));
+  writeFileSync(
+    join(dir, `${suite.name}.junit.xml`),
+    selectCases(xml, suite.name, (name) => names.has(name)),
+  );
+  return suiteResults(xml, suite);
+}
+
+/** What became of the specs of a suite, by a JUnit file that has them among others. */
 export function suiteResults(xml: string, suite: Suite): SpecResult[] {
   return parseJunit(xml)
-    .filter(
-      ({ name, status }) => suiteOf(name) === suite || (status === "failed" && suiteOf(name) === undefined),
-    )
+    .filter((result) => belongs(result, suite))
     .map((result) => ({ ...result, message: skipReason(result.name) ?? result.message }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-function ginkgo(cluster: Cluster, suite: Suite, run: SuiteRun, work: string): string[] {
+function ginkgo(cluster: Cluster, chosen: readonly Suite[], run: SuiteRun, work: string): string[] {
   const program = (name: string) => join(cluster.bin, name);
   return [
     program("ginkgo"),
-    `--procs=${run.procs ?? suite.procs}`,
-    `--focus=${run.focus ?? suite.focus}`,
-    `--skip=${skipPattern(suite)}`,
+    `--procs=${run.procs}`,
+    ...(run.focus ? [run.focus] : chosen.map(({ focus }) => focus)).map((focus) => `--focus=${focus}`),
+    `--skip=${skipPattern(chosen)}`,
     "--no-color",
     "--silence-skips",
-    `--timeout=${run.timeoutMin ?? 90}m`,
+    `--timeout=${TIMEOUT_MIN}m`,
     program("e2e.test"),
     "--",
     `--kubeconfig=${cluster.layout.kubeconfig}`,

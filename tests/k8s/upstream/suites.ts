@@ -6,46 +6,36 @@ export type SuiteName = "conformance" | "netpol" | "services" | "dual-stack";
 export interface Suite {
   readonly name: SuiteName;
   readonly title: string;
-  /** Specs of the suite, by name: a pattern for both Go and JavaScript. */
+  /** Specs of the suite, by name, unless a suite before it takes them: a pattern for both Go and JavaScript. */
   readonly focus: string;
-  /** Specs `focus` takes that belong to another suite. */
-  readonly not?: string;
-  /** Processes that run specs at once. */
-  readonly procs: number;
   readonly families: "v4" | "dual";
 }
 
-const dualStack = "\\[Feature:IPv6DualStack\\]";
-
+/** In this order: a spec belongs to the first that takes it. */
 export const suites: readonly Suite[] = [
   {
     name: "conformance",
     title: "Conformance: everything of [sig-network] that every Kubernetes must pass",
     focus: "\\[sig-network\\].*\\[Conformance\\]",
-    procs: 3,
     families: "v4",
   },
   {
     name: "netpol",
     title: "Netpol: NetworkPolicy, its API and its enforcement",
     focus: "\\[sig-network\\] Netpol",
-    procs: 3,
-    families: "v4",
-  },
-  {
-    name: "services",
-    title: "Services, DNS and pod networking beyond conformance",
-    focus: "\\[sig-network\\]",
-    not: `\\[Conformance\\]|\\[sig-network\\] Netpol|${dualStack}`,
-    procs: 4,
     families: "v4",
   },
   {
     name: "dual-stack",
     title: "IPv4 and IPv6 together",
-    focus: `\\[sig-network\\].*${dualStack}`,
-    procs: 3,
+    focus: "\\[sig-network\\].*\\[Feature:IPv6DualStack\\]",
     families: "dual",
+  },
+  {
+    name: "services",
+    title: "Services, DNS and pod networking beyond conformance",
+    focus: "\\[sig-network\\]",
+    families: "v4",
   },
 ];
 
@@ -77,17 +67,7 @@ export const skipRules: readonly SkipRule[] = [
 
 /** The suite a spec belongs to; undefined: none. */
 export function suiteOf(spec: string): Suite | undefined {
-  return suites.find(
-    (suite) =>
-      new RegExp(suite.focus).test(spec) &&
-      !(suite.not && new RegExp(suite.not).test(spec)) &&
-      !claimed(suite, spec),
-  );
-}
-
-/** Conformance comes first, whatever else the spec is about. */
-function claimed(suite: Suite, spec: string): boolean {
-  return suite.name === "dual-stack" && /\[Conformance\]/.test(spec);
+  return suites.find(({ focus }) => new RegExp(focus).test(spec));
 }
 
 /** The reason for which a spec is not run; undefined: it is. */
@@ -95,7 +75,11 @@ export function skipReason(spec: string): string | undefined {
   return skipRules.find(({ pattern }) => new RegExp(pattern).test(spec))?.reason;
 }
 
-/** For `--skip`: everything the suite's focus takes and it does not run. */
-export function skipPattern(suite: Suite): string {
-  return [...skipRules.map(({ pattern }) => pattern), ...(suite.not ? [suite.not] : [])].join("|");
+/** For `--skip`, when these suites run: what is never run, and what belongs to a suite that is not among them. */
+export function skipPattern(chosen: readonly Suite[]): string {
+  const last = Math.max(...chosen.map((suite) => suites.indexOf(suite)));
+  const others = suites.slice(0, last).filter((suite) => !chosen.includes(suite));
+  return [...skipRules, ...others.map(({ focus }) => ({ pattern: focus }))]
+    .map(({ pattern }) => pattern)
+    .join("|");
 }

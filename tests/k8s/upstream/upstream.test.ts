@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseJunit } from "./junit.ts";
+import { parseJunit, selectCases } from "./junit.ts";
 import { conformanceDocument } from "./report.ts";
 import { suiteResults } from "./run-suite.ts";
 import { skipPattern, skipReason, skipRules, suiteOf, suites } from "./suites.ts";
@@ -51,15 +51,27 @@ test("what is skipped by name has a reason, and ginkgo skips the same", () => {
   assert.match(skipReason(names.sctp)!, /SCTP/);
   assert.equal(skipReason(names.basic), undefined);
   assert.ok(skipRules.every(({ reason }) => reason !== ""));
-  assert.match(names.sctp, new RegExp(skipPattern(byName("netpol"))));
-  assert.match(names.basic, new RegExp(skipPattern(byName("services"))));
-  assert.doesNotMatch(names.zones, new RegExp(skipPattern(byName("services"))));
+  assert.match(names.sctp, new RegExp(skipPattern([byName("netpol")])));
+  assert.match(names.basic, new RegExp(skipPattern([byName("services")])));
+  assert.doesNotMatch(names.zones, new RegExp(skipPattern([byName("services")])));
+  assert.doesNotMatch(names.basic, new RegExp(skipPattern([byName("conformance"), byName("services")])));
+  assert.match(names.dual, new RegExp(skipPattern([byName("conformance"), byName("services")])));
 });
 
 test("the document says what became of each spec, the same whatever order they ran in", () => {
   const shuffled = xml.split("\n").reverse().join("\n");
   const write = (text: string) =>
-    conformanceDocument(new Map(suites.map((suite) => [suite, suiteResults(text, suite)])));
+    conformanceDocument(
+      new Map(
+        suites.map((suite) => [
+          suite,
+          suiteResults(
+            selectCases(text, suite.name, (name) => suiteOf(name) === suite),
+            suite,
+          ),
+        ]),
+      ),
+    );
   assert.equal(write(xml), write(shuffled));
   assert.match(write(xml), /^\| Services should serve a basic endpoint from pods \| passed \| {2}\|$/m);
   assert.match(
