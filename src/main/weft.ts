@@ -14,6 +14,7 @@ import { labCommand } from "#cli/commands/lab.ts";
 import { rawCommand } from "#cli/commands/raw.ts";
 import { statusCommand } from "#cli/commands/status.ts";
 import { uninstallCommand } from "#cli/commands/uninstall.ts";
+import { sysdumpCommand } from "#cli/commands/sysdump.ts";
 import { observeCommand } from "#cli/observe.ts";
 import { installedVersion } from "#cli/version.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
@@ -32,6 +33,7 @@ function program(): Command {
   weft.addCommand(installCommand()).addCommand(upgradeCommand()).addCommand(uninstallCommand());
   weft.commandsGroup("Look at the network:");
   weft.addCommand(observeCommand()).addCommand(statusCommand()).addCommand(connectivityCommand());
+  weft.addCommand(sysdumpCommand());
   weft.commandsGroup("Look inside:");
   weft
     .addCommand(endpointCommand())
