@@ -42,7 +42,9 @@ async function run(options: SysdumpOptions): Promise<void> {
   const status: Group = {
     name: "status",
     async read(until) {
-      const report = clusterReport(await takeSnapshot(client, { version: installedVersion(), signal: until }));
+      const report = clusterReport(
+        await takeSnapshot(client, { version: installedVersion(), signal: until }),
+      );
       return [
         { path: "status.json", content: report },
         { path: "status.txt", content: renderCluster(report, true) },

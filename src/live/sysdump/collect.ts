@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
-import { once } from "node:events";
 import { createGzip } from "node:zlib";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { inParallel } from "../limit.ts";

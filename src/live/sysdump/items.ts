@@ -56,7 +56,8 @@ export function dumpGroups(options: ItemsOptions): Group[] {
   const list = (resource: Resource, where?: string): Group =>
     single({
       path: `kubernetes/${resourceName(resource)}.json`,
-      read: (signal) => listAll(client, resource, { ...(where && { namespace: where }), signal }).catch(absent),
+      read: (signal) =>
+        listAll(client, resource, { ...(where && { namespace: where }), signal }).catch(absent),
     });
   return [
     single({
@@ -154,10 +155,7 @@ async function agentTables(client: KubeClient, pod: PodObject, folder: string, s
 
 function logGroups(client: KubeClient, pod: PodObject): Group[] {
   const { name, namespace } = pod.metadata;
-  const statuses = [
-    ...(pod.status?.initContainerStatuses ?? []),
-    ...(pod.status?.containerStatuses ?? []),
-  ];
+  const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
   return statuses.flatMap((container) => {
     const read = (previous: boolean) => async (signal: AbortSignal) => {
       const answer = await client.stream({
@@ -190,7 +188,8 @@ async function metrics(
 ): Promise<string> {
   const { name, namespace } = pod.metadata;
   await using socket = await podSocket(client, { namespace, pod: name, port }, signal);
-  return new Promise((resolve, reject) => {
+  // Awaited here, as the socket goes when this returns.
+  return await new Promise<string>((resolve, reject) => {
     const call = get({ socketPath: socket.path, path: "/metrics", signal, agent: false }, (answer) => {
       let text = "";
       answer.setEncoding("utf8");

@@ -3,10 +3,12 @@
 const mark = "<redacted>";
 
 /** Names of things that are secrets: of environment variables, of keys, of settings in text. */
-const secretWords = "token|passw(?:or)?d|secret|credential|api[-_]?key|private[-_]?key|access[-_]?key|client-key|client-certificate-data|kubeconfig|authorization";
+const secretWords =
+  "token|passw(?:or)?d|secret|credential|api[-_]?key|private[-_]?key|access[-_]?key|client-key|client-certificate-data|kubeconfig|authorization";
 const secretName = new RegExp(secretWords, "i");
 /** Keys that have such a word in their name and hold no secret. */
-const harmless = /^(?:secretName|tokenExpirationSeconds|automountServiceAccountToken|imagePullSecrets?|pullSecrets|serviceAccountToken|secret|secretRef|secretKeyRef|token_?path|tokenFile)$/;
+const harmless =
+  /^(?:secretName|tokenExpirationSeconds|automountServiceAccountToken|imagePullSecrets?|pullSecrets|serviceAccountToken|secret|secretRef|secretKeyRef|token_?path|tokenFile)$/;
 const lastApplied = "kubectl.kubernetes.io/last-applied-configuration";
 
 const patterns: readonly (readonly [RegExp, string])[] = [
@@ -19,7 +21,10 @@ const patterns: readonly (readonly [RegExp, string])[] = [
   [/\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}/gi, `$1${mark}`],
   [/(\b[a-z][a-z0-9+.-]*:\/\/[^\s/:@"']*:)[^\s/@"']+@/gi, `$1${mark}@`],
   [
-    new RegExp(`([\\w.-]*(?:${secretWords})[\\w.-]*\\\\?["']?\\s*[:=]\\s*\\\\?["']?)(?!<redacted>)([^\\s"',;}\\\\]{3,})`, "gi"),
+    new RegExp(
+      `([\\w.-]*(?:${secretWords})[\\w.-]*\\\\?["']?\\s*[:=]\\s*\\\\?["']?)(?!<redacted>)([^\\s"',;}\\\\]{3,})`,
+      "gi",
+    ),
     `$1${mark}`,
   ],
 ];
