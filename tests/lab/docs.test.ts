@@ -9,7 +9,7 @@ const env = { ...process.env, WEFT_LAB: "docs", NO_COLOR: "1" };
 
 /** Tests run these by other means: they are this run itself, its set-up, hold a terminal, or need a real cluster. */
 const ranElsewhere =
-  /^(npm (start|test|run (setup|build|gen|check|bench))|sh tools\/test\.sh|sudo |node_modules\/node\/bin\/node tests\/k8s\/)/;
+  /^(npm (start|test|run (setup|build|gen|check|bench|image))|sh tools\/test\.sh|sudo |node_modules\/node\/bin\/node tests\/k8s\/)/;
 
 function commandsOf(file: string): string[] {
   const blocks = readFileSync(file, "utf8").matchAll(/^```sh\n([\s\S]*?)^```$/gm);

@@ -12,7 +12,7 @@ suite("pods of a real cluster, as kubectl sees those of the lab", () => {
   let cluster: WeftCluster | undefined;
   after(() => cluster?.[Symbol.asyncDispose]());
   podContractTests(async () => {
-    const running = await weftCluster({ name: "im", nodes: 1 });
+    const running = await weftCluster({ name: "pods", nodes: 1 });
     cluster = running;
     const { netns, kubeconfig } = running.layout;
     const program = [join(running.bin, "kubectl"), `--kubeconfig=${kubeconfig}`];
