@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { fakeClock } from "#kit/clock.ts";
 import { parseAddress, parsePrefix } from "#model/ip.ts";
 import { ciliumNodeRow, ciliumNodeTable } from "#nodes/cilium-node.ts";
 import type { Node } from "#nodes/node.ts";
@@ -92,16 +93,21 @@ test("an own node that changed is said so; one that is away for a while is not",
   put(self);
   const { signal } = new AbortController();
   let said: string | undefined;
-  const changed = ownNodeChanged(self, nodes, { families: [4], signal }).then((text) => {
+  const clock = fakeClock();
+  const changed = ownNodeChanged(self, nodes, { families: [4], signal, clock }).then((text) => {
     said = text;
   });
   put({ ...self, podCidrs: [] });
   put({ ...self, podCidrs: ["10.1.0.0/24", "fd00:9::/120"].map(parsePrefix), labels: new Map() });
   db.write((tx) => tx.delete(kubeNodes, "n1"));
   put({ ...self, addresses: ["fd01::1", "192.168.0.1"].map(parseAddress) });
-  await new Promise((resolve) => setImmediate(resolve));
+  put({ ...self, podCidrs: [parsePrefix("10.3.0.0/24")] });
+  await clock.advance(1_000);
+  put(self);
+  await clock.advance(5_000);
   assert.equal(said, undefined);
   put({ ...self, podCidrs: [parsePrefix("10.2.0.0/24")] });
+  await clock.advance(2_000);
   await changed;
   assert.equal(said, "pod CIDR of node n1 changed from 10.1.0.0/24 to 10.2.0.0/24");
 });

@@ -5,7 +5,7 @@ import type { KubeClient } from "#k8s/client.ts";
 import { isNotFound } from "#k8s/errors.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
 import { backoffMs } from "#lib/backoff.ts";
-import { pause, systemClock } from "#lib/clock.ts";
+import { type Clock, pause, systemClock } from "#lib/clock.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import { type Address, type Family, family, type Prefix, parseAddress, parsePrefix } from "#model/ip.ts";
@@ -103,6 +103,9 @@ async function ciliumNode(deps: OwnNodeDeps, node: Node): Promise<CiliumNode> {
   return ciliumNodeRow(await client.create(resources.ciliumNodes, wanted, { signal }));
 }
 
+/** So long a change must last: the operator puts right at once what was written by mistake. */
+const lastingMs = 2_000;
+
 /**
  * Resolves with what changed when this node is no longer what the agent was started with: an underlay address, a pod CIDR. Every program and
  * map is made for these, so the agent starts anew.
@@ -110,35 +113,44 @@ async function ciliumNode(deps: OwnNodeDeps, node: Node): Promise<CiliumNode> {
 export function ownNodeChanged(
   self: Node,
   nodes: Table<Node>,
-  { families, signal }: { readonly families: readonly Family[]; readonly signal: AbortSignal },
+  options: { readonly families: readonly Family[]; readonly signal: AbortSignal; readonly clock?: Clock },
 ): Promise<string> {
-  const facts = (node: Node) => ({
-    address: families.flatMap((of) => nodeAddress(node, of) ?? []).join(","),
-    "pod CIDR": node.podCidrs
-      .filter((cidr) => families.includes(family(cidr)))
-      .sort()
-      .join(","),
-  });
-  const before = facts(self);
+  const { families, signal, clock = systemClock } = options;
+  const before = factsOf(self, families);
   return new Promise((resolve) => {
+    let timer: (() => void) | undefined;
     const look = () => {
       const row = nodes.get(self.name);
-      if (!row) return;
-      const now = facts(row);
-      for (const key of ["address", "pod CIDR"] as const) {
-        // While a Node is registered anew, or its CIDR is awaited, there is nothing: that is no change.
-        if (now[key] === before[key] || now[key] === "") continue;
+      const now = row && factsOf(row, families);
+      // While a Node is registered anew, or its CIDR is awaited, there is nothing: that is no change.
+      const key =
+        now && (["address", "pod CIDR"] as const).find((one) => !["", before[one]].includes(now[one]));
+      timer?.();
+      if (!now || key === undefined) return;
+      timer = clock.after(lastingMs, () => {
         stop();
         resolve(`${key} of node ${self.name} changed from ${before[key]} to ${now[key]}`);
-        return;
-      }
+      });
     };
     const stop = nodes.onCommit((keys) => {
       if (keys.has(self.name)) look();
     });
-    signal.addEventListener("abort", stop, { once: true });
+    const end = () => {
+      stop();
+      timer?.();
+    };
+    signal.addEventListener("abort", end, { once: true });
     look();
   });
+}
+
+/** What an agent is made for. */
+function factsOf(node: Node, families: readonly Family[]) {
+  const cidrs = node.podCidrs.filter((cidr) => families.includes(family(cidr)));
+  return {
+    address: families.flatMap((of) => nodeAddress(node, of) ?? []).join(","),
+    "pod CIDR": cidrs.sort().join(","),
+  };
 }
 
 /** Changes with every boot of the machine. */
