@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command, CommanderError } from "commander";
+import { connectivityCommand } from "#cli/commands/connectivity.ts";
 import {
   bpfCommand,
   dbCommand,
@@ -9,12 +10,11 @@ import {
   serviceCommand,
 } from "#cli/commands/inspect.ts";
 import { installCommand, upgradeCommand } from "#cli/commands/install.ts";
-import { connectivityCommand } from "#cli/commands/connectivity.ts";
 import { labCommand } from "#cli/commands/lab.ts";
 import { rawCommand } from "#cli/commands/raw.ts";
 import { statusCommand } from "#cli/commands/status.ts";
-import { uninstallCommand } from "#cli/commands/uninstall.ts";
 import { sysdumpCommand } from "#cli/commands/sysdump.ts";
+import { uninstallCommand } from "#cli/commands/uninstall.ts";
 import { observeCommand } from "#cli/observe.ts";
 import { installedVersion } from "#cli/version.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
