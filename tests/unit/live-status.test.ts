@@ -131,3 +131,13 @@ test("a cluster without Weft says so", async () => {
     /no Weft agents run in the cluster at https:.*\n {2}install Weft with `weft install`/,
   );
 });
+
+test("--wait ends when nothing is wrong, or says at the end what still is", async () => {
+  await using cluster = await filled();
+  assert.equal((await cluster.weft("status", "--wait")).code, 0);
+  await cluster.create(resources.nodes, nodeObject("n3", "192.0.2.3"));
+  const waited = await cluster.weft("status", "--wait", "--timeout", "1");
+  assert.equal(waited.code, 1);
+  assert.match(waited.stderr, /^waiting: node n3: no agent runs on it$/m);
+  assert.match(waited.stdout, /: 1 error\n/);
+});
