@@ -45,9 +45,13 @@ async function podsOf(
   return (await client.list<Conditioned>(resources.pods, { namespace, labelSelector, signal })).items;
 }
 
+/** Nodes nobody hears of. One without a network is not Ready, but answers. */
 async function lostNodes({ client, signal }: WaitOptions): Promise<Set<string>> {
   const { items } = await client.list<Conditioned>(resources.nodes, { signal });
-  return new Set(items.filter((node) => !isReady(node)).map((node) => String(node.metadata?.name)));
+  const lost = items.filter(({ status }) =>
+    status?.conditions?.some((one) => one.type === "Ready" && one.status === "Unknown"),
+  );
+  return new Set(lost.map((node) => String(node.metadata?.name)));
 }
 
 /**

@@ -20,7 +20,7 @@ export interface UninstallOptions {
   readonly nodesOnly?: boolean;
   /** Delete the definitions too, and with them every policy of Weft's own kinds. */
   readonly crds?: boolean;
-  /** Go on without the nodes that are not Ready. */
+  /** Go on without the nodes nobody hears of. */
   readonly skipLostNodes?: boolean;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;

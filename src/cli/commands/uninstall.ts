@@ -27,7 +27,7 @@ export function uninstallCommand(): Command {
     .option("--crds", "delete the definitions of Weft's kinds too, and with them every such policy")
     .option("-y, --yes", "do not ask")
     .option("--nodes-only", "clean the nodes and leave the objects (what Helm's hook runs)")
-    .option("--skip-lost-nodes", "go on without nodes that are not Ready")
+    .option("--skip-lost-nodes", "go on without nodes nobody hears of")
     .option("--timeout <sec>", "how long each step may take", wholeNumber, 300)
     .action(run);
 }
