@@ -21,10 +21,12 @@ export const cleanupName = "weft-cleanup";
 /**
  * The DaemonSet that takes the agent's traces off every node, made of the agent's own: it runs on the same nodes, from the same image,
  * sees the same directories and may do the same, whatever values it was installed with. A pod is Ready when its node is clean.
+ * `image` in place of the agents' own: theirs may be the very one that cannot be pulled.
  */
-export function cleanupSet(agents: AgentSet): Manifest & { readonly spec: unknown } {
+export function cleanupSet(agents: AgentSet, image?: string): Manifest & { readonly spec: unknown } {
   const { containers, ...pod } = agents.spec.template.spec;
-  const agent = containers.find(({ name }) => name === "agent") ?? containers[0]!;
+  const own = containers.find(({ name }) => name === "agent") ?? containers[0]!;
+  const agent: Container = { ...own, image: image ?? own.image };
   const { ports: _p, startupProbe: _s, livenessProbe: _l, readinessProbe: _r, ...kept } = agent;
   const labels = { "k8s-app": cleanupName };
   return {

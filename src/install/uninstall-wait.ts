@@ -25,7 +25,7 @@ interface WaitOptions {
 type Conditions = readonly { readonly type: string; readonly status: string }[];
 
 interface Conditioned extends KubeObject {
-  readonly spec?: { readonly nodeName?: string };
+  readonly spec?: { readonly nodeName?: string; readonly containers?: readonly { readonly image: string }[] };
   readonly status?: {
     readonly conditions?: Conditions;
     readonly observedGeneration?: number;
@@ -67,6 +67,11 @@ export async function podsGone(options: WaitOptions, app: string): Promise<void>
     return left.length === 0;
   }, options);
   if (!gone) throw new WeftError("E_TIMEOUT", `Pod ${left.join(", ")} does not end`);
+}
+
+/** The image of an agent that is Ready: nodes have it. */
+export async function runningImage(options: WaitOptions): Promise<string | undefined> {
+  return (await podsOf(options, "weft")).find(isReady)?.spec?.containers?.[0]?.image;
 }
 
 /** Waits until each node has said that it is clean. @throws WeftError E_TIMEOUT naming those that have not */

@@ -10,7 +10,7 @@ import { type AgentSet, cleanupName, cleanupSet } from "./cleanup-pods.ts";
 import { getOptional } from "./cluster.ts";
 import { type Inventory, type InventoryObject, inventoryOf, readInventory } from "./inventory.ts";
 import { inOrder, installKinds } from "./kinds.ts";
-import { type CleanupState, podsGone, waitForCleanup } from "./uninstall-wait.ts";
+import { type CleanupState, podsGone, runningImage, waitForCleanup } from "./uninstall-wait.ts";
 
 export interface UninstallOptions {
   readonly client: KubeClient;
@@ -22,6 +22,8 @@ export interface UninstallOptions {
   readonly crds?: boolean;
   /** Go on without the nodes nobody hears of. */
   readonly skipLostNodes?: boolean;
+  /** Of the pods that clean; default: the one running agents have. */
+  readonly image?: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   onApplied?(applied: Applied): void;
@@ -41,7 +43,7 @@ export async function uninstall(options: UninstallOptions): Promise<void> {
     const applied = await deleteObject(client, object, signal);
     if (applied.action === "deleted") options.onApplied?.(applied);
   };
-  const cleanup = cleanupSet(agents);
+  const cleanup = cleanupSet(agents, options.image ?? (await runningImage(options)));
   // The operator first: it would make new what the cleaning deletes.
   await remove({ kind: "Deployment", namespace, name: "weft-operator" });
   await remove({ kind: "DaemonSet", namespace, name: "weft" });

@@ -113,7 +113,13 @@ export const valuesSchema = z
     relay: z
       .strictObject({
         enabled: z.boolean().default(true).describe("Deploy it: `weft observe` and Hubble's clients ask it."),
-        replicas: z.number().int().min(1).max(5).default(1).describe("Each reads from every agent asked for."),
+        replicas: z
+          .number()
+          .int()
+          .min(1)
+          .max(5)
+          .default(1)
+          .describe("Each reads from every agent asked for."),
         nodeSelector: dictionary("Labels of the nodes it may run on; empty: all."),
         resources: resources("20m", "96Mi"),
       })

@@ -17,6 +17,7 @@ interface Arguments {
   readonly yes?: boolean;
   readonly nodesOnly?: boolean;
   readonly skipLostNodes?: boolean;
+  readonly image?: string;
   readonly timeout: number;
 }
 
@@ -28,6 +29,7 @@ export function uninstallCommand(): Command {
     .option("-y, --yes", "do not ask")
     .option("--nodes-only", "clean the nodes and leave the objects (what Helm's hook runs)")
     .option("--skip-lost-nodes", "go on without nodes nobody hears of")
+    .option("--image <ref>", "image of the pods that clean (default: the one running agents have)")
     .option("--timeout <sec>", "how long each step may take", wholeNumber, 300)
     .action(run);
 }
