@@ -61,6 +61,8 @@ async function agnhost(tool: GoTool, bin: string): Promise<ImageSpec> {
   const tree = await base();
   addProgram(tree, "agnhost", join(bin, "agnhost"));
   addLink(tree, "pause", "/agnhost");
+  // The tests have a DNS server of their own in this image.
+  addProgram(tree, "coredns", join(bin, "coredns"));
   // Debian's busybox prefers its own applets to the programs in PATH: no shell of it may be left, and no applet beside a program of its name.
   for (const name of ["nc", "ip", "nslookup", "sh", "ash"]) tree.delete(`bin/${name}`);
   for (const name of tools) await addDynamic(tree, name);

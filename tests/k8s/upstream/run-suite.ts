@@ -92,6 +92,7 @@ function ginkgo(cluster: Cluster, chosen: readonly Suite[], run: SuiteRun, work:
     `--kubeconfig=${cluster.layout.kubeconfig}`,
     `--kubectl-path=${program("kubectl")}`,
     "--provider=skeleton",
+    `--num-nodes=${cluster.nodes.length}`,
     `--report-dir=${work}`,
     "--disable-log-dump",
     "--allowed-not-ready-nodes=0",
