@@ -67,7 +67,7 @@ suite(`kill -9 at random times for ${seconds} s, seed ${seed}`, () => {
     const reports = await load.report({ fromMs, toMs: Date.now() });
     console.log(reportText(reports));
     assertNothingLost(reports);
-    assert.ok(Object.values(kills).every((count) => count > 0) || seconds < 60);
+    assert.ok(kills["agent"]! + kills["shim"]! > 0 && (seconds < 200 || kills["operator"]! > 0));
     await nothingLeaks(cluster, 120_000);
     assert.deepEqual((await clusterObjects(cluster)).podCidrs, objects.podCidrs);
   });

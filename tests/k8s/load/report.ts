@@ -98,6 +98,7 @@ export function reportText(reports: readonly FlowReport[]): string {
         .map(({ at, why }) => `${new Date(at).toISOString().slice(11, 23)} ${why}`);
       const told = lost === 0 ? "0 lost" : `${lost} lost (${some.join(", ")}${lost > 6 ? ", …" : ""})`;
       const more = [
+        stallMs >= STALL_MS ? `, itself stopped for ${stallMs} ms` : "",
         resent > 0 ? `, ${resent} segments sent again` : "",
         missing > 0 ? `, ${missing} s missing` : "",
       ];
