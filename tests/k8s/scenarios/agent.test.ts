@@ -180,14 +180,14 @@ suite("an agent on a real node", { timeout: 600_000 }, () => {
       ]);
       return pods.some(({ pod }) => pod === stdout);
     };
-    assert.ok(await reach(one), "before");
+    await until("a reachable Service, before", 30_000, () => reach(one));
     await cluster.stopComponent("kube-apiserver");
     try {
       const pid = await pidOn(cluster, node);
       await killOn(cluster, node);
-      assert.ok(await reach(one), "without agent");
+      await until("a reachable Service, without agent", 30_000, () => reach(one));
       await agentBack(cluster, node, pid);
-      assert.ok(await reach(one), "with an agent that has only what was kept");
+      await until("a reachable Service, with an agent that has only what was kept", 30_000, () => reach(one));
       // The pause container of a pod dies: the kubelet makes its sandbox anew, with an ADD.
       const sandbox = (await onNode("ctr", "-n", "k8s.io", "tasks", "ls"))
         .split("\n")
@@ -208,7 +208,7 @@ suite("an agent on a real node", { timeout: 600_000 }, () => {
     await until("what was kept to be replaced", 60_000, async () =>
       (await agentLog()).includes("API server answers again: what was kept is replaced"),
     );
-    assert.ok(await reach(other), "afterwards");
+    await until("a reachable Service, afterwards", 30_000, () => reach(other));
     await cluster.kubectl(["-n", namespace, "rollout", "status", "deployment/web", "--timeout=60s"], {
       timeoutMs: 65_000,
     });
