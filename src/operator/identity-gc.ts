@@ -28,6 +28,7 @@ export function startIdentityGc(deps: IdentityGcDeps): AsyncDisposable {
   const stack = new AsyncDisposableStack();
   const unused = new UnusedIdentities();
   let verdicts = new Map<number, Verdict>();
+  let removed = 0;
   const isUsed = (id: number) => {
     for (const _ of endpoints.by("identity", String(id))) return true;
     return false;
@@ -46,7 +47,9 @@ export function startIdentityGc(deps: IdentityGcDeps): AsyncDisposable {
         if (!identity || !verdict || isUsed(identity.id) !== (verdict === "unmark")) return;
         if (verdict === "delete") await remove(client, identity, until);
         else await mark(client, identity, { unused: verdict === "mark", signal: until });
-        if (verdict === "delete") log.info({ identity: identity.id }, "identity removed: nobody uses it");
+        if (verdict !== "delete") return;
+        removed++;
+        log.debug({ identity: identity.id }, "identity removed");
       },
     }),
   );
@@ -59,6 +62,9 @@ export function startIdentityGc(deps: IdentityGcDeps): AsyncDisposable {
       async run(until, ok) {
         await Promise.all([identities.ready, endpoints.ready]);
         while (!until.aborted) {
+          if (removed > 0)
+            log.info({ removed, left: identities.size }, "identities removed: nobody used them");
+          removed = 0;
           verdicts = unused.sweep(identities.all(), isUsed, {
             nowMs: clock.now(),
             wallMs: Date.now(),
