@@ -8,6 +8,7 @@ node_modules/node/bin/node tools/gen-layouts.ts
 node_modules/node/bin/node tools/gen-proto.ts
 node_modules/node/bin/node tools/gen-chart.ts
 node_modules/node/bin/node tools/gen-crds.ts
+node_modules/node/bin/node tools/gen-metrics.ts
 if [ "${1:-}" = --check ] && ! git diff --exit-code --stat -- src/datapath/layouts api/gen charts/weft docs/reference; then
 	echo "generated files are out of date: run \`npm run gen\` and commit what it changes" >&2
 	exit 1

@@ -8,18 +8,11 @@ import { errorText } from "#lib/errors.ts";
 import { createHealth } from "#lib/health.ts";
 import { startJob } from "#lib/jobs.ts";
 import type { Logger } from "#lib/log.ts";
-import { createRegistry, Gauge, parseListen, startMetricsServer } from "#lib/metrics.ts";
+import { parseListen, startMetricsServer } from "#lib/metrics.ts";
 import { startProbeServer } from "#lib/probes.ts";
 import { followAgentNodes } from "#live/agent-nodes.ts";
 import { installedVersion, runProgram } from "./program.ts";
-
-/** What is known of the agents. */
-interface Reach {
-  /** Undefined: the API server has not said yet. */
-  nodes: number | undefined;
-  connected: number;
-  unavailable: readonly string[];
-}
+import { type Reach, relayMetrics } from "./relay-metrics.ts";
 
 const checkMs = 10_000;
 
@@ -108,21 +101,6 @@ function notReady({ nodes, connected }: Reach): string | undefined {
   if (nodes === undefined) return "the API server has not said yet where agents are";
   if (nodes === 0) return "there are no agents";
   return connected === 0 ? `none of ${nodes} agents answers` : undefined;
-}
-
-function relayMetrics(reach: Reach) {
-  const registry = createRegistry();
-  new Gauge({
-    name: "weft_relay_nodes",
-    help: "Nodes whose agents answer, and those whose do not",
-    labelNames: ["state"],
-    registers: [registry],
-    collect() {
-      this.set({ state: "connected" }, reach.connected);
-      this.set({ state: "unavailable" }, reach.unavailable.length);
-    },
-  });
-  return registry;
 }
 
 await runProgram({
