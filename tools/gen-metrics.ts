@@ -59,7 +59,10 @@ have Hubble's names and labels, so that its dashboards work. Generated from the 
 
 Port 9962 of every node.
 
-${await own(agentMetrics(health), flows)}
+${await own(
+  agentMetrics(health, () => []),
+  flows,
+)}
 ## Operator
 
 Port 9963 of the node it runs on.

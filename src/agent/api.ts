@@ -24,7 +24,7 @@ export interface AgentStatus {
   /** One line a component: `ok` or what is wrong. */
   readonly health: readonly AgentHealth[];
   readonly counts: Readonly<Record<string, number>>;
-  /** How full the kernel's maps are. */
+  /** How full the kernel's maps are, of those that refuse what does not fit. Names begin with that of `weft bpf NAME list`. */
   readonly maps?: readonly MapFill[];
 }
 

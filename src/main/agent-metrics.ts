@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { MapFill } from "#agent/api.ts";
 import { mapWrites } from "#kernel/bpf/map-writes.ts";
 import type { Health } from "#lib/health.ts";
 import { Counter, createRegistry, Gauge, type Registry } from "#lib/metrics.ts";
 
-/** The agent's own metrics: its process, what it wrote to the kernel, how its parts fare. */
-export function agentMetrics(health: Health): Registry {
+/** The agent's own metrics: its process, what it wrote to the kernel, how full its maps are, how its parts fare. */
+export function agentMetrics(health: Health, maps: () => readonly MapFill[]): Registry {
   const registry = createRegistry();
   new Counter({
     name: "weft_map_writes_total",
@@ -17,6 +18,15 @@ export function agentMetrics(health: Health): Registry {
         this.inc({ map, operation: "update" }, updates);
         this.inc({ map, operation: "delete" }, deletes);
       }
+    },
+  });
+  new Gauge({
+    name: "weft_map_fill_ratio",
+    help: "How full a BPF map is that refuses what does not fit, 0 to 1",
+    labelNames: ["map"],
+    registers: [registry],
+    collect() {
+      for (const { name, entries, maxEntries } of maps()) this.set({ map: name }, entries / maxEntries);
     },
   });
   new Gauge({

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AgentStatus } from "#agent/api.ts";
+import type { AgentStatus, MapFill } from "#agent/api.ts";
 import type { AgentConfig } from "#agent/config.ts";
 import type { Health } from "#lib/health.ts";
 import type { Node } from "#nodes/node.ts";
@@ -13,6 +13,7 @@ export interface StatusDeps {
   readonly ready: boolean;
   readonly startedMs: number;
   readonly version: string;
+  readonly maps: readonly MapFill[];
 }
 
 /** What `weft status` shows of this agent. */
@@ -50,5 +51,6 @@ export function agentStatus(deps: StatusDeps): AgentStatus {
       nodes: tables.nodes.size,
       "ipcache entries": tables.ipcache.size,
     },
+    maps: deps.maps,
   };
 }

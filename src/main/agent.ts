@@ -34,6 +34,7 @@ import { familiesOf, startNodeDatapath } from "./agent-datapath.ts";
 import { startEndpoints } from "./agent-endpoints.ts";
 import { liveness, waitingFor } from "./agent-health.ts";
 import { hostProcOf } from "./agent-host.ts";
+import { mapFill } from "./agent-map-fill.ts";
 import { agentMaps } from "./agent-maps.ts";
 import { agentMetrics } from "./agent-metrics.ts";
 import { probeNode, requireNode } from "./agent-requirements.ts";
@@ -107,7 +108,9 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   stack.use(startPoolStatus({ client, ciliumNodes, nodeName: node.name, usage, health, log, signal }));
   state = () => waitingFor("the cluster's state is being read", firstTables(tables));
   const isReady = () => state() === undefined;
-  const status = () => agentStatus({ config, tables, health, ready: isReady(), startedMs, version, node });
+  const fill = mapFill(tables, (map) => nodeDatapath.datapath.map(map).info.maxEntries);
+  const status = () =>
+    agentStatus({ config, tables, health, ready: isReady(), startedMs, version, node, maps: fill() });
   stack.use(
     await startAgentApi({
       socketPath: paths.api,
@@ -121,7 +124,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   stack.use(
     await startMetricsServer({
       listen: config.metrics.listen,
-      registries: [agentMetrics(health), flows.metrics],
+      registries: [agentMetrics(health, fill), flows.metrics],
     }),
   );
   stack.use(

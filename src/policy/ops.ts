@@ -16,7 +16,7 @@ import { compareEntries, differences, revisionOf } from "./revision.ts";
 import type { PolicyEntry, ResolvedPolicy } from "./rule.ts";
 
 /** Entries a policy may have; one of more is refused before it is in force. A trie only takes what it holds. */
-const policyCapacity = 131_072;
+export const policyCapacity = 131_072;
 
 /**
  * How long a policy that nobody wants stays in the kernel. The endpoints that had it are moved within milliseconds; a map taken away
