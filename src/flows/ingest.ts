@@ -13,6 +13,8 @@ export interface IngestOptions {
   readonly counters: FlowCounters;
   /** What to add to CLOCK_BOOTTIME for nanoseconds since the epoch. */
   readonly bootOffsetNs: () => bigint;
+  /** Hears of events that never got here. */
+  readonly onLost?: (count: number) => void;
 }
 
 const tickEveryMs = 1_000;
@@ -66,6 +68,7 @@ export class Ingest {
   lost(count: number, source: number): void {
     this.#options.ring.pushLost(count, source, BigInt(this.#nowMs) * 1_000_000n);
     this.#options.counters.countLost(count, source);
+    this.#options.onLost?.(count);
   }
 
   /** Once a batch: wakes the readers. Once a second housekeeping, more rarely the clocks. */

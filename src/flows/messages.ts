@@ -109,4 +109,6 @@ export type FromWorker =
   | { readonly kind: "ready"; readonly tcpPort: number | undefined }
   | { readonly kind: "failed"; readonly code: string; readonly message: string }
   | { readonly kind: "metrics"; readonly id: number; readonly text: string }
+  /** So many since the last one of the kind; at most once a minute. */
+  | { readonly kind: "lost"; readonly count: number }
   | { readonly kind: "stopped" };

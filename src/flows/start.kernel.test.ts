@@ -22,6 +22,8 @@ interface Running extends AsyncDisposable {
   emit(events: number): void;
   /** Events written so far, by the writer's own count. */
   written(): number;
+  /** Losses as the agent hears of them. */
+  readonly losses: readonly number[];
 }
 
 async function start(): Promise<Running> {
@@ -29,6 +31,7 @@ async function start(): Promise<Running> {
   const unix = join(directory, "observer.sock");
   const loaded: Collection = loadCollection(spec);
   const tables = flowTables();
+  const losses: number[] = [];
   const flows = await startFlows({
     tables,
     ringMap: loaded.map("events"),
@@ -39,6 +42,7 @@ async function start(): Promise<Running> {
     version: "weft test",
     capacity: 16_383,
     interfaces: new Map([[1, "lo"]]),
+    onLost: (count) => losses.push(count),
     signal: new AbortController().signal,
   });
   const client = new GrpcClient(`unix:${unix}`);
@@ -47,6 +51,7 @@ async function start(): Promise<Running> {
     flows,
     client,
     tables,
+    losses,
     emit: (repeat) => void loaded.program("emit").testRun({ data, repeat }),
     written: () => loaded.variable("runs").view.getUint32(0, true),
     async [Symbol.asyncDispose]() {
@@ -104,6 +109,8 @@ test("events of the kernel become flows with names, are counted, and nothing is 
   }
   assert.equal(counts.flows + counts.lost, running.written());
   assert.ok(counts.lost > 0);
+  const [told = 0] = running.losses;
+  assert.ok(told > 0 && told <= counts.lost, `${told} of ${counts.lost}`);
   assert.equal((await client.unary(serverStatus, {})).seenFlows, BigInt(counts.flows));
 });
 

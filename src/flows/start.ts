@@ -21,6 +21,8 @@ export interface StartFlowsOptions {
   readonly capacity?: number;
   /** Devices of the node that flows may be seen at, besides those of pods. */
   readonly interfaces?: ReadonlyMap<number, string>;
+  /** Hears how many events found the ring buffer full since it last did; at most once a minute. */
+  readonly onLost?: (count: number) => void;
   readonly signal: AbortSignal;
 }
 
@@ -75,6 +77,7 @@ export async function startFlows(options: StartFlowsOptions): Promise<Flows> {
   worker.on("message", (message: FromWorker) => {
     if (message.kind === "ready") ready(message.tcpPort);
     else if (message.kind === "metrics") waiting.get(message.id)?.(message.text);
+    else if (message.kind === "lost") options.onLost?.(message.count);
     else if (message.kind === "failed") failed(new WeftError(message.code, message.message));
     else end();
   });

@@ -9,6 +9,7 @@ import { FlowCounters } from "./counters.ts";
 import { Directory } from "./directory.ts";
 import { Ingest } from "./ingest.ts";
 import { kernelSource } from "./kernel-source.ts";
+import { tellLosses } from "./losses.ts";
 import type { FromWorker, ToWorker, WorkerOptions } from "./messages.ts";
 import { flowMetrics } from "./metrics.ts";
 import { type FlowStore, nodeObserver } from "./observer.ts";
@@ -42,7 +43,8 @@ async function run(options: WorkerOptions, port: MessagePort): Promise<void> {
   const server = stack.use(
     await startRpcServer(options.listen, { observer: nodeObserver(store), peer: peerService(directory) }),
   );
-  const ingest = new Ingest({ ring, directory, counters, bootOffsetNs });
+  const losses = stack.use(tellLosses((count) => say({ kind: "lost", count })));
+  const ingest = new Ingest({ ring, directory, counters, bootOffsetNs, onLost: losses.note });
   say({ kind: "ready", tcpPort: server.tcpPort });
   stack.use(releaseStartMemory(releaseMemoryAfterMs));
   await pollRecords(source, ingest, { signal: stop.signal });

@@ -89,6 +89,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
     version,
     capacity: config.flowBuffer,
     interfaces: nodeDatapath.interfaces,
+    onLost: (lost) => log.warn({ lost }, "flow events were lost: the flows thread did not keep up"),
     signal,
   });
   flowsStarting.catch(() => {});
