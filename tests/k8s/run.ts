@@ -97,7 +97,9 @@ function start(families: "v4" | "dual"): Promise<Cluster> {
   return upWithWeft({ name: values.name, families, helm: values.helm }, showStep);
 }
 
-const runPart = (part: Part, cluster?: Cluster) => timed(part, () => runOwn(part), cluster);
+function runPart(part: Part, cluster?: Cluster): Promise<void> {
+  return timed(part, () => runOwn(part), cluster);
+}
 
 /** Whatever happens in one part, the next one runs. */
 async function timed(
