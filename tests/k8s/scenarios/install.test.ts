@@ -20,7 +20,7 @@ ip -o link | sed 's/^[0-9]*: //; s/ qdisc.*//; s/@.*//' | sort
 ip -o address | awk '{print $2, $4}' | sort
 ip route show table all | grep -v '^local\\|^broadcast\\|^multicast' | sort
 ip rule; ip -6 rule
-for dir in /etc/cni/net.d /opt/cni/bin /sys/fs/bpf /var/lib/weft /run/weft; do echo "$dir:"; ls -A "$dir" 2>/dev/null; done
+for dir in /etc/cni/net.d /opt/cni/bin /sys/fs/bpf /var/lib/weft /run/weft; do ls -A "$dir" 2>/dev/null | sed "s/^/file /"; done
 for key in net/ipv4/ip_forward net/ipv6/conf/all/forwarding net/ipv4/ip_local_reserved_ports net/ipv4/conf/all/rp_filter net/ipv4/conf/eth0/rp_filter; do
   echo "$key $(cat /proc/sys/$key)"; done
 `;
@@ -142,7 +142,7 @@ suite("installing", () => {
       "180s",
     );
     assert.match((await tryWeft("install")).stderr, /by Helm/);
-    await helm("uninstall", "weft", "-n", "kube-system", "--timeout", "180s");
+    await helm("uninstall", "weft", "-n", "kube-system", "--wait", "--timeout", "180s");
     await asFound();
     const left = await cluster.kubectl([
       "get",
