@@ -16,8 +16,12 @@ export async function dnsReady(cluster: Cluster): Promise<void> {
   await cluster.kubectl(["-n", "kube-system", "rollout", "status", "deploy/coredns", "--timeout=120s"]);
 }
 
+/** The lame-duck time lets a server that is told to go answer until nobody asks it any more. */
 const corefile = `.:53 {
     errors
+    health {
+        lameduck 5s
+    }
     ready
     kubernetes cluster.local in-addr.arpa ip6.arpa {
         pods insecure

@@ -26,6 +26,9 @@ const podClients = ["client", "node-client", "stranger"] as const;
 export async function startLoad(cluster: Cluster): Promise<LoadClients> {
   const [near = "", far = ""] = cluster.nodes;
   await importImage(cluster, loadImageArchive());
+  // An earlier load's namespace may still be going.
+  const gone = ["--ignore-not-found", "--wait=true", "--timeout=90s"];
+  await cluster.kubectl(["delete", "namespace", loadNamespace, ...gone], { timeoutMs: 100_000 });
   await applyAll(cluster, serverObjects([near, far]));
   await ready(cluster);
   const targets = await findTargets(cluster, [near, far]);
