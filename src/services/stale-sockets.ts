@@ -4,6 +4,7 @@ import type { LbSockKey } from "#datapath/layouts/lb-sock-key.ts";
 import type { TypedMap } from "#kernel/bpf/typed-map.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { destroyUdpSocket, listUdpSockets } from "#kernel/netlink/sock-diag.ts";
+import { systemClock } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
@@ -11,9 +12,10 @@ import { type Frontend, tupleText } from "#services/service.ts";
 import type { FrontendId } from "#services/table.ts";
 import { startController } from "#store/controller.ts";
 import type { Reconciler } from "#store/reconciler.ts";
-import type { Table } from "#store/table.ts";
+import type { Database, Table } from "#store/table.ts";
 
 export interface StaleSocketDeps {
+  readonly db: Database;
   readonly frontends: Table<Frontend>;
   readonly frontendIds: Table<FrontendId>;
   /** Of the frontends. */
@@ -27,6 +29,8 @@ export interface StaleSocketDeps {
 }
 
 const UDP = 17;
+/** The frontends follow what sources say within a turn or two; there is no hurry. */
+const settleMs = 1_000;
 
 /**
  * A UDP socket that connected to a service keeps its backend for life: nothing tells it that the backend went. It is told
@@ -34,10 +38,13 @@ const UDP = 17;
  * finds out by itself.
  */
 export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): AsyncDisposable {
-  const { frontends, frontendIds, reconciler, health, log } = deps;
+  const { db, frontends, frontendIds, reconciler, health, log } = deps;
+  const { snapshots } = db;
   const known = new Map<string, { readonly id: number; readonly backends: ReadonlySet<string> }>();
   let ended = 0;
   let first = true;
+  /** Until every source has spoken itself: what was kept of the cluster may be older than what sockets were told, and ends none. */
+  let waiting = false;
   const end = (isGone: IsGone) => {
     const written = reconciler.waitUntil(frontends.revision, signal);
     written
@@ -49,7 +56,23 @@ export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): A
           log.warn({ error: errorText(error) }, "cannot look for sockets of gone backends");
       });
   };
-  return startController({
+  /** Looks for what went while no agent ran, or none knew. */
+  const sweep = () => {
+    const now = new Map([...known.values()].map(({ id, backends }) => [id, backends]));
+    end((frontend, backend) => !now.get(frontend)?.has(backend));
+  };
+  const stack = new AsyncDisposableStack();
+  const stop = snapshots?.onReleased(() => {
+    if (!waiting) return;
+    stack.defer(
+      systemClock.after(settleMs, () => {
+        waiting = false;
+        sweep();
+      }),
+    );
+  });
+  if (stop) stack.defer(stop);
+  const controller = startController({
     name: "stale-sockets",
     inputs: { frontends, frontendIds },
     signal,
@@ -69,16 +92,15 @@ export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): A
         if (backends.size > 0 && id !== undefined) known.set(key, { id, backends });
         else known.delete(key);
       }
-      if (gone.size > 0) end((frontend, backend) => gone.has(`${frontend} ${backend}`));
-      if (first) {
-        // What went while no agent ran.
-        const now = new Map([...known.values()].map(({ id, backends }) => [id, backends]));
-        end((frontend, backend) => !now.get(frontend)?.has(backend));
-      }
+      if (snapshots?.held) waiting = true;
+      else if (first) sweep();
+      else if (!waiting && gone.size > 0) end((frontend, backend) => gone.has(`${frontend} ${backend}`));
       first = false;
       return `${ended} socket(s) told`;
     },
   });
+  stack.use(controller);
+  return stack;
 }
 
 type IsGone = (frontend: number, backend: string) => boolean;
