@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { errorText, WeftError } from "#lib/errors.ts";
@@ -38,7 +38,6 @@ export async function startMetricsServer({
   listen,
   registries,
 }: MetricsServerOptions): Promise<MetricsServer> {
-  const { host, port } = parseListen(listen);
   const server = createServer((request, response) => {
     if (request.method !== "GET" || request.url?.split("?")[0] !== "/metrics") {
       response.writeHead(404, { "content-type": "text/plain" }).end("metrics are at /metrics\n");
@@ -53,9 +52,19 @@ export async function startMetricsServer({
         response.writeHead(500, { "content-type": "text/plain" }).end(`${errorText(thrown)}\n`),
     );
   });
+  return listenOn(server, listen, "serve metrics");
+}
+
+/**
+ * Listens until disposal; who is connected then is cut off.
+ * @param purpose for the error: `serve metrics`
+ * @throws WeftError E_CONFIG, E_LISTEN
+ */
+export async function listenOn(server: Server, listen: string, purpose: string): Promise<MetricsServer> {
+  const { host, port } = parseListen(listen);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) =>
-      reject(new WeftError("E_LISTEN", `cannot serve metrics on ${listen}`, { cause })),
+      reject(new WeftError("E_LISTEN", `cannot ${purpose} on ${listen}`, { cause })),
     );
     server.listen(port, host, resolve);
   });

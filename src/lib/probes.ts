@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { WeftError } from "#lib/errors.ts";
-import { parseListen } from "#lib/metrics.ts";
+import { listenOn } from "#lib/metrics.ts";
 
 export interface ProbeServerOptions {
   /** `host:port`; port 0: any free one. */
@@ -24,7 +22,6 @@ export interface ProbeServer extends AsyncDisposable {
  * @throws WeftError E_CONFIG for a bad address, E_LISTEN when it is taken
  */
 export async function startProbeServer({ listen, live, ready }: ProbeServerOptions): Promise<ProbeServer> {
-  const { host, port } = parseListen(listen);
   const probes: Readonly<Record<string, () => string | undefined>> = { "/healthz": live, "/readyz": ready };
   const server = createServer((request, response) => {
     const text = { "content-type": "text/plain; charset=utf-8" };
@@ -36,19 +33,5 @@ export async function startProbeServer({ listen, live, ready }: ProbeServerOptio
     const problem = probe();
     response.writeHead(problem === undefined ? 200 : 503, text).end(`${problem ?? "ok"}\n`);
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (cause) =>
-      reject(new WeftError("E_LISTEN", `cannot answer probes on ${listen}`, { cause })),
-    );
-    server.listen(port, host, resolve);
-  });
-  const address = server.address() as AddressInfo;
-  return {
-    host: address.address,
-    port: address.port,
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  };
+  return listenOn(server, listen, "answer probes");
 }
