@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { CiliumEndpointObject } from "#endpoints/source.ts";
-import type { PublishedEndpoint } from "./tables.ts";
 
 /** One endpoint of a CiliumEndpointSlice, as the kind writes it. `id` is the identity. */
 export interface CoreEndpoint {
@@ -16,6 +15,12 @@ export interface CoreEndpoint {
     readonly protocol: string;
   }[];
   readonly "pod-uid"?: string;
+}
+
+/** A CiliumEndpoint: what a slice says of it, and what its removal needs. */
+export interface PublishedEndpoint extends CoreEndpoint {
+  readonly namespace: string;
+  readonly uid: string;
 }
 
 /** Undefined while the object says nothing of address and identity yet. */

@@ -8,7 +8,8 @@ import { startJob } from "#lib/jobs.ts";
 import type { Logger } from "#lib/log.ts";
 import type { CiliumNode } from "#nodes/cilium-node.ts";
 import { startWorkQueue } from "#store/work-queue.ts";
-import type { KubeNode, OperatorTables, PublishedEndpoint } from "./tables.ts";
+import type { PublishedEndpoint } from "./core-endpoint.ts";
+import type { KubeNode, OperatorTables } from "./tables.ts";
 
 /**
  * Endpoints that Kubernetes' own garbage collector may not take away when their pod goes: without a pod as owner, or of a node that

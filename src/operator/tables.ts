@@ -4,8 +4,7 @@ import { WeftError } from "#lib/errors.ts";
 import { clusterIdentityRange } from "#model/identity.ts";
 import { ciliumNodeTable } from "#nodes/cilium-node.ts";
 import { Database, type WritableTable } from "#store/table.ts";
-import type { CoreEndpoint } from "./core-endpoint.ts";
-import { coreText } from "./core-endpoint.ts";
+import { coreText, type PublishedEndpoint } from "./core-endpoint.ts";
 import type { Slice } from "./slices.ts";
 
 /** A Node, as far as it matters that there is one. */
@@ -21,12 +20,6 @@ export interface UsedIdentity {
   readonly resourceVersion: string;
   /** When an operator first found it unused and wrote so, milliseconds since the epoch; undefined: it did not. */
   readonly unusedSinceMs?: number;
-}
-
-/** A CiliumEndpoint: what a slice says of it, and what its removal needs. */
-export interface PublishedEndpoint extends CoreEndpoint {
-  readonly namespace: string;
-  readonly uid: string;
 }
 
 /** Every table of the operator. */

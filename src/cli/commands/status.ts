@@ -12,7 +12,8 @@ import { installedVersion } from "#cli/version.ts";
 import type { KubeClient } from "#k8s/client.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { takeSnapshot } from "#live/collect.ts";
-import { type ClusterReport, clusterReport } from "#live/report.ts";
+import { clusterReport } from "#live/judge.ts";
+import type { ClusterReport } from "#live/report.ts";
 import { withAgentOptions } from "./inspect.ts";
 
 type Report = AgentStatus | { readonly node: string; readonly ready: false; readonly error: string };

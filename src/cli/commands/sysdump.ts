@@ -8,7 +8,7 @@ import { installedVersion } from "#cli/version.ts";
 import { WeftError } from "#lib/errors.ts";
 import { takeSnapshot } from "#live/collect.ts";
 import { notInstalled, weftPods } from "#live/components.ts";
-import { clusterReport } from "#live/report.ts";
+import { clusterReport } from "#live/judge.ts";
 import { type Group, writeDump } from "#live/sysdump/collect.ts";
 import { dumpGroups } from "#live/sysdump/items.ts";
 

@@ -12,7 +12,7 @@ import {
 } from "./context.ts";
 import { ciliumPolicy, networkPolicy, type Role } from "./manifests.ts";
 import { type Outcome, podPorts } from "./protocol.ts";
-import type { Scenario } from "./scenarios.ts";
+import type { Scenario } from "./scenario.ts";
 
 const hint =
   "weft policy get: is the policy there, and not refused? weft observe --verdict DROPPED shows which one denied";

@@ -7,7 +7,8 @@ import { clusterFlows, type FlowSource } from "../flow-source.ts";
 import type { Context } from "./context.ts";
 import { flowsOf } from "./flows.ts";
 import { chooseNodes, removeNamespace, removeOldRuns, setUp } from "./place.ts";
-import { type Scenario, scenarios } from "./scenarios.ts";
+import type { Scenario } from "./scenario.ts";
+import { scenarios } from "./scenarios.ts";
 
 export interface RunOptions {
   readonly client: KubeClient;

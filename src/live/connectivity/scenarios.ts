@@ -3,17 +3,7 @@ import { addressesOf, type Check, type Context, expectAll, nodeAddresses } from 
 import { nodePortRole, podName, type Role } from "./manifests.ts";
 import { policyScenarios } from "./policy-scenarios.ts";
 import { hostPorts, podPorts } from "./protocol.ts";
-
-export interface Scenario {
-  readonly name: string;
-  /** What it shows, one sentence. */
-  readonly shows: string;
-  /** It is about two nodes. */
-  readonly twoNodes?: boolean;
-  /** What to look at when it fails. */
-  readonly hint: string;
-  run(context: Context): Promise<void>;
-}
+import type { Scenario } from "./scenario.ts";
 
 type Protocol = "tcp" | "udp" | "icmp";
 

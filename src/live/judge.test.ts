@@ -2,8 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { AgentStatus } from "#agent/api.ts";
+import { clusterReport } from "./judge.ts";
 import type { ContainerStatus, NodeObject, PodObject } from "./objects.ts";
-import { type AgentAnswer, clusterReport, type Snapshot } from "./report.ts";
+import type { AgentAnswer, Snapshot } from "./report.ts";
 
 const nowMs = Date.parse("2026-11-22T12:00:00Z");
 
