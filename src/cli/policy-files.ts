@@ -1,14 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { documentText, loadManifests } from "#lab/manifest.ts";
 import { WeftError } from "#lib/errors.ts";
-import { compileCiliumPolicy } from "#policy/from-cilium.ts";
-import { compileNetworkPolicy } from "#policy/from-network-policy.ts";
-
-const languages: Readonly<Record<string, (object: unknown) => unknown>> = {
-  "networking.k8s.io/v1 NetworkPolicy": compileNetworkPolicy,
-  "cilium.io/v2 CiliumNetworkPolicy": compileCiliumPolicy,
-  "cilium.io/v2 CiliumClusterwideNetworkPolicy": compileCiliumPolicy,
-};
+import { languageOf } from "#policy/languages.ts";
 
 /**
  * Refuses files with a policy that cannot be enforced as written, before anything of them is applied: the agents would refuse
@@ -17,9 +10,8 @@ const languages: Readonly<Record<string, (object: unknown) => unknown>> = {
  */
 export function checkPolicyFiles(paths: readonly string[]): void {
   for (const document of loadManifests(paths)) {
-    const { apiVersion, kind } = document.object;
     try {
-      languages[`${apiVersion} ${kind}`]?.(document.object);
+      languageOf(document.object)?.compile(document.object);
     } catch (thrown) {
       if (!(thrown instanceof WeftError) || thrown.code !== "E_POLICY_UNSUPPORTED") continue;
       throw new WeftError(thrown.code, `${documentText(document)}: ${thrown.message}`, { cause: thrown });

@@ -12,8 +12,9 @@ import { parseLabels } from "#model/labels.ts";
 import { Database } from "#store/table.ts";
 import { startPolicyController } from "./controller.ts";
 import type { RequiredPrefixes } from "./engine.ts";
+import { policyLanguages } from "./languages.ts";
 import type { ResolvedPolicy } from "./rule.ts";
-import { policyLanguages, policyRow } from "./source.ts";
+import { policyRow } from "./source.ts";
 import * as tables from "./table.ts";
 import { verdict } from "./verdict.ts";
 

@@ -5,7 +5,8 @@ import type { KubeClient } from "#k8s/client.ts";
 import { createHealth } from "#lib/health.ts";
 import { createLogger } from "#lib/log.ts";
 import { Database } from "#store/table.ts";
-import { policyLanguages, policyRow } from "./source.ts";
+import { policyLanguages } from "./languages.ts";
+import { policyRow } from "./source.ts";
 import { startPolicyStatus } from "./status.ts";
 import { policyTable } from "./table.ts";
 

@@ -6,6 +6,7 @@ import type { Health } from "#lib/health.ts";
 import { startJob } from "#lib/jobs.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Table } from "#store/table.ts";
+import { conditionText, type ValidCondition } from "./condition.ts";
 import type { PolicyRow } from "./table.ts";
 
 export interface PolicyStatusDeps {
@@ -54,20 +55,8 @@ async function report(deps: PolicyStatusDeps, row: PolicyRow, signal: AbortSigna
   }
 }
 
-export interface ValidCondition {
-  readonly type: string;
-  readonly status: string;
-  readonly reason: string;
-  readonly message: string;
-}
-
 function conditionOf({ refused }: PolicyRow): ValidCondition {
   if (!refused) return { type: "Valid", status: "True", reason: "InForce", message: "Policy is in force" };
   const reason = refused.code === "E_POLICY_UNSUPPORTED" ? "Unsupported" : "Malformed";
   return { type: "Valid", status: "False", reason, message: refused.message };
-}
-
-/** What a condition says, to compare. */
-export function conditionText({ type, status, reason, message }: Partial<ValidCondition>): string {
-  return JSON.stringify([type, status, reason, message]);
 }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type LabelFilter, usualLabels } from "#identities/label-filter.ts";
+import { type KubeObject, type Resource, resources } from "#k8s/resource.ts";
+import { WeftError } from "#lib/errors.ts";
+import { conditionText, type ValidCondition } from "./condition.ts";
+import { compileCiliumPolicy } from "./from-cilium.ts";
+import { compileNetworkPolicy } from "./from-network-policy.ts";
+import { checkSelectable } from "./refuse.ts";
+import type { Rule } from "./rule.ts";
+import { type PolicyRow, policyKey } from "./table.ts";
+
+/** One kind of objects that hold policies. */
+export interface PolicyLanguage {
+  readonly resource: Resource;
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** @throws WeftError E_MANIFEST, E_POLICY_UNSUPPORTED: the object as a whole is refused */
+  readonly compile: (object: unknown) => Rule[];
+  /** Objects have a status with conditions. */
+  readonly conditions: boolean;
+}
+
+/** Everything that compiles to rules. Pure, like all it imports: the agents and the tools that work on files run the same. */
+export const policyLanguages: readonly PolicyLanguage[] = [
+  {
+    resource: resources.networkPolicies,
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    compile: compileNetworkPolicy,
+    conditions: false,
+  },
+  {
+    resource: resources.ciliumNetworkPolicies,
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumNetworkPolicy",
+    compile: compileCiliumPolicy,
+    conditions: true,
+  },
+  {
+    resource: resources.ciliumClusterwideNetworkPolicies,
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumClusterwideNetworkPolicy",
+    compile: compileCiliumPolicy,
+    conditions: true,
+  },
+];
+
+/** The language of an object; undefined: it is no policy. */
+export function languageOf(object: {
+  readonly apiVersion?: string;
+  readonly kind?: string;
+}): PolicyLanguage | undefined {
+  return policyLanguages.find(
+    ({ apiVersion, kind }) => apiVersion === object.apiVersion && kind === object.kind,
+  );
+}
+
+interface Metadata {
+  readonly name?: string;
+  readonly namespace?: string;
+  readonly uid?: string;
+  readonly generation?: number;
+}
+
+interface Status {
+  readonly conditions?: readonly Partial<ValidCondition>[];
+}
+
+/** The row of an object; a refused one says why and has no rules. Items of a list carry neither kind nor apiVersion. */
+export function compileRow(
+  language: PolicyLanguage,
+  object: KubeObject,
+  keepsLabel: LabelFilter = usualLabels,
+): PolicyRow {
+  const { kind, apiVersion } = language;
+  const { name = "", namespace = "", uid = "", generation = 0 } = (object.metadata ?? {}) as Metadata;
+  const { conditions = [] } = (object as { readonly status?: Status }).status ?? {};
+  const valid = conditions.find(({ type }) => type === "Valid");
+  const row = { kind, namespace, name, uid, generation, ...(valid && { reported: conditionText(valid) }) };
+  try {
+    const rules = language.compile({ ...object, apiVersion, kind });
+    checkSelectable(rules, policyKey(row), keepsLabel);
+    return { ...row, rules };
+  } catch (thrown) {
+    const code = thrown instanceof WeftError ? thrown.code : "E_INTERNAL";
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    return { ...row, rules: [], refused: { code, message } };
+  }
+}
