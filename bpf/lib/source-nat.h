@@ -106,7 +106,10 @@ static __always_inline bool nat_closed(const struct nat_entry *entry)
 	return (entry->flags & (NAT_CLOSING | NAT_CLOSING_BACK)) == (NAT_CLOSING | NAT_CLOSING_BACK);
 }
 
-/* Keeps the answers' entry alive while the sender sends. False: the port is lost to another flow. */
+/*
+ * Keeps the answers' entry alive while the sender sends, and true: the service may be another one by now, made anew in
+ * the old one's place. False: the port is lost to another flow.
+ */
 static __always_inline bool nat_refresh(struct pkt *p, const struct nat_key *sent, struct nat_entry *known)
 {
 	struct nat_entry entry = { .addr = sent->saddr, .port = sent->sport, .frontend = p->frontend };
@@ -123,6 +126,7 @@ static __always_inline bool nat_refresh(struct pkt *p, const struct nat_key *sen
 	}
 	if (!addr_equal(&answer->addr, &sent->saddr) || answer->port != sent->sport)
 		return false;
+	answer->frontend = p->frontend;
 	if (p->tcp_flags & (TCP_FIN | TCP_RST)) {
 		nat_note_end(p, answer, NAT_CLOSING);
 		answer->expires_sec = nat_closed(answer) ? p->now + NAT_TIMEOUT_CLOSED : until;

@@ -5,6 +5,8 @@ import { after, before, describe, it } from "node:test";
 import { DropReason, LbFlag, LbScope } from "#datapath/layouts/enums.ts";
 import { lbBackendLayout } from "#datapath/layouts/lb-backend.ts";
 import { lbBackendKeyLayout } from "#datapath/layouts/lb-backend-key.ts";
+import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
+import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
 import { lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
 import { lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
 import { Action, at, type PodFields, type ServiceFields, TestNode } from "#kit/datapath.ts";
@@ -124,6 +126,25 @@ for (const name of ["v4", "v6"] as const) {
         [out.packet.source, out.packet.sport, out.packet.destination, out.packet.dport],
         [net.node, 30_081, net.outside, sport],
       );
+    });
+
+    it("answers a client port that asked the service before it was made anew, the backend the same", () => {
+      const fields = { address: net.node, port: 30_082, proto: Proto.tcp, type: "NodePort" } as const;
+      const sport = ++port;
+      const ask = () => node.fromDevice(packet(net.outside, net.node, [sport, 30_082], "tcp"));
+      for (const id of [60, 61]) {
+        node.service({ ...fields, id, backends: backends([600, far]) });
+        const asked = ask();
+        assert.equal(asked.packet.destination, far);
+        const answer = packet(far, asked.packet.source, [8080, asked.packet.sport], "tcp");
+        const out = node.fromOverlay(answer, 2005);
+        assert.equal(out.action, Action.redirect, out.events[0]?.reason.toString());
+        assert.deepEqual(
+          [out.packet.source, out.packet.sport, out.packet.destination, out.packet.dport],
+          [net.node, 30_082, net.outside, sport],
+        );
+        node.typed("lb_reverse", lbReverseKeyLayout, lbReverseLayout).delete({ frontend: id });
+      }
     });
 
     it("shows in answers the service that was asked last, when one client port asks one backend by several", () => {
