@@ -51,6 +51,7 @@ STRUCT(metric);
 ENUM(config_flag);
 ENUM(endpoint_flag);
 ENUM(policy_direction);
+ENUM(policy_round);
 ENUM(policy_verdict);
 ENUM(policy_bits);
 ENUM(ct_kind);

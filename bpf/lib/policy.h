@@ -5,12 +5,13 @@
 /*
  * One policy is one LPM trie: identity and direction always match whole, protocol and port as a prefix.
  * A packet is looked up twice, under its peer's identity and under 0 (any); the higher precedence wins. Where nothing is found, or what is
- * found yields, it is looked up a third time, under the identity of the block that its peer's address is in.
+ * found yields, it is looked up a third time, under the identity of the block that its peer's address is in. Where what wins then passes,
+ * all of it is done once more, in the second round.
  */
 struct policy_key {
 	__u32 prefixlen; /* POLICY_BITS_FIXED, + 8 with protocol, + 8 + n with n leading bits of the port */
 	__u32 identity;  /* the peer's; 0: any */
-	__u8 direction;  /* enum policy_direction */
+	__u8 direction;  /* enum policy_direction, with POLICY_ROUND_SECOND in the second round */
 	__u8 proto;      /* IPPROTO_* */
 	__be16 port;     /* destination port; for ICMP and ICMPv6 the type as a 16-bit number */
 };
@@ -25,10 +26,15 @@ struct policy_entry {
 };
 
 enum policy_direction { POLICY_INGRESS = 0, POLICY_EGRESS = 1 };
-enum policy_verdict { POLICY_ALLOW = 1, POLICY_DENY = 2 };
+enum policy_round { POLICY_ROUND_SECOND = 2 };
+enum policy_verdict {
+	POLICY_ALLOW = 1,
+	POLICY_DENY = 2,
+	POLICY_PASS = 3, /* the second round decides; only in the first */
+};
 enum policy_precedence {
 	POLICY_EXPLICIT = 1, /* a rule says so; clear: a default, whose rule names who isolates */
-	POLICY_YIELDS = 2,   /* what is said of the block goes first */
+	POLICY_YIELDS = 2,   /* what is said of the block may go first */
 	POLICY_PLACE_SHIFT = 2,
 };
 enum policy_bits { POLICY_BITS_FIXED = 40, POLICY_BITS_PROTO = 48, POLICY_BITS_PORT = 64 };

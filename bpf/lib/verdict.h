@@ -14,12 +14,12 @@ struct question {
 	__be16 port;
 };
 
-static __always_inline struct policy_entry *policy_find(void *policy, const struct question *q, __u32 identity)
+static __always_inline struct policy_entry *policy_find(void *policy, const struct question *q, __u8 round, __u32 identity)
 {
 	struct policy_key key = {
 		.prefixlen = POLICY_BITS_PORT,
 		.identity = identity,
-		.direction = q->direction,
+		.direction = q->direction | round,
 		.proto = q->proto,
 		.port = q->port,
 	};
@@ -27,24 +27,39 @@ static __always_inline struct policy_entry *policy_find(void *policy, const stru
 	return bpf_map_lookup_elem(policy, &key);
 }
 
-/* What is said of the block that the peer's address is in, or NULL. */
-static __always_inline struct policy_entry *policy_find_block(void *policy, const struct question *q)
+/* Where an entry stands; what is absent stands with what a block's rules leave open, below all. */
+static __always_inline __u32 policy_place(const struct policy_entry *entry)
 {
-	struct ipcache_key key = { .prefixlen = 128, .addr = q->addr };
-	struct policy_entry *said;
-	__u32 *block;
-
-	block = bpf_map_lookup_elem(&blocks, &key);
-	if (!block || !*block)
-		return NULL;
-	said = policy_find(policy, q, *block);
-	return said && (said->precedence & POLICY_EXPLICIT) ? said : NULL;
+	return entry ? entry->precedence >> POLICY_PLACE_SHIFT : 0;
 }
 
-/* The entry that decides, or NULL when none matches. */
+/* What is said of the block that the peer's address is in, or NULL. */
+static __always_inline struct policy_entry *policy_find_block(void *policy, const struct question *q, __u8 round)
+{
+	struct ipcache_key key = { .prefixlen = 128, .addr = q->addr };
+	__u32 *block = bpf_map_lookup_elem(&blocks, &key);
+
+	return block && *block ? policy_find(policy, q, round, *block) : NULL;
+}
+
+/* The entry that one round finds, or NULL. */
+static __always_inline struct policy_entry *policy_look(void *policy, const struct question *q, __u8 round)
+{
+	struct policy_entry *found = policy_find(policy, q, round, q->peer);
+	struct policy_entry *other = q->peer ? policy_find(policy, q, round, 0) : NULL;
+
+	if (!found || policy_place(other) > policy_place(found))
+		found = other;
+	if (found && !(found->precedence & POLICY_YIELDS))
+		return found;
+	other = policy_find_block(policy, q, round);
+	return policy_place(other) > policy_place(found) ? other : found;
+}
+
+/* The entry that decides, or NULL when none does. */
 static __always_inline struct policy_entry *policy_ask(const struct end *end, const struct question *q)
 {
-	struct policy_entry *exact, *any, *said;
+	struct policy_entry *entry;
 	__u32 id = end->policy_id;
 	void *policy;
 
@@ -53,14 +68,11 @@ static __always_inline struct policy_entry *policy_ask(const struct end *end, co
 	policy = bpf_map_lookup_elem(&policies, &id);
 	if (!policy)
 		return NULL;
-	exact = policy_find(policy, q, q->peer);
-	any = q->peer ? policy_find(policy, q, 0) : NULL;
-	if (!exact || (any && any->precedence >> POLICY_PLACE_SHIFT > exact->precedence >> POLICY_PLACE_SHIFT))
-		exact = any;
-	if (exact && !(exact->precedence & POLICY_YIELDS))
-		return exact;
-	said = policy_find_block(policy, q);
-	return said ? said : exact;
+	entry = policy_look(policy, q, 0);
+	if (!entry || entry->verdict != POLICY_PASS)
+		return entry;
+	entry = policy_look(policy, q, POLICY_ROUND_SECOND);
+	return entry && entry->verdict != POLICY_PASS ? entry : NULL;
 }
 
 static __always_inline bool enforced(const struct end *end, __u8 direction)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type Decision, decide } from "./judge.ts";
+import { type Decision, decide, type Terms } from "./judge.ts";
 import type { PortRange, Rule } from "./rule.ts";
 
 /** A rule as one identity sees it: named ports are numbers by now. */
@@ -29,7 +29,7 @@ export function cellsOf(
   rules: readonly Rule[],
   reaches: readonly Reach[],
   protos: Iterable<number>,
-  otherwise: Decision,
+  terms: Terms,
 ): Cells {
   const wide = reaches.filter(({ ports }) => !ports || ports.some(isEverything)).map(({ rule }) => rule);
   const decided = new Map<string, Decision>();
@@ -37,7 +37,7 @@ export function cellsOf(
     const key = matching.join();
     let decision = decided.get(key);
     if (!decision) {
-      decision = decide(rules, matching, otherwise);
+      decision = decide(rules, matching, terms);
       decided.set(key, decision);
     }
     return decision;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PolicyBits, PolicyDirection, PolicyVerdict } from "#datapath/layouts/enums.ts";
+import { PolicyBits, PolicyDirection, PolicyRound, PolicyVerdict } from "#datapath/layouts/enums.ts";
 import type { PolicyEntry as EntryValue } from "#datapath/layouts/policy-entry.ts";
 import type { PolicyKey } from "#datapath/layouts/policy-key.ts";
 import type { PolicyEntry } from "./rule.ts";
@@ -17,7 +17,7 @@ export function elementOf(entry: PolicyEntry): PolicyElement {
     key: {
       prefixlen: anyProto ? PolicyBits.fixed : PolicyBits.proto + portBits,
       identity,
-      direction: PolicyDirection[entry.direction],
+      direction: PolicyDirection[entry.direction] | (entry.round === 2 ? PolicyRound.second : 0),
       proto,
       port: anyProto ? 0 : port,
     },
@@ -27,14 +27,22 @@ export function elementOf(entry: PolicyEntry): PolicyElement {
 
 /** The inverse of {@link elementOf}: for `weft bpf policy list`. */
 export function entryOf({ key, value }: PolicyElement): PolicyEntry {
+  const second = (key.direction & PolicyRound.second) !== 0;
+  const direction = key.direction & ~PolicyRound.second;
   return {
-    direction: key.direction === PolicyDirection.ingress ? "ingress" : "egress",
+    direction: direction === PolicyDirection.ingress ? "ingress" : "egress",
     identity: key.identity,
     proto: key.proto,
     portBits: Math.max(0, key.prefixlen - PolicyBits.proto),
     port: key.port,
-    verdict: value.verdict === PolicyVerdict.allow ? "allow" : "deny",
+    verdict: verdictOf(value.verdict),
+    ...(second && { round: 2 as const }),
     precedence: value.precedence,
     rule: value.rule,
   };
+}
+
+function verdictOf(number: number): PolicyEntry["verdict"] {
+  if (number === PolicyVerdict.allow) return "allow";
+  return number === PolicyVerdict.pass ? "pass" : "deny";
 }

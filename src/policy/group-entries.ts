@@ -16,9 +16,10 @@ export interface GroupEntry {
  * The fewest entries that make an identity's cells come true.
  * @param base what rules for anybody say, over the same protocols: entries of identity 0 that the datapath finds as well. Undefined when
  * it is those entries that are wanted.
+ * @param ranked the datapath compares what is found with what is said of blocks: its place must be right too
  */
-export function entriesOf(cells: Cells, base: Cells | undefined): GroupEntry[] {
-  const labels = new Labels();
+export function entriesOf(cells: Cells, base: Cells | undefined, ranked: boolean): GroupEntry[] {
+  const labels = new Labels(ranked);
   for (const own of [...cells.byProto.values()].flat()) labels.add(own.decision);
   labels.add(cells.other);
   const accepted = (target: Decision, under: Decision | undefined) => labels.accepted(target, under);
@@ -78,9 +79,14 @@ function segments(own: readonly Cell[], base: readonly Cell[] | undefined, accep
 
 /** The decisions that entries of a group may carry, numbered. */
 class Labels {
+  readonly #ranked: boolean;
   readonly #decisions: Decision[] = [];
   readonly #numbers = new Map<string, number>();
   readonly #accepted = new Map<string, ReadonlySet<number>>();
+
+  constructor(ranked: boolean) {
+    this.#ranked = ranked;
+  }
 
   add(decision: Decision): void {
     const key = textOf(decision);
@@ -104,14 +110,15 @@ class Labels {
     const found = new Set<number>();
     for (const [label, decision] of this.#decisions.entries()) {
       const decides = under && rankOf(under) > rankOf(decision) ? under : decision;
-      const fits = under
-        ? speaksFor(decides, target)
-        : speaksFor(decides, target) && rankOf(decides) === rankOf(target);
-      if (fits) found.add(label);
+      if (this.#fits(decides, target, this.#ranked || !under)) found.add(label);
     }
-    if (under && speaksFor(under, target)) found.add(none);
+    if (under && this.#fits(under, target, this.#ranked)) found.add(none);
     this.#accepted.set(key, found);
     return found;
+  }
+
+  #fits(decision: Decision, target: Decision, ranked: boolean): boolean {
+    return speaksFor(decision, target) && (!ranked || rankOf(decision) === rankOf(target));
   }
 }
 

@@ -2,7 +2,7 @@
 import { cellsOf, protosOf } from "./cells.ts";
 import { entriesOf, type GroupEntry } from "./group-entries.ts";
 import { groups, indexesOfAny, type PeerIndex, reachesOf } from "./groups.ts";
-import { type Decision, defaultPrecedence, isExplicit } from "./judge.ts";
+import { type Decision, defaultPrecedence, isExplicit, placeOfRule, rankOf, yieldingTo } from "./judge.ts";
 import { compareEntries, revisionOf } from "./revision.ts";
 import type { NamedPort, PolicyEntry, ResolvedPolicy, Rule, RuleOrigin } from "./rule.ts";
 
@@ -54,63 +54,91 @@ export function resolve(input: ResolveInput): ResolvedPolicy {
 
 function resolveDirection(input: ResolveInput, direction: Rule["direction"]): PolicyEntry[] {
   const selected = input.rules.filter((rule) => rule.direction === direction);
-  const isolated = input.enforcement === "always" || selected.some((rule) => rule.defaultDeny);
-  const rules = direction === "ingress" ? [...selected, allowLocalhost] : selected;
+  const isolated = selected.some((rule) => rule.defaultDeny);
+  // Who is isolated is judged by what isolates it: the baseline is for the others.
+  const heard = isolated ? selected.filter(({ tier }) => tier !== "baseline") : selected;
+  const rules = direction === "ingress" ? [...heard, allowLocalhost] : heard;
+  const unmatched = isolated || input.enforcement === "always" ? "deny" : "allow";
+  const round = { input, direction, unmatched } as const;
+  if (!needsRounds(rules)) return resolveRound({ ...round, rules });
+  const after = resolveRound({ ...round, rules: rules.filter(({ tier }) => tier !== "admin") });
+  return [...resolveRound({ ...round, rules }), ...after.map((entry) => ({ ...entry, round: 2 as const }))];
+}
+
+/**
+ * What the admin tier passes on is decided by the identity and by the address, and each of them has its own say on what passes: only the
+ * datapath finds both.
+ */
+function needsRounds(rules: readonly Rule[]): boolean {
+  return rules.some(isAdminPass) && rules.some(isAboutBlocks);
+}
+
+function isAdminPass({ tier, action }: Rule): boolean {
+  return tier === "admin" && action === "pass";
+}
+
+function isAboutBlocks({ peers }: Rule): boolean {
+  return peers?.some(({ kind }) => kind === "block") ?? false;
+}
+
+interface Round {
+  readonly input: ResolveInput;
+  readonly direction: Rule["direction"];
+  readonly rules: readonly Rule[];
+  /** What holds where no rule matches. */
+  readonly unmatched: "allow" | "deny";
+}
+
+function resolveRound({ input, direction, rules, unmatched }: Round): PolicyEntry[] {
   const isolating = rules.flatMap((rule, index) => (rule.defaultDeny ? [index] : []));
-  const otherwise: Decision = {
-    verdict: isolated ? "deny" : "allow",
-    precedence: defaultPrecedence,
-    rules: isolating,
-  };
-  const ids = new Map<string, number>();
-  const ruleId = (decision: Decision): number => {
-    const key = `${isExplicit(decision)} ${decision.rules.join()}`;
-    let id = ids.get(key);
-    if (id === undefined) {
-      id = decision === nothing ? 0 : input.ruleId(originsOf(rules, decision));
-      ids.set(key, id);
-    }
-    return id;
-  };
-  const context = { rules, direction, peers: input.peers, ports: input.ports };
-  const anybody = reachesOf(context, undefined, indexesOfAny(rules));
-  const anyCells = cellsOf(rules, anybody, protosOf(anybody), otherwise);
+  const otherwise: Decision = { verdict: unmatched, precedence: defaultPrecedence, rules: isolating };
+  const terms = { unmatched: otherwise, passed: otherwise, tellsPass: needsRounds(rules) };
+  const blockPlace = Math.max(0, ...rules.filter(isAboutBlocks).map(placeOfRule));
+  const numberOf = ruleNumbers(input, rules);
   const emit = (found: readonly GroupEntry[], identities: readonly number[]): PolicyEntry[] =>
     found.flatMap(({ decision, proto, port, portBits }) => {
-      const { verdict, precedence } = decision;
-      const rule = ruleId(decision);
-      return identities.map((identity) => ({
-        direction,
-        identity,
-        proto,
-        portBits,
-        port,
-        verdict,
-        precedence,
-        rule,
-      }));
+      const { verdict } = decision;
+      const precedence = yieldingTo(blockPlace, decision.precedence);
+      const what = { proto, portBits, port, verdict, precedence, rule: numberOf(decision) };
+      return identities.map((identity) => ({ direction, identity, ...what }));
     });
-  const out = emit(entriesOf(anyCells, undefined), [0]);
+  const context = { rules, direction, peers: input.peers, ports: input.ports };
+  const anybody = reachesOf(context, undefined, indexesOfAny(rules));
+  const ranked = blockPlace > 0;
+  const out = emit(entriesOf(cellsOf(rules, anybody, protosOf(anybody), terms), undefined, ranked), [0]);
   for (const { block, reaches, identities } of groups(context)) {
     const protos = protosOf(reaches);
     if (block) {
-      const said = entriesOf(cellsOf(rules, reaches, protos, nothing), undefined);
-      out.push(
-        ...emit(
-          said.filter(({ decision, proto }) => isExplicit(decision) || proto !== 0),
-          identities,
-        ),
+      const said = entriesOf(
+        cellsOf(rules, reaches, protos, { ...terms, unmatched: nothing }),
+        undefined,
+        true,
       );
+      const needed = said.filter(({ decision, proto }) => rankOf(decision) > 0 || proto !== 0);
+      out.push(...emit(needed, identities));
       continue;
     }
-    const cells = cellsOf(rules, reaches, protos, otherwise);
-    const base = cellsOf(rules, anybody, protos, otherwise);
-    out.push(...emit(entriesOf(cells, base), identities));
+    const cells = cellsOf(rules, reaches, protos, terms);
+    const base = cellsOf(rules, anybody, protos, terms);
+    out.push(...emit(entriesOf(cells, base, ranked), identities));
   }
   return out;
 }
 
-/** Where the rules of blocks say nothing: a hole in a wider range that they allow. The datapath passes over it. */
+/** Numbers of the sets of rules that decide. */
+function ruleNumbers(input: ResolveInput, rules: readonly Rule[]): (decision: Decision) => number {
+  const numbers = new Map<string, number>();
+  return (decision) => {
+    const key = `${isExplicit(decision)} ${decision.rules.join()}`;
+    const known = numbers.get(key);
+    if (known !== undefined) return known;
+    const number = decision === nothing ? 0 : input.ruleId(originsOf(rules, decision));
+    numbers.set(key, number);
+    return number;
+  };
+}
+
+/** Where the rules of blocks say nothing: a hole in a wider range that they speak of. It has the lowest place. */
 const nothing: Decision = { verdict: "deny", precedence: defaultPrecedence, rules: [] };
 
 /** Who isolates is the object as a whole, not one of its rules. */

@@ -12,10 +12,11 @@ export function revisionOf(
   enforceEgress: boolean,
 ): number {
   let hash = mix((enforceIngress ? 1 : 0) | (enforceEgress ? 2 : 0), entries.length);
-  for (const { direction, identity, proto, portBits, port, verdict, precedence, rule } of entries) {
+  for (const entry of entries) {
+    const { identity, proto, portBits, port, verdict, precedence, rule } = entry;
     hash = mix(hash, identity);
     hash = mix(hash, (port << 16) | (proto << 8) | portBits);
-    hash = mix(hash, (precedence << 2) | (direction === "ingress" ? 2 : 0) | (verdict === "allow" ? 1 : 0));
+    hash = mix(hash, (precedence << 4) | (verdictNumbers[verdict] << 2) | stepOf(entry));
     hash = mix(hash, rule);
   }
   hash ^= hash >>> 16;
@@ -23,6 +24,13 @@ export function revisionOf(
   hash ^= hash >>> 13;
   hash = Math.imul(hash, 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0 || 1;
+}
+
+const verdictNumbers = { allow: 1, deny: 2, pass: 3 } as const;
+
+/** Direction and round, in the order of a policy's entries. */
+function stepOf({ direction, round }: PolicyEntry): number {
+  return (direction === "ingress" ? 0 : 2) + (round === 2 ? 1 : 0);
 }
 
 function mix(hash: number, word: number): number {
@@ -34,8 +42,8 @@ function mix(hash: number, word: number): number {
 
 /** The order of a policy's entries: by key, so that two lists can be compared side by side. */
 export function compareEntries(a: PolicyEntry, b: PolicyEntry): number {
-  if (a.direction !== b.direction) return a.direction < b.direction ? 1 : -1;
-  return a.identity - b.identity || a.proto - b.proto || a.port - b.port || a.portBits - b.portBits;
+  const steps = stepOf(a) - stepOf(b);
+  return steps || a.identity - b.identity || a.proto - b.proto || a.port - b.port || a.portBits - b.portBits;
 }
 
 /** Entries of `after` that are not in `before` as they are, and entries of `before` whose keys are gone. Both sorted. */

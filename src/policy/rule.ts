@@ -12,8 +12,9 @@ export interface Rule {
   readonly subject: Selector;
   readonly direction: "ingress" | "egress";
   readonly tier: Tier;
-  /** Within the tier: lower comes first. NetworkPolicy and CiliumNetworkPolicy have 0. */
+  /** Within the tier: lower comes first, 0 to 65535. NetworkPolicy and CiliumNetworkPolicy have 0. */
   readonly priority: number;
+  /** `pass`: what else the tier says is skipped, the next tier decides. Not in the normal tier. */
   readonly action: "allow" | "deny" | "pass";
   /** Empty list: no peer matches. `undefined`: any peer. */
   readonly peers: readonly Peer[] | undefined;
@@ -55,7 +56,7 @@ export type Peer =
   | { readonly kind: "selector"; readonly selector: Selector }
   /** The part of the world with these addresses: neither pods nor nodes (CiliumNetworkPolicy). */
   | { readonly kind: "cidr"; readonly prefix: Prefix; readonly except: readonly Prefix[] }
-  /** Whoever has such an address, pods and nodes too (NetworkPolicy's ipBlock). Only in allow rules of the normal tier with priority 0. */
+  /** Whoever has such an address, pods and nodes too (NetworkPolicy's ipBlock, ClusterNetworkPolicy's networks). */
   | { readonly kind: "block"; readonly prefix: Prefix; readonly except: readonly Prefix[] }
   | { readonly kind: "entity"; readonly entity: string };
 
@@ -89,7 +90,10 @@ export interface PolicyEntry {
   /** Leading bits of `port` that count: 0 (any port) .. 16. */
   readonly portBits: number;
   readonly port: number;
-  readonly verdict: "allow" | "deny";
+  /** `pass`: the second round decides. */
+  readonly verdict: "allow" | "deny" | "pass";
+  /** 2: found only when an entry of the first round passes. */
+  readonly round?: 2;
   readonly precedence: number;
   /** Rule id: see `rule-ids.ts`. */
   readonly rule: number;

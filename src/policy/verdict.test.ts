@@ -36,18 +36,32 @@ test("between the peer's entry and anybody's the higher precedence decides, on a
   assert.equal(verdict(policy(own, any(9)), web).entry?.rule, 10);
 });
 
-test("what is said of the address's block decides where there is no entry or one that yields, and only there", () => {
+test("what is said of the address's block decides where nothing is found, or what yields and has a lower place", () => {
   const block = 0x03000001;
   const asked = { ...web, block };
-  const said = entry({ identity: block, proto: 6, rule: 40, precedence: 1 });
+  const [explicit, yields, low, high] = [1, 2, 4, 8];
+  const said = entry({ identity: block, proto: 6, rule: 40, precedence: high + explicit });
   const own = (precedence: number) => entry({ identity: 1000, verdict: "deny", precedence, rule: 10 });
   assert.equal(verdict(policy(said), asked).entry?.rule, 40);
-  assert.equal(verdict(policy(said, own(2)), asked).entry?.rule, 40);
-  assert.equal(verdict(policy(said, own(3)), asked).entry?.rule, 40);
-  assert.equal(verdict(policy(said, own(1)), asked).entry?.rule, 10);
-  assert.equal(verdict(policy(said, own(2)), web).entry?.rule, 10);
-  const hole = entry({ identity: block, proto: 6, portBits: 16, port: 80, precedence: 2, verdict: "deny" });
-  assert.equal(verdict(policy(said, hole, own(2)), asked).entry?.rule, 10);
+  assert.equal(verdict(policy(said, own(yields)), asked).entry?.rule, 40);
+  assert.equal(verdict(policy(said, own(low + yields + explicit)), asked).entry?.rule, 40);
+  assert.equal(verdict(policy(said, own(low + explicit)), asked).entry?.rule, 10);
+  assert.equal(verdict(policy(said, own(high + yields + explicit)), asked).entry?.rule, 10);
+  assert.equal(verdict(policy(said, own(yields)), web).entry?.rule, 10);
+  const hole = entry({ identity: block, proto: 6, portBits: 16, port: 80, precedence: 0, verdict: "deny" });
+  assert.equal(verdict(policy(said, hole, own(yields)), asked).entry?.rule, 10);
+});
+
+test("what passes leads to the entries of the second round, which are found no other way", () => {
+  const passes = entry({ identity: 1000, verdict: "pass", precedence: 9, rule: 10 });
+  const later = entry({ identity: 1000, round: 2, verdict: "deny", precedence: 5, rule: 20 });
+  assert.equal(verdict(policy(passes, later), web).entry?.rule, 20);
+  assert.deepEqual(verdict(policy(later), web), { verdict: "deny", explicit: false });
+  assert.deepEqual(verdict(policy(passes), web), { verdict: "deny", explicit: false });
+  const block = 0x03000001;
+  const said = entry({ identity: block, round: 2, precedence: 9, rule: 40 });
+  const yields = entry({ round: 2, precedence: 2, verdict: "deny", rule: 30 });
+  assert.equal(verdict(policy(passes, said, yields), { ...web, block }).entry?.rule, 40);
 });
 
 test("port prefixes match by their leading bits", () => {

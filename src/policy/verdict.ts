@@ -27,38 +27,42 @@ export interface Verdict {
  * The specification of the datapath's policy step (`bpf/lib/policy.h`, `verdict.h`), which must answer every question the same:
  *
  * 1. Two longest-prefix look-ups over (protocol, port): among the peer identity's entries, and among those of identity 0.
- * 2. Of the two entries the one with the higher precedence, its two lowest bits aside, decides; on a tie the peer identity's own.
- * 3. When there is none, or it yields (second lowest bit), a third look-up, among the entries of the address's block: what a rule says there decides.
- * 4. No entry: denied where the direction is enforced, else allowed.
+ * 2. Of the two entries the one with the higher place (the precedence, its two lowest bits aside) is taken; on a tie the peer identity's own.
+ * 3. When there is none, or it yields (second lowest bit), a third look-up, among the entries of the address's block: what has a place higher
+ *    still is taken instead.
+ * 4. When what is taken passes, all of this once more among the entries of the second round.
+ * 5. No entry: denied where the direction is enforced, else allowed.
  *
  * The lowest bit of the precedence says whether a rule decided (set: explicit) or a default: the rule of a default denial names the
  * policies that isolate the endpoint.
  */
 export function verdict(policy: ResolvedPolicy, question: Question): Verdict {
-  const exact = longestMatch(policy.entries, question, question.identity);
-  const any = longestMatch(policy.entries, question, 0);
-  const entry = afterBlocks(
-    policy,
-    question,
-    exact && any ? (rank(any) > rank(exact) ? any : exact) : (exact ?? any),
-  );
-  if (entry) return { verdict: entry.verdict, explicit: isExplicitPrecedence(entry.precedence), entry };
+  const first = look(policy, question, undefined);
+  const entry = first?.verdict === "pass" ? look(policy, question, 2) : first;
+  if (entry && entry.verdict !== "pass") {
+    return { verdict: entry.verdict, explicit: isExplicitPrecedence(entry.precedence), entry };
+  }
   const enforced = question.direction === "ingress" ? policy.enforceIngress : policy.enforceEgress;
   return { verdict: enforced ? "deny" : "allow", explicit: false };
 }
 
-function rank(entry: PolicyEntry): number {
-  return placeOfPrecedence(entry.precedence);
+function look(
+  { entries }: ResolvedPolicy,
+  question: Question,
+  round: PolicyEntry["round"],
+): PolicyEntry | undefined {
+  const asked = entries.filter((entry) => entry.direction === question.direction && entry.round === round);
+  const exact = longestMatch(asked, question, question.identity);
+  const any = longestMatch(asked, question, 0);
+  const found = place(any) > place(exact) ? any : (exact ?? any);
+  if (question.block === undefined || (found && !yieldsPrecedence(found.precedence))) return found;
+  const said = longestMatch(asked, question, question.block);
+  return place(said) > place(found) ? said : found;
 }
 
-function afterBlocks(
-  policy: ResolvedPolicy,
-  question: Question,
-  entry: PolicyEntry | undefined,
-): PolicyEntry | undefined {
-  if (question.block === undefined || (entry && !yieldsPrecedence(entry.precedence))) return entry;
-  const said = longestMatch(policy.entries, question, question.block);
-  return said && isExplicitPrecedence(said.precedence) ? said : entry;
+/** What is absent stands below all, with what a block's rules leave open. */
+function place(entry: PolicyEntry | undefined): number {
+  return entry ? placeOfPrecedence(entry.precedence) : 0;
 }
 
 function longestMatch(
@@ -68,7 +72,7 @@ function longestMatch(
 ): PolicyEntry | undefined {
   let best: PolicyEntry | undefined;
   for (const entry of entries) {
-    if (entry.direction !== question.direction || entry.identity !== identity) continue;
+    if (entry.identity !== identity) continue;
     if (covers(entry, question) && (!best || prefixBits(entry) > prefixBits(best))) best = entry;
   }
   return best;

@@ -25,9 +25,12 @@ export interface OracleAnswer {
 export function judge(rules: readonly Rule[], question: OracleQuestion): OracleAnswer {
   const { direction, subject } = question;
   const mine = rules.filter((rule) => rule.direction === direction && matches(rule.subject, subject.labels));
+  const isolated = mine.some((rule) => rule.defaultDeny);
   const implied = direction === "ingress" && mine.length > 0 ? [fromOwnNode] : [];
   const hits = [...mine, ...implied].filter((rule) => peerHit(rule, question) && portHit(rule, question));
-  for (const tier of ["admin", "normal", "baseline"] satisfies Tier[]) {
+  // Who is isolated is judged by what isolates it: the baseline is for the others.
+  const tiers: Tier[] = isolated ? ["admin", "normal"] : ["admin", "normal", "baseline"];
+  for (const tier of tiers) {
     const inTier = hits.filter((rule) => rule.tier === tier);
     const first = Math.min(...inTier.map((rule) => rule.priority));
     const front = inTier.filter((rule) => rule.priority === first);
@@ -36,7 +39,7 @@ export function judge(rules: readonly Rule[], question: OracleQuestion): OracleA
     if (front.some((rule) => rule.action === "pass")) continue;
     if (front.length > 0) return { verdict: "allow", rules: front };
   }
-  return { verdict: mine.some((rule) => rule.defaultDeny) ? "deny" : "allow", rules: [] };
+  return { verdict: isolated ? "deny" : "allow", rules: [] };
 }
 
 const fromOwnNode: Rule = {

@@ -48,8 +48,8 @@ const block = (id: number, ...labels: string[]): WorldIdentity => ({
 
 /** Of the prefixes that blocks name: what an address has beside an identity. */
 export const worldBlocks: readonly WorldIdentity[] = [
-  block(0x03000001, "block:10.0.0.0/8"),
-  block(0x03000002, "block:10.0.0.0/8", "block:10.1.0.0/16"),
+  block(0x03000001, "block:0.0.0.0/0", "block:10.0.0.0/8"),
+  block(0x03000002, "block:0.0.0.0/0", "block:10.0.0.0/8", "block:10.1.0.0/16"),
   block(0x03000003, "block:0.0.0.0/0"),
 ];
 
@@ -81,6 +81,7 @@ const blockPeer = fc.constantFrom<Peer>(
   { kind: "block", prefix: parsePrefix("10.0.0.0/8"), except: [] },
   { kind: "block", prefix: parsePrefix("10.0.0.0/8"), except: [parsePrefix("10.1.0.0/16")] },
   { kind: "block", prefix: parsePrefix("10.1.0.0/16"), except: [] },
+  { kind: "block", prefix: parsePrefix("0.0.0.0/0"), except: [] },
 );
 
 const entityPeer = fc
@@ -137,11 +138,6 @@ const place = fc.oneof(
   }),
 );
 
-/** Only what NetworkPolicies allow is said of blocks. */
-function withoutBlocks(peers: Rule["peers"]): Rule["peers"] {
-  return peers?.filter(({ kind }) => kind !== "block");
-}
-
 /** Rules of one object each, all of them about {@link worldSubject}. */
 export const worldRules = fc.array(fc.tuple(fc.record(body), place), { maxLength: 6 }).map((list) =>
   list.map(
@@ -150,7 +146,6 @@ export const worldRules = fc.array(fc.tuple(fc.record(body), place), { maxLength
       subject: { requirements: [] },
       ...what,
       ...where,
-      peers: where.tier === "normal" && where.action === "allow" ? what.peers : withoutBlocks(what.peers),
     }),
   ),
 );

@@ -30,15 +30,23 @@ const entryOf: fc.Arbitrary<PolicyEntry> = fc
     proto: fc.constantFrom(0, 1, 6, 6, 17, 58),
     portBits: fc.constantFrom(0, 1, 6, 10, 15, 16, 16),
     port: portOf,
-    verdict: fc.constantFrom("allow" as const, "deny" as const),
+    verdict: fc.constantFrom(
+      "allow" as const,
+      "allow" as const,
+      "deny" as const,
+      "deny" as const,
+      "pass" as const,
+    ),
+    round: fc.constantFrom(1 as const, 2 as const),
     precedence: fc.integer({ min: 0, max: 24 }),
     rule: fc.integer({ min: 1, max: 0xffff_ffff }),
   })
+  .map(({ round, ...entry }) => (round === 2 ? { ...entry, round } : entry))
   .map((entry) => (entry.proto === 0 ? { ...entry, portBits: 0, port: 0 } : entry))
   .map((entry) => ({ ...entry, port: (entry.port >>> (16 - entry.portBits)) << (16 - entry.portBits) }));
 
 /** A map has each key once. */
-const keyOf = (e: PolicyEntry) => [e.direction, e.identity, e.proto, prefixBits(e), e.port].join();
+const keyOf = (e: PolicyEntry) => [e.direction, e.round, e.identity, e.proto, prefixBits(e), e.port].join();
 
 const policyOf: fc.Arbitrary<Omit<ResolvedPolicy, "id" | "revision">> = fc.record({
   enforceIngress: fc.boolean(),

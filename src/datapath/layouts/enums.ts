@@ -399,16 +399,28 @@ export const policyDirectionNames: ReadonlyMap<number, string> = new Map([
   [1, "EGRESS"],
 ]);
 
+/** `enum policy_round` */
+export const PolicyRound = {
+  second: 2,
+} as const;
+export type PolicyRound = (typeof PolicyRound)[keyof typeof PolicyRound];
+
+export const policyRoundNames: ReadonlyMap<number, string> = new Map([
+  [2, "SECOND"],
+]);
+
 /** `enum policy_verdict` */
 export const PolicyVerdict = {
   allow: 1,
   deny: 2,
+  pass: 3,
 } as const;
 export type PolicyVerdict = (typeof PolicyVerdict)[keyof typeof PolicyVerdict];
 
 export const policyVerdictNames: ReadonlyMap<number, string> = new Map([
   [1, "ALLOW"],
   [2, "DENY"],
+  [3, "PASS"],
 ]);
 
 /** `enum trace_point` */
