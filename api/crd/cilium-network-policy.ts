@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
+import { contains, parsePrefix } from "#model/ip.ts";
 import { fqdnSelector, icmpRule, portDenyRule, portRule } from "./cilium-ports.ts";
 import { cidr, cidrOrAddress, ciliumSelector, labelSelector, metadata } from "./fields.ts";
 import { readManifest } from "./manifest.ts";
@@ -39,7 +40,25 @@ const cidrRule = z
     );
     if (given.length !== 1)
       context.addIssue({ code: "custom", message: "needs one of cidr, cidrGroupRef and cidrGroupSelector" });
+    const { cidr: whole, except = [] } = value;
+    for (const [index, hole] of except.entries()) {
+      if (whole === undefined || holds(whole, hole)) continue;
+      context.addIssue({
+        code: "custom",
+        path: ["except", index],
+        message: `${hole} is not within ${whole}`,
+      });
+    }
   });
+
+/** Texts that are no prefixes have been told of already. */
+function holds(whole: string, hole: string): boolean {
+  try {
+    return contains(parsePrefix(whole), parsePrefix(hole));
+  } catch {
+    return true;
+  }
+}
 
 const group = z.strictObject({ aws: z.looseObject({}).optional() });
 const selectors = z.array(ciliumSelector);
@@ -55,14 +74,21 @@ const from = {
   fromNodes: selectors.optional(),
 };
 
-const service = z.strictObject({
-  k8sService: z
-    .strictObject({ serviceName: z.string().optional(), namespace: z.string().optional() })
-    .optional(),
-  k8sServiceSelector: z
-    .strictObject({ selector: ciliumSelector, namespace: z.string().optional() })
-    .optional(),
-});
+const service = z
+  .strictObject({
+    k8sService: z
+      .strictObject({ serviceName: z.string().optional(), namespace: z.string().optional() })
+      .optional(),
+    k8sServiceSelector: z
+      .strictObject({ selector: ciliumSelector, namespace: z.string().optional() })
+      .optional(),
+  })
+  .superRefine(({ k8sService, k8sServiceSelector }, context) => {
+    if ((k8sService === undefined) === (k8sServiceSelector === undefined))
+      context.addIssue({ code: "custom", message: "needs one of k8sService and k8sServiceSelector" });
+    else if (k8sService && !k8sService.serviceName)
+      context.addIssue({ code: "custom", path: ["k8sService", "serviceName"], message: "is required" });
+  });
 
 const to = {
   toEndpoints: selectors.optional(),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
+import { cidrGroupSpec } from "./cilium-cidr-group.ts";
 import { ciliumEndpointStatus, coreCiliumEndpoint } from "./cilium-endpoint.ts";
 import { ciliumRule } from "./cilium-network-policy.ts";
 import { ciliumNodeSpec, ciliumNodeStatus } from "./cilium-node.ts";
@@ -59,7 +60,7 @@ export const crdVersionLabel = "weft.io/crd-schema-version";
  * Version of all schemas here; an operator replaces what carries an older one and leaves a newer one alone. A change of any schema
  * raises it: the last part for what old objects fit into, the first for what they do not.
  */
-export const crdSchemaVersion = "1.0.0";
+export const crdSchemaVersion = "1.1.0";
 
 const condition = z.looseObject({ type: z.string(), status: z.string() });
 const policyStatus = z.looseObject({ conditions: z.array(condition).optional() });
@@ -105,6 +106,16 @@ const kinds: readonly Kind[] = [
     schema: policySchema,
     status: true,
     columns: [age, valid],
+  },
+  {
+    kind: "CiliumCIDRGroup",
+    plural: "ciliumcidrgroups",
+    scope: "Cluster",
+    shortNames: ["ccg"],
+    categories: ["cilium"],
+    schema: objectSchema({ spec: structural(cidrGroupSpec) }, ["spec"]),
+    status: false,
+    columns: [age],
   },
   {
     kind: "CiliumIdentity",

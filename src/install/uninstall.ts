@@ -113,7 +113,11 @@ export async function policiesOf(
   client: KubeClient,
   signal: AbortSignal,
 ): Promise<{ readonly kind: string; readonly count: number }[]> {
-  const kinds = [resources.ciliumNetworkPolicies, resources.ciliumClusterwideNetworkPolicies];
+  const kinds = [
+    resources.ciliumNetworkPolicies,
+    resources.ciliumClusterwideNetworkPolicies,
+    resources.ciliumCidrGroups,
+  ];
   const counts = await Promise.all(
     kinds.map(async (resource) => {
       try {

@@ -47,6 +47,7 @@ export const resources = {
     version: "v2",
     plural: "ciliumclusterwidenetworkpolicies",
   },
+  ciliumCidrGroups: { group: "cilium.io", version: "v2", plural: "ciliumcidrgroups" },
   ciliumIdentities: { group: "cilium.io", version: "v2", plural: "ciliumidentities" },
   ciliumNodes: { group: "cilium.io", version: "v2", plural: "ciliumnodes" },
   ciliumEndpointSlices: { group: "cilium.io", version: "v2alpha1", plural: "ciliumendpointslices" },

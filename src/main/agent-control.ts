@@ -34,6 +34,7 @@ import { startNodePublisher } from "#nodes/publish.ts";
 import { bootId } from "#nodes/self.ts";
 import { startNodeSource } from "#nodes/source.ts";
 import { startPolicyController } from "#policy/controller.ts";
+import { joinReferences } from "#policy/join-references.ts";
 import { startPolicyReconciler } from "#policy/ops.ts";
 import { startPolicySource } from "#policy/source.ts";
 import { startServiceController } from "#services/controller.ts";
@@ -97,7 +98,18 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
       signal,
     ),
   );
-  stack.use(startPolicySource({ ...common, policies: tables.policies, keepsLabel: deps.keepsLabel }, signal));
+  stack.use(
+    startPolicySource(
+      {
+        ...common,
+        written: tables.writtenPolicies,
+        cidrGroups: tables.cidrGroups,
+        policies: tables.policies,
+        keepsLabel: deps.keepsLabel,
+      },
+      signal,
+    ),
+  );
   const each = { ...common, signal };
   stack.use(
     reflect({
@@ -226,6 +238,8 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   });
   const blocks = new BlockIdentities({ db, identities: tables.identities, blocks: tables.blocks });
   const { policies, endpoints, identities, policyMaps, endpointPolicies, policyRules } = tables;
+  const { writtenPolicies: written, cidrGroups } = tables;
+  stack.use(joinReferences({ db, written, cidrGroups, services, endpointSlices, policies }));
   stack.use(
     startPolicyController(
       {

@@ -10,7 +10,13 @@ import {
 import { blockTable, identityTable, ipcacheClaimTable, ipcacheTable } from "#identities/table.ts";
 import { ciliumNodeTable } from "#nodes/cilium-node.ts";
 import { apiServerTable, nodeTable, routeTable } from "#nodes/table.ts";
-import { endpointPolicyTable, policyMapTable, policyRuleTable, policyTable } from "#policy/table.ts";
+import {
+  cidrGroupTable,
+  endpointPolicyTable,
+  policyMapTable,
+  policyRuleTable,
+  policyTable,
+} from "#policy/table.ts";
 import {
   endpointSliceTable,
   frontendIdTable,
@@ -38,6 +44,8 @@ export function agentTables(db = new Database()) {
     claims: ipcacheClaimTable(db),
     ipcache: ipcacheTable(db),
     blocks: blockTable(db),
+    writtenPolicies: policyTable(db, "written-policies"),
+    cidrGroups: cidrGroupTable(db),
     policies: policyTable(db),
     policyMaps: policyMapTable(db),
     endpointPolicies: endpointPolicyTable(db),

@@ -2,7 +2,7 @@
 import type { CiliumRule } from "#api/crd/cilium-network-policy.ts";
 import { hostPrefix, type Prefix, parseAddress, parsePrefix } from "#model/ip.ts";
 import type { AllowOrDeny, Refuse } from "./cilium-ports.ts";
-import type { Peer, Requirement } from "./rule.ts";
+import type { Named, Peer, Reference, Requirement } from "./rule.ts";
 import { namespaceLabel, namespaceLabelsPrefix, requirementsOf, sourced } from "./selector.ts";
 
 /** What a rule of a policy is compiled in. */
@@ -11,50 +11,82 @@ export interface CiliumScope {
   readonly namespace: string;
   /** The policy is about pods that have no labels yet, so peers need no namespace. */
   readonly aboutInit: boolean;
+  /** Where the rule stands in the object. */
+  readonly at: string;
   readonly refuse: Refuse;
 }
 
 type Ingress = NonNullable<CiliumRule["ingress"]>[number];
 type Egress = NonNullable<CiliumRule["egress"]>[number];
+type CidrSet = NonNullable<Ingress["fromCIDRSet"]>[number];
+type ToService = NonNullable<Egress["toServices"]>[number];
 type SelectorList = NonNullable<Ingress["fromEndpoints"]>;
 
-/**
- * The peers of one rule: undefined for any, "unnamed" when the rule has no peer field at all. An empty list in any of the
- * fields selects nobody.
- */
-export function peersOf(entry: AllowOrDeny, scope: CiliumScope): Peer[] | undefined | "unnamed" {
+/** Whom one rule is about. */
+export interface CiliumPeers {
+  /** Undefined: any peer. */
+  readonly peers: Peer[] | undefined;
+  readonly references: Reference[];
+}
+
+/** Undefined when the rule has no peer field at all. An empty list in any of the fields selects nobody. */
+export function peersOf(entry: AllowOrDeny, scope: CiliumScope): CiliumPeers | undefined {
   const fields = entry as Partial<Ingress> & Partial<Egress>;
   const side = ["fromEndpoints", "fromCIDR", "fromCIDRSet", "fromEntities"].some((name) => name in entry)
     ? "from"
     : "to";
-  for (const name of ["fromGroups", "fromNodes", "toServices", "toGroups", "toNodes", "toFQDNs"] as const) {
+  for (const name of ["fromGroups", "fromNodes", "toGroups", "toNodes", "toFQDNs"] as const) {
     if ((fields[name]?.length ?? 0) > 0) scope.refuse(name);
   }
   const endpoints = fields[`${side}Endpoints`];
   const cidrs = fields[`${side}CIDR`];
   const cidrSets = fields[`${side}CIDRSet`];
   const entities = fields[`${side}Entities`];
-  const given = [endpoints, cidrs, cidrSets, entities, fields.fromNodes, fields.toNodes].filter(
+  const services = fields.toServices;
+  const given = [endpoints, cidrs, cidrSets, entities, services, fields.fromNodes, fields.toNodes].filter(
     (list) => list !== undefined,
   );
-  if (given.length === 0) return "unnamed";
-  if (given.some((list) => list.length === 0)) return [];
-  if (entities?.includes("all")) return undefined;
+  if (given.length === 0) return undefined;
+  if (given.some((list) => list.length === 0)) return { peers: [], references: [] };
+  if (entities?.includes("all")) return { peers: undefined, references: [] };
   const peers: Peer[] = [];
+  const references: Reference[] = [];
   for (const selector of endpoints ?? []) peers.push(endpointPeer(selector, scope));
   for (const text of cidrs ?? []) peers.push({ kind: "cidr", prefix: prefixOf(text), except: [] });
   for (const [index, set] of (cidrSets ?? []).entries()) {
-    const at = `${side}CIDRSet[${index}]`;
-    if (set.cidr === undefined)
-      return scope.refuse(`${at}.${set.cidrGroupRef === undefined ? "cidrGroupSelector" : "cidrGroupRef"}`);
-    peers.push({ kind: "cidr", prefix: parsePrefix(set.cidr), except: (set.except ?? []).map(parsePrefix) });
+    const except = (set.except ?? []).map(parsePrefix);
+    const of = groupOf(set);
+    const field = `${scope.at}.${side}CIDRSet[${index}]`;
+    if (of) references.push({ kind: "cidr-group", of, except, field });
+    else peers.push({ kind: "cidr", prefix: parsePrefix(set.cidr!), except });
   }
   for (const [index, entity] of (entities ?? []).entries()) {
     if (entity === "cluster-mesh")
       scope.refuse(`${side}Entities[${index}]`, '"cluster-mesh" is not enforced by this version');
     peers.push({ kind: "entity", entity });
   }
-  return peers;
+  for (const [index, service] of (services ?? []).entries())
+    references.push(serviceReference(service, `${scope.at}.toServices[${index}]`));
+  return { peers, references };
+}
+
+/** The labels of objects have no source. */
+const ofObject = (key: string) => key.replace(/^(k8s|any):/, "");
+
+function groupOf({ cidrGroupRef, cidrGroupSelector }: CidrSet): Named | undefined {
+  if (cidrGroupRef !== undefined) return { name: cidrGroupRef };
+  return cidrGroupSelector && { selector: { requirements: requirementsOf(cidrGroupSelector, ofObject) } };
+}
+
+/** A name or labels without a namespace are those of any namespace. */
+function serviceReference({ k8sService, k8sServiceSelector }: ToService, field: string): Reference {
+  if (k8sServiceSelector) {
+    const { selector, namespace } = k8sServiceSelector;
+    const of = { selector: { requirements: requirementsOf(selector, ofObject) } };
+    return { kind: "service", of, namespace: namespace || undefined, field };
+  }
+  const { serviceName = "", namespace } = k8sService!;
+  return { kind: "service", of: { name: serviceName }, namespace: namespace || undefined, field };
 }
 
 function prefixOf(text: string): Prefix {

@@ -195,16 +195,11 @@ test("what is not enforced refuses the whole policy, by the field", () => {
       "spec.egress[0].toPorts[0].rules.dns",
     ],
     [{ egress: [{ toFQDNs: [{ matchName: "example.org" }] }] }, "spec.egress[0].toFQDNs"],
-    [{ egress: [{ toServices: [{ k8sService: { serviceName: "db" } }] }] }, "spec.egress[0].toServices"],
     [
       { ingress: [{ fromEntities: ["host"], authentication: { mode: "required" } }] },
       "spec.ingress[0].authentication.mode",
     ],
     [{ ingress: [{ fromNodes: [{}] }] }, "spec.ingress[0].fromNodes"],
-    [
-      { ingress: [{ fromCIDRSet: [{ cidrGroupRef: "vpn" }] }] },
-      "spec.ingress[0].fromCIDRSet[0].cidrGroupRef",
-    ],
     [
       { egress: [{ toPorts: [{ ports: [{ port: "443" }], serverNames: ["a.example"] }] }] },
       "spec.egress[0].toPorts[0].serverNames",

@@ -58,7 +58,7 @@ function compilePart(part: CiliumRule, context: PartContext): Rule[] {
     const defaultDeny = isolates(part, direction);
     for (const [index, entry] of (part[field] ?? []).entries()) {
       const path = `${at}.${field}[${index}]`;
-      const compiled = compileEntry(entry, { namespace, aboutInit, refuse: refuseAt(path) });
+      const compiled = compileEntry(entry, { namespace, aboutInit, at: path, refuse: refuseAt(path) });
       const origin = { ...context.origin, index, field: path };
       rules.push({
         origin,
@@ -100,11 +100,13 @@ function subjectOf(selector: NonNullable<CiliumRule["endpointSelector"]>, namesp
 }
 
 /** An entry that names neither peers nor ports matches nothing: with `- {}` a policy isolates and allows nobody. */
-function compileEntry(entry: AllowOrDeny, scope: CiliumScope): Pick<Rule, "peers" | "ports"> {
+function compileEntry(entry: AllowOrDeny, scope: CiliumScope): Pick<Rule, "peers" | "ports" | "references"> {
   if ("authentication" in entry && entry.authentication && entry.authentication.mode !== "disabled") {
     scope.refuse("authentication.mode");
   }
-  const peers = peersOf(entry, scope);
+  const named = peersOf(entry, scope);
   const ports = portsOf(entry, scope.refuse);
-  return peers === "unnamed" ? { peers: ports ? undefined : [], ports } : { peers, ports };
+  if (!named) return { peers: ports ? undefined : [], ports };
+  const { peers, references } = named;
+  return { peers, ports, ...(references.length > 0 && { references }) };
 }

@@ -22,6 +22,8 @@ export interface Rule {
   readonly ports: readonly PortRange[] | undefined;
   /** Endpoints the subject selects drop what no rule of this direction allows. */
   readonly defaultDeny: boolean;
+  /** Peers that other objects name, beside `peers`. `references.ts` puts peers in their place; what resolves rules takes none with references. */
+  readonly references?: readonly Reference[];
 }
 
 /** `admin` before `normal` before `baseline`. */
@@ -59,6 +61,26 @@ export type Peer =
   /** Whoever has such an address, pods and nodes too (NetworkPolicy's ipBlock, ClusterNetworkPolicy's networks). */
   | { readonly kind: "block"; readonly prefix: Prefix; readonly except: readonly Prefix[] }
   | { readonly kind: "entity"; readonly entity: string };
+
+/** A peer by way of another object, which may come, change and go while the policy stays as it is. */
+export type Reference =
+  /** The prefixes of CiliumCIDRGroups, without the excepts. */
+  | {
+      readonly kind: "cidr-group";
+      readonly of: Named;
+      readonly except: readonly Prefix[];
+      readonly field: string;
+    }
+  /** Who answers for Services: the pods they select, or the addresses that stand in the EndpointSlices of those without selector. */
+  | {
+      readonly kind: "service";
+      readonly of: Named;
+      readonly namespace: string | undefined;
+      readonly field: string;
+    };
+
+/** One object by its name, or those whose labels (keys without source) match. */
+export type Named = { readonly name: string } | { readonly selector: Selector };
 
 export interface PortRange {
   /** IANA protocol number; 0: any. */

@@ -2,18 +2,23 @@
 import type { LabelFilter } from "#identities/label-filter.ts";
 import type { KubeClient } from "#k8s/client.ts";
 import { reflect } from "#k8s/reflect.ts";
-import type { KubeObject } from "#k8s/resource.ts";
+import { type KubeObject, resources } from "#k8s/resource.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
-import type { Database, WritableTable } from "#store/table.ts";
+import type { Database, Table, WritableTable } from "#store/table.ts";
+import { cidrGroupRow } from "./from-cidr-group.ts";
 import { compileRow, type PolicyLanguage, policyLanguages } from "./languages.ts";
 import { startPolicyStatus } from "./status.ts";
-import { type PolicyRow, policyKey } from "./table.ts";
+import { type CidrGroup, type PolicyRow, policyKey } from "./table.ts";
 
 export interface PolicySourceDeps {
   readonly client: KubeClient;
   readonly db: Database;
-  readonly policies: WritableTable<PolicyRow>;
+  /** As their objects say it. */
+  readonly written: WritableTable<PolicyRow>;
+  readonly cidrGroups: WritableTable<CidrGroup>;
+  /** As they are in force, for their status. */
+  readonly policies: Table<PolicyRow>;
   /** Labels that identities carry. */
   readonly keepsLabel?: LabelFilter;
   readonly health: Health;
@@ -22,15 +27,22 @@ export interface PolicySourceDeps {
 
 /** Follows the objects of every policy language. A refused one is a row that says why, and has no rules. */
 export function startPolicySource(deps: PolicySourceDeps, signal: AbortSignal): AsyncDisposable {
-  const { client, db, policies, health, log, keepsLabel } = deps;
+  const { client, db, written, policies, health, log, keepsLabel } = deps;
+  const common = { client, db, health, log, signal };
   const stack = new AsyncDisposableStack();
   for (const language of policyLanguages) {
     const toRow = (object: KubeObject) => policyRow(language, object, log, keepsLabel);
     const { resource } = language;
-    stack.use(
-      reflect<KubeObject, PolicyRow>({ client, db, health, log, signal, resource, table: policies, toRow }),
-    );
+    stack.use(reflect<KubeObject, PolicyRow>({ ...common, resource, table: written, toRow }));
   }
+  stack.use(
+    reflect<KubeObject, CidrGroup>({
+      ...common,
+      resource: resources.ciliumCidrGroups,
+      table: deps.cidrGroups,
+      toRow: cidrGroupRow,
+    }),
+  );
   const resourceOf = (kind: string) =>
     policyLanguages.find((language) => language.kind === kind && language.conditions)?.resource;
   stack.use(startPolicyStatus({ client, policies, resourceOf, health, log }, signal));

@@ -55,8 +55,11 @@ async function report(deps: PolicyStatusDeps, row: PolicyRow, signal: AbortSigna
   }
 }
 
-function conditionOf({ refused }: PolicyRow): ValidCondition {
-  if (!refused) return { type: "Valid", status: "True", reason: "InForce", message: "Policy is in force" };
+function conditionOf({ refused, warnings = [] }: PolicyRow): ValidCondition {
+  if (!refused) {
+    const message = ["Policy is in force", ...warnings].join("; ");
+    return { type: "Valid", status: "True", reason: "InForce", message };
+  }
   const reason = refused.code === "E_POLICY_UNSUPPORTED" ? "Unsupported" : "Malformed";
   return { type: "Valid", status: "False", reason, message: refused.message };
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Prefix } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 import type { NamedPort, ResolvedPolicy, Rule, RuleOrigin } from "./rule.ts";
@@ -15,6 +16,8 @@ export interface PolicyRow {
   readonly rules: readonly Rule[];
   /** Why the policy is not in force. */
   readonly refused?: { readonly code: string; readonly message: string };
+  /** What of it selects nobody for now, and why. */
+  readonly warnings?: readonly string[];
   /** What the object's status says of it by now: see `status.ts`. */
   readonly reported?: string;
 }
@@ -24,10 +27,16 @@ export function policyKey({ kind, namespace, name }: Pick<PolicyRow, "kind" | "n
   return namespace === "" ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
 }
 
-/** Policies of the cluster, as this node understands them. Key: {@link policyKey}. */
-export function policyTable(db: Database): WritableTable<PolicyRow> {
+/**
+ * Policies of the cluster, as this node understands them. Key: {@link policyKey}. `written-policies`: as their objects say it, with references to
+ * others; `policies`: with peers in their place.
+ */
+export function policyTable(
+  db: Database,
+  name: "policies" | "written-policies" = "policies",
+): WritableTable<PolicyRow> {
   return db.table<PolicyRow>({
-    name: "policies",
+    name,
     key: policyKey,
     columns: [
       { name: "NAMESPACE", of: (row) => row.namespace },
@@ -35,7 +44,7 @@ export function policyTable(db: Database): WritableTable<PolicyRow> {
       { name: "KIND", of: (row) => row.kind },
       { name: "RULES", of: (row) => row.rules.length },
       { name: "STATUS", of: (row) => (row.refused ? "refused" : "in force") },
-      { name: "REASON", of: (row) => row.refused?.message ?? "" },
+      { name: "REASON", of: (row) => row.refused?.message ?? row.warnings?.join("; ") ?? "" },
       { name: "UID", of: (row) => row.uid, wide: true },
       { name: "GENERATION", of: (row) => row.generation, wide: true },
     ],
@@ -127,4 +136,25 @@ export interface PolicyEndpoint {
 export interface PolicyPeerPod {
   readonly identity: number;
   readonly namedPorts: readonly NamedPort[];
+}
+
+/** A list of prefixes under a name: CiliumCIDRGroup. */
+export interface CidrGroup {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Canonical, each once. */
+  readonly prefixes: readonly Prefix[];
+}
+
+/** Key: the name. */
+export function cidrGroupTable(db: Database): WritableTable<CidrGroup> {
+  return db.table<CidrGroup>({
+    name: "cidr-groups",
+    key: (row) => row.name,
+    equal: (a, b) => JSON.stringify(a) === JSON.stringify(b),
+    columns: [
+      { name: "NAME", of: (row) => row.name },
+      { name: "PREFIXES", of: (row) => row.prefixes.join(",") },
+    ],
+  });
 }

@@ -96,6 +96,8 @@ export function toService(object: V1Service & KubeObject): Service | undefined {
     sourceRanges: type === "LoadBalancer" ? readRanges(object) : [],
     healthCheckPort: type === "LoadBalancer" ? (spec.healthCheckNodePort ?? 0) : 0,
     publishNotReady: spec.publishNotReadyAddresses === true,
+    ...(object.metadata?.labels && { labels: object.metadata.labels }),
+    ...(Object.keys(spec.selector ?? {}).length > 0 && { selector: spec.selector! }),
     problems,
   };
 }

@@ -25,6 +25,9 @@ export interface Service {
   /** Where the node says whether it has a backend (healthCheckNodePort); 0: nowhere. */
   readonly healthCheckPort: number;
   readonly publishNotReady: boolean;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Labels of its pods; absent: somebody else writes its EndpointSlices. */
+  readonly selector?: Readonly<Record<string, string>>;
   /** What of it is not served, and why. */
   readonly problems: readonly string[];
 }

@@ -30,6 +30,7 @@ const handedIn: Readonly<Record<string, readonly Resource[]>> = {
     resources.networkPolicies,
     resources.ciliumNetworkPolicies,
     resources.ciliumClusterwideNetworkPolicies,
+    resources.ciliumCidrGroups,
   ],
   "src/policy/status.ts patch": [resources.ciliumNetworkPolicies, resources.ciliumClusterwideNetworkPolicies],
 };

@@ -3,17 +3,21 @@ import { parseAllDocuments } from "yaml";
 import { localIdentity } from "#identities/allocate.ts";
 import { blockLabels } from "#identities/blocks.ts";
 import { cidrLabels } from "#identities/cidr.ts";
+import type { KubeObject } from "#k8s/resource.ts";
 import { errorText } from "#lib/errors.ts";
 import { blockIdentityScope } from "#model/identity.ts";
 import { labelText, parseLabels } from "#model/labels.ts";
+import { cidrGroupRow } from "#policy/from-cidr-group.ts";
 import { compileCiliumPolicy } from "#policy/from-cilium.ts";
 import { compileNetworkPolicy } from "#policy/from-network-policy.ts";
 import { peerText, requiredPrefixes } from "#policy/peer.ts";
 import { IdentityIndex } from "#policy/peer-index.ts";
+import { plainRules, type Referenced } from "#policy/references.ts";
 import { resolve } from "#policy/resolve.ts";
 import type { NamedPort, PolicyEntry, PortRange, Rule } from "#policy/rule.ts";
 import { originText, RuleIds } from "#policy/rule-ids.ts";
 import { matches, selectorText } from "#policy/selector.ts";
+import { toEndpointSlice, toService } from "#services/source.ts";
 
 /** Policies as text in; rules and entries as text out. */
 
@@ -46,13 +50,13 @@ function parsePort(text: string): NamedPort {
   return { name: name!, port: Number(port), proto: protoNumbers[proto!]! };
 }
 
-/** Compiles every document; a refused one is a line instead of rules. */
-export function compileAll(yaml: string): { rules: Rule[]; refused: string[] } {
+/** Compiles every policy and puts in what it refers to of the other documents; a refused one is a line instead of rules. */
+export function compileAll(yaml: string): { rules: readonly Rule[]; refused: string[] } {
   const rules: Rule[] = [];
   const refused: string[] = [];
-  for (const document of parseAllDocuments(yaml)) {
-    const object = document.toJS() as { kind?: string } | null;
-    if (object === null) continue;
+  const objects = parseAllDocuments(yaml).map((document) => document.toJS() as KubeObject | null);
+  for (const object of objects) {
+    if (object === null || !policyKinds.test(object.kind!)) continue;
     try {
       rules.push(
         ...(object.kind === "NetworkPolicy" ? compileNetworkPolicy(object) : compileCiliumPolicy(object)),
@@ -61,7 +65,29 @@ export function compileAll(yaml: string): { rules: Rule[]; refused: string[] } {
       refused.push(errorText(error));
     }
   }
-  return { rules, refused };
+  const plain = plainRules(rules, referencedIn(objects.filter((object) => object !== null)));
+  return { rules: plain.rules, refused: [...refused, ...plain.warnings] };
+}
+
+const policyKinds = /NetworkPolicy$/;
+
+function referencedIn(objects: readonly KubeObject[]): Referenced {
+  const ofKind = <T, R>(kind: string, toRow: (object: T) => R | undefined): R[] =>
+    objects
+      .filter((object) => object.kind === kind)
+      .flatMap((object) => {
+        const row = toRow(object as T);
+        return row === undefined ? [] : [row];
+      });
+  const slices = ofKind("EndpointSlice", toEndpointSlice);
+  return {
+    cidrGroups: () => ofKind("CiliumCIDRGroup", cidrGroupRow),
+    services: () => ofKind("Service", toService),
+    addressesOf: ({ namespace, name }) =>
+      slices
+        .filter(({ service }) => service === `${namespace}/${name}`)
+        .flatMap(({ endpoints }) => endpoints.map(({ address }) => address)),
+  };
 }
 
 export function rulesText(rules: readonly Rule[]): string {

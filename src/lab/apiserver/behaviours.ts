@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { readCidrGroup } from "#api/crd/cilium-cidr-group.ts";
 import { validateCiliumPolicy } from "#api/crd/cilium-network-policy.ts";
 import { validateNetworkPolicy } from "#api/crd/network-policy.ts";
 import { definitionBehaviour } from "./crd/definition.ts";
@@ -136,4 +137,5 @@ const ciliumPolicy: Behaviour["validate"] = (object) => manifestErrors(validateC
 export const customChecks: Readonly<Record<string, Behaviour["validate"]>> = {
   "cilium.io/ciliumnetworkpolicies": ciliumPolicy,
   "cilium.io/ciliumclusterwidenetworkpolicies": ciliumPolicy,
+  "cilium.io/ciliumcidrgroups": (object) => manifestErrors(readCidrGroup, object),
 };

@@ -32,6 +32,7 @@ const clusterKinds: readonly Resource[] = [
   resources.networkPolicies,
   resources.ciliumNetworkPolicies,
   resources.ciliumClusterwideNetworkPolicies,
+  resources.ciliumCidrGroups,
   resources.ciliumIdentities,
   resources.ciliumEndpoints,
   kind("cilium.io", "v2", "ciliumnodes"),

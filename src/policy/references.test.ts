@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseAddress, parsePrefix } from "#model/ip.ts";
+import { Database } from "#store/table.ts";
+import { compileCiliumPolicy } from "./from-cilium.ts";
+import { joinReferences, type ReferencedSlice } from "./join-references.ts";
+import { peerText } from "./peer.ts";
+import { plainRules, type ReferencedService } from "./references.ts";
+import type { CidrGroup, PolicyRow } from "./table.ts";
+import { cidrGroupTable, policyTable } from "./table.ts";
+
+function rulesOf(rule: object) {
+  return compileCiliumPolicy({
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumNetworkPolicy",
+    metadata: { name: "p", namespace: "shop" },
+    spec: { endpointSelector: {}, ...rule },
+  });
+}
+
+function policy(name: string, rule: object): PolicyRow {
+  const rules = rulesOf(rule);
+  return { kind: "CiliumNetworkPolicy", namespace: "shop", name, uid: "", generation: 1, rules };
+}
+
+function group(name: string, prefixes: readonly string[], labels: CidrGroup["labels"] = {}): CidrGroup {
+  return { name, labels, prefixes: prefixes.map(parsePrefix) };
+}
+
+function setUp() {
+  const db = new Database();
+  const written = policyTable(db, "written-policies");
+  const policies = policyTable(db);
+  const cidrGroups = cidrGroupTable(db);
+  const key = ({ namespace, name }: ReferencedService) => `${namespace}/${name}`;
+  const services = db.table<ReferencedService>({ name: "services", key, columns: [] });
+  const endpointSlices = db.table<ReferencedSlice & { readonly name: string }>({
+    name: "endpoint-slices",
+    key: ({ name }) => name,
+    indexes: { service: (row) => [row.service] },
+    columns: [],
+  });
+  const join = joinReferences({ db, written, cidrGroups, services, endpointSlices, policies });
+  const peers = (name: string) =>
+    policies
+      .get(`CiliumNetworkPolicy shop/${name}`)!
+      .rules.flatMap((rule) => (rule.peers ?? []).map(peerText));
+  const warnings = (name: string) => policies.get(`CiliumNetworkPolicy shop/${name}`)!.warnings;
+  return { db, written, policies, cidrGroups, services, endpointSlices, join, peers, warnings };
+}
+
+test("a group that comes, changes and goes changes the policies that name it, and no others", () => {
+  const { db, written, policies, cidrGroups, join, peers, warnings } = setUp();
+  using _ = join;
+  db.write((tx) => {
+    tx.put(written, policy("by-name", { ingress: [{ fromCIDRSet: [{ cidrGroupRef: "office" }] }] }));
+    const cidrGroupSelector = { matchLabels: { role: "people" } };
+    tx.put(written, policy("by-label", { egressDeny: [{ toCIDRSet: [{ cidrGroupSelector }] }] }));
+    tx.put(written, policy("plain", { ingress: [{ fromCIDR: ["192.0.2.0/24"] }] }));
+  });
+  assert.deepEqual(peers("by-name"), []);
+  assert.deepEqual(warnings("by-name"), [
+    "spec.ingress[0].fromCIDRSet[0]: CiliumCIDRGroup office does not exist and selects nobody",
+  ]);
+  const plain = policies.get("CiliumNetworkPolicy shop/plain");
+  const byLabel = policies.get("CiliumNetworkPolicy shop/by-label");
+
+  db.write((tx) => tx.put(cidrGroups, group("office", ["203.0.113.0/24"])));
+  assert.deepEqual(peers("by-name"), ["cidr:203.0.113.0/24"]);
+  assert.equal(warnings("by-name"), undefined);
+  assert.equal(policies.get("CiliumNetworkPolicy shop/by-label"), byLabel);
+
+  db.write((tx) => tx.put(cidrGroups, group("office", ["203.0.113.0/25"], { role: "people" })));
+  assert.deepEqual(peers("by-name"), ["cidr:203.0.113.0/25"]);
+  assert.deepEqual(peers("by-label"), ["cidr:203.0.113.0/25"]);
+
+  db.write((tx) => tx.put(cidrGroups, group("office", ["203.0.113.0/25"])));
+  assert.deepEqual(peers("by-label"), [], "it has the label no more");
+
+  db.write((tx) => tx.delete(cidrGroups, "office"));
+  assert.deepEqual(peers("by-name"), []);
+  assert.equal(policies.get("CiliumNetworkPolicy shop/plain"), plain);
+  db.write((tx) => tx.delete(written, "CiliumNetworkPolicy shop/by-name"));
+  assert.equal(policies.size, 2);
+});
+
+test("a Service means its pods, or the addresses in its EndpointSlices", () => {
+  const { db, written, policies, services, endpointSlices, join, peers, warnings } = setUp();
+  using _ = join;
+  const k8sService = { serviceName: "db", namespace: "data" };
+  db.write((tx) => tx.put(written, policy("p", { egress: [{ toServices: [{ k8sService }] }] })));
+  assert.deepEqual(warnings("p"), [
+    "spec.egress[0].toServices[0]: Service data/db does not exist and selects nobody",
+  ]);
+  db.write((tx) => tx.put(services, { namespace: "shop", name: "db", selector: { app: "other" } }));
+  assert.deepEqual(peers("p"), []);
+  db.write((tx) => tx.put(services, { namespace: "data", name: "db", selector: { app: "db" } }));
+  assert.deepEqual(peers("p"), ["{k8s:app=db, k8s:io.kubernetes.pod.namespace=data}"]);
+  const before = policies.get("CiliumNetworkPolicy shop/p");
+  const slice = (...addresses: string[]) => ({
+    name: "db-1",
+    service: "data/db",
+    endpoints: addresses.map((address) => ({ address: parseAddress(address) })),
+  });
+  db.write((tx) => tx.put(endpointSlices, slice("10.0.0.1")));
+  assert.equal(policies.get("CiliumNetworkPolicy shop/p"), before, "its pods have identities of their own");
+  db.write((tx) => tx.put(services, { namespace: "data", name: "db" }));
+  assert.deepEqual(peers("p"), ["cidr:10.0.0.1/32"]);
+  db.write((tx) => tx.put(endpointSlices, slice("10.0.0.2", "2001:db8::2")));
+  assert.deepEqual(peers("p"), ["cidr:10.0.0.2/32", "cidr:2001:db8::2/128"]);
+  db.write((tx) => tx.delete(endpointSlices, "db-1"));
+  assert.deepEqual(warnings("p"), [
+    "spec.egress[0].toServices[0]: no Service it names has an endpoint and selects nobody",
+  ]);
+});
+
+test("excepts cut holes into the prefixes of a group, and take away those they have whole", () => {
+  const except = ["10.1.0.0/16", "10.2.0.0/16"];
+  const rules = rulesOf({ ingress: [{ fromCIDRSet: [{ cidrGroupRef: "g", except }] }] });
+  const known = {
+    cidrGroups: () => [group("g", ["10.0.0.0/8", "10.2.3.0/24", "192.0.2.0/24"])],
+    services: () => [],
+    addressesOf: () => [],
+  };
+  assert.deepEqual(plainRules(rules, known).rules[0]!.peers!.map(peerText), [
+    "cidr:10.0.0.0/8 except 10.1.0.0/16 10.2.0.0/16",
+    "cidr:192.0.2.0/24",
+  ]);
+});

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type Address, contains, hostPrefix, type Prefix } from "#model/ip.ts";
+import type { Named, Peer, Reference, Rule } from "./rule.ts";
+import { matches, namespaceLabel } from "./selector.ts";
+import type { CidrGroup } from "./table.ts";
+
+/** A Service, as far as policies ask. */
+export interface ReferencedService {
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Absent: somebody else writes its EndpointSlices. */
+  readonly selector?: Readonly<Record<string, string>>;
+}
+
+/** What references may speak of. */
+export interface Referenced {
+  cidrGroups(): Iterable<CidrGroup>;
+  services(): Iterable<ReferencedService>;
+  /** Addresses in the EndpointSlices of a Service; each once or more. */
+  addressesOf(service: ReferencedService): Iterable<Address>;
+}
+
+export const nothingReferenced: Referenced = {
+  cidrGroups: () => [],
+  services: () => [],
+  addressesOf: () => [],
+};
+
+/** Rules with peers in place of references, and which references mean nobody for now. */
+export interface Plain {
+  readonly rules: readonly Rule[];
+  readonly warnings: readonly string[];
+}
+
+/** Puts peers in the place of references. What a reference names and there is not, selects nobody. */
+export function plainRules(rules: readonly Rule[], known: Referenced): Plain {
+  const warnings: string[] = [];
+  const plain = rules.map((rule): Rule => {
+    const { references, ...rest } = rule;
+    if (!references) return rule;
+    const peers = references.flatMap((reference) => {
+      const found = peersOf(reference, known);
+      if (typeof found !== "string") return found;
+      warnings.push(`${reference.field}: ${found} and selects nobody`);
+      return [];
+    });
+    return { ...rest, peers: [...(rest.peers ?? []), ...peers] };
+  });
+  return { rules: plain, warnings };
+}
+
+/** Whether an object of that kind, in its old or its new form, is one the reference speaks of. */
+export function refersTo(
+  reference: Reference,
+  kind: Reference["kind"],
+  object: ReferencedService | CidrGroup,
+): boolean {
+  if (reference.kind !== kind) return false;
+  if (reference.kind === "service" && !inNamespace(reference, object as ReferencedService)) return false;
+  return isNamed(reference.of, object);
+}
+
+function inNamespace({ namespace }: { readonly namespace: string | undefined }, service: ReferencedService) {
+  return namespace === undefined || namespace === service.namespace;
+}
+
+function isNamed(of: Named, { name, labels = {} }: Pick<ReferencedService, "name" | "labels">): boolean {
+  return "name" in of ? of.name === name : matches(of.selector, new Map(Object.entries(labels)));
+}
+
+/** Text: why there are none. */
+function peersOf(reference: Reference, known: Referenced): Peer[] | string {
+  if (reference.kind === "cidr-group") return peersOfGroups(reference, known);
+  const services = [...known.services()].filter((service) => refersTo(reference, "service", service));
+  if (services.length === 0) return missing("Service", reference.of, reference.namespace);
+  const peers = services.flatMap((service) => peersOfService(service, known));
+  return peers.length > 0 ? peers : "no Service it names has an endpoint";
+}
+
+function peersOfGroups(
+  { of, except }: Extract<Reference, { kind: "cidr-group" }>,
+  known: Referenced,
+): Peer[] | string {
+  const groups = [...known.cidrGroups()].filter((group) => isNamed(of, group));
+  if (groups.length === 0) return missing("CiliumCIDRGroup", of);
+  const prefixes = new Set(groups.flatMap((group) => group.prefixes));
+  return [...prefixes].sort().flatMap((prefix) => without(prefix, except));
+}
+
+function missing(kind: string, of: Named, namespace?: string): string {
+  if (!("name" in of)) return `no ${kind} has these labels`;
+  return `${kind} ${namespace === undefined ? "" : `${namespace}/`}${of.name} does not exist`;
+}
+
+/** A prefix but for the excepts in it; nothing when one of them has it whole. */
+function without(prefix: Prefix, except: readonly Prefix[]): Peer[] {
+  if (except.some((hole) => contains(hole, prefix))) return [];
+  return [{ kind: "cidr", prefix, except: except.filter((hole) => contains(prefix, hole)) }];
+}
+
+/** The policy means the backends: a Service's own addresses are gone when a packet is judged. */
+function peersOfService(service: ReferencedService, known: Referenced): Peer[] {
+  if (service.selector) {
+    const labels = Object.entries(service.selector);
+    const requirements = [
+      { key: `k8s:${namespaceLabel}`, operator: "In" as const, values: [service.namespace] },
+      ...labels.map(([key, value]) => ({ key: `k8s:${key}`, operator: "In" as const, values: [value] })),
+    ];
+    return [{ kind: "selector", selector: { requirements } }];
+  }
+  const addresses = new Set(known.addressesOf(service));
+  return [...addresses].sort().map((address) => ({ kind: "cidr", prefix: hostPrefix(address), except: [] }));
+}
