@@ -29,6 +29,7 @@ const usage = `usage: main.ts COMMAND [--name NAME] [OPTION...] [ARG...]
   build                        build Kubernetes, its tests and images into the cache (once per version)
   up                           start a cluster
     --nodes N                  2 unless told
+    --zones N                  nodes take turns in so many zones; none unless told
     --families v4|dual         v4
     --weft                     with Weft as its network, from the image of this checkout; --profile PROFILE, --set KEY=VALUE, --helm
     --proxy none|iptables|nftables, --cni none|bridge      none: somebody else's network is under test
@@ -52,6 +53,7 @@ const usage = `usage: main.ts COMMAND [--name NAME] [OPTION...] [ARG...]
 const argumentsOf = {
   name: { type: "string", default: process.env["WEFT_KUBERNETES_CLUSTER"] ?? defaultOptions.name },
   nodes: { type: "string" },
+  zones: { type: "string" },
   families: { type: "string" },
   proxy: { type: "string" },
   cni: { type: "string" },
@@ -163,7 +165,8 @@ function component(): Component {
 async function up(values: Values): Promise<number> {
   const given: Partial<Record<keyof ClusterOptions, unknown>> = {
     name: values.name,
-    nodes: values.nodes === undefined ? undefined : Number(values.nodes),
+    nodes: numberOf(values.nodes),
+    zones: numberOf(values.zones),
     families: oneOf("families", values.families, ["v4", "dual"]),
     proxy: oneOf("proxy", values.proxy, ["none", "iptables", "nftables"]),
     cni: oneOf("cni", values.cni, ["none", "bridge"]),
@@ -189,6 +192,8 @@ async function up(values: Values): Promise<number> {
   if (options.dns) await deployDns(cluster);
   return status(cluster);
 }
+
+const numberOf = (value: string | undefined) => (value === undefined ? undefined : Number(value));
 
 function oneOf(name: string, value: string | undefined, allowed: readonly string[]): string | undefined {
   if (value === undefined || allowed.includes(value)) return value;

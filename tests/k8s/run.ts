@@ -13,6 +13,7 @@ import { buildImage, upWithWeft } from "./cluster/weft.ts";
 import { type Part, parts } from "./parts.ts";
 import { showStep } from "./progress.ts";
 import { runSuites } from "./upstream/run-suite.ts";
+import { clusterText, type TestCluster, testClusters } from "./upstream/suites.ts";
 
 const { values } = parseArgs({
   options: {
@@ -53,9 +54,9 @@ async function main(): Promise<number> {
   await buildArtifacts();
   await buildImage();
   for (const part of chosen.filter(({ alone }) => alone)) await runPart(part);
-  for (const families of ["v4", "dual"] as const) {
-    const group = chosen.filter((part) => !part.alone && (part.suite?.families ?? "v4") === families);
-    if (group.length > 0) await runGroup(group, families);
+  for (const shape of Object.values(testClusters)) {
+    const group = chosen.filter((part) => !part.alone && (part.suite?.cluster ?? testClusters.v4) === shape);
+    if (group.length > 0) await runGroup(group, shape);
   }
   console.log(`\n${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`);
   return sums.failed > 0 || sums.passed === 0 ? 1 : 0;
@@ -72,10 +73,10 @@ function choose(): readonly Part[] {
 }
 
 /** Parts that can share a cluster: ours one after the other, then the upstream suites, all their specs in one go. */
-async function runGroup(group: readonly Part[], families: "v4" | "dual"): Promise<void> {
-  const cluster = given ? openCluster(given) : await start(families);
-  if (cluster.options.families !== families) {
-    throw new WeftError("E_USAGE", `cluster ${given} is no ${families} cluster`);
+async function runGroup(group: readonly Part[], shape: TestCluster): Promise<void> {
+  const cluster = given ? openCluster(given) : await start(shape);
+  if (cluster.options.families !== shape.families || cluster.nodes.length < shape.nodes) {
+    throw new WeftError("E_USAGE", `cluster ${given} is no cluster of ${clusterText(shape)}`);
   }
   process.env["WEFT_KUBERNETES_CLUSTER"] = cluster.options.name;
   const upstream = group.filter(({ suite }) => suite !== undefined);
@@ -91,10 +92,9 @@ async function runGroup(group: readonly Part[], families: "v4" | "dual"): Promis
   }
 }
 
-function start(families: "v4" | "dual"): Promise<Cluster> {
-  const what = families === "v4" ? "IPv4" : "IPv4 and IPv6";
-  console.log(`\n==> cluster ${values.name}: two nodes, ${what}, no kube-proxy`);
-  return upWithWeft({ name: values.name, families, helm: values.helm }, showStep);
+function start(shape: TestCluster): Promise<Cluster> {
+  console.log(`\n==> ${values.name}: ${clusterText(shape)}, no kube-proxy`);
+  return upWithWeft({ name: values.name, ...shape, helm: values.helm }, showStep);
 }
 
 function runPart(part: Part, cluster?: Cluster): Promise<void> {

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# node-init.sh DIR BIN LOGS NODE IPS PROXY KUBECONFIG: first process of a node. Gives it mounts of its own, then runs containerd, kubelet
-# and, unless PROXY is none, kube-proxy, each started again when it ends.
+# node-init.sh DIR BIN LOGS NODE IPS PROXY KUBECONFIG LABELS: first process of a node. Gives it mounts of its own, then runs containerd,
+# kubelet and, unless PROXY is none, kube-proxy, each started again when it ends.
 set -euo pipefail
-dir=$1 bin=$2 logs=$3 node=$4 ips=$5 proxy=$6 kubeconfig=$7
-shift 7
+dir=$1 bin=$2 logs=$3 node=$4 ips=$5 proxy=$6 kubeconfig=$7 labels=$8
+shift 8
 
 mount --make-rprivate /
 hierarchies=$(awk '$3 == "cgroup" { print $2, $4 }' /proc/mounts) # before /sys is covered
@@ -62,7 +62,7 @@ for archive in "$dir"/images/*; do
 	[ -e "$archive" ] || continue
 	ctr -n k8s.io images import "$archive" >>"$logs/$node.images.log" 2>&1 || echo "import of $archive failed" >>"$logs/$node.images.log"
 done
-keep kubelet kubelet --config="$dir/kubelet.yaml" --kubeconfig="$kubeconfig" --node-ip="$ips" --hostname-override="$node" --v=2 &
+keep kubelet kubelet --config="$dir/kubelet.yaml" --kubeconfig="$kubeconfig" --node-ip="$ips" --hostname-override="$node" --node-labels="$labels" --v=2 &
 [ "$proxy" = none ] || keep kube-proxy kube-proxy --config="$dir/kube-proxy.yaml" --v=2 &
 trap 'exit 0' TERM INT
 while :; do wait -n 2>/dev/null || sleep 1; done # also collects orphans

@@ -10,7 +10,7 @@ import type { ControlPlane } from "./control-plane.ts";
 import { createHost, deleteHost, sysctl } from "./network.ts";
 import { writeNodeConfig } from "./node-config.ts";
 import { processId, startProcess, stopProcess } from "./process.ts";
-import { type Layout, nodeAddress } from "./shape.ts";
+import { type Layout, nodeAddress, nodeLabels } from "./shape.ts";
 import { until } from "./until.ts";
 
 export interface NodeSource extends ControlPlane {
@@ -78,7 +78,8 @@ export async function startNode(source: NodeSource, index: number): Promise<void
   const ips = options.families === "dual" ? `${ip.v4},${ip.v6}` : ip.v4;
   const kubeconfig = join(layout.pki, `${node}.conf`);
   const here = import.meta.dirname;
-  const init = [join(here, "node-init.sh"), dir, bin, layout.logs, node, ips, options.proxy, kubeconfig];
+  const own = [dir, bin, layout.logs, node, ips, options.proxy, kubeconfig, nodeLabels(options, index)];
+  const init = [join(here, "node-init.sh"), ...own];
   startProcess(layout, processName(node), [join(here, "node-start.sh"), netnsPath(netns), cgroup, ...init]);
   await until(`node ${node} to have its namespaces`, 10_000, () => firstProcess(layout, node) !== undefined);
 }

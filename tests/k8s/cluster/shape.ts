@@ -16,6 +16,8 @@ export interface ClusterOptions {
   /** 1 to 12 of a-z and 0-9: part of every namespace and cgroup the cluster has. */
   readonly name: string;
   readonly nodes: number;
+  /** Nodes take turns in so many zones, named `z1` and on; 0: nodes say of no zone. */
+  readonly zones: number;
   readonly families: "v4" | "dual";
   readonly podCidr: string;
   /** Only with dual. */
@@ -37,6 +39,7 @@ export interface ClusterOptions {
 export const defaultOptions: ClusterOptions = {
   name: "dev",
   nodes: 2,
+  zones: 0,
   families: "v4",
   podCidr: "10.244.0.0/16",
   podCidr6: "fd00:244::/56",
@@ -84,6 +87,11 @@ export const addresses = {
 /** Addresses of node `index` (from 1). */
 export function nodeAddress(index: number): { readonly v4: string; readonly v6: string } {
   return { v4: `10.240.0.${10 + index}`, v6: `fd00:240::${(10 + index).toString(16)}` };
+}
+
+/** Labels that node `index` registers with: `topology.kubernetes.io/zone=z1`; empty: none. */
+export function nodeLabels({ zones }: ClusterOptions, index: number): string {
+  return zones > 0 ? `topology.kubernetes.io/zone=z${((index - 1) % zones) + 1}` : "";
 }
 
 export function nodeNames(options: ClusterOptions): string[] {

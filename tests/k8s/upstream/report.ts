@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { KUBERNETES_VERSION } from "../cluster/shape.ts";
 import type { SpecResult } from "./junit.ts";
-import { type Suite, suites } from "./suites.ts";
+import { clusterText, type Suite, suites } from "./suites.ts";
 
 export type SuiteResults = ReadonlyMap<Suite, readonly SpecResult[]>;
 
@@ -9,15 +9,18 @@ export type SuiteResults = ReadonlyMap<Suite, readonly SpecResult[]>;
 export function conformanceDocument(results: SuiteResults): string {
   const present = suites.filter((suite) => results.has(suite));
   const sections = present.map((suite) => section(suite, results.get(suite)!));
-  const sums = present.map((suite) => `| ${suite.title} | ${counts(results.get(suite)!).join(" | ")} |`);
+  const sums = present.map(
+    (suite) =>
+      `| ${suite.title} | ${clusterText(suite.cluster)} | ${counts(results.get(suite)!).join(" | ")} |`,
+  );
   return [
     "# Conformance",
     "",
-    `The networking specs of Kubernetes ${KUBERNETES_VERSION}'s own end-to-end tests, on a cluster of two nodes without kube-proxy whose network is Weft,`,
-    "installed from its image. No spec is tried twice. `npm run test:kubernetes` runs them; this page is written from its JUnit files.",
+    `The networking specs of Kubernetes ${KUBERNETES_VERSION}'s own end-to-end tests, on clusters without kube-proxy whose network is Weft, installed from its image.`,
+    "No spec is tried twice. `npm run test:kubernetes` runs them; this page is written from its JUnit files.",
     "",
-    "| suite | passed | failed | skipped |",
-    "|---|---|---|---|",
+    "| suite | cluster | passed | failed | skipped |",
+    "|---|---|---|---|---|",
     ...sums,
     "",
     ...sections,

@@ -1,14 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Which specs of Kubernetes' own end-to-end tests are run, and which are not, with the reason. */
+import type { ClusterOptions } from "../cluster/shape.ts";
 
 export type SuiteName = "conformance" | "netpol" | "services" | "dual-stack";
+
+/** The cluster a part runs on. */
+export type TestCluster = Pick<ClusterOptions, "families" | "nodes" | "zones">;
+
+export const testClusters = {
+  v4: { families: "v4", nodes: 2, zones: 0 },
+  /** Specs of traffic distribution want two nodes in each of three zones. */
+  zones: { families: "v4", nodes: 6, zones: 3 },
+  dual: { families: "dual", nodes: 2, zones: 0 },
+} as const satisfies Record<string, TestCluster>;
+
+/** `6 nodes in 3 zones, IPv4`. */
+export function clusterText({ families, nodes, zones }: TestCluster): string {
+  const where = zones > 0 ? ` in ${zones} zones` : "";
+  return `${nodes} nodes${where}, ${families === "v4" ? "IPv4" : "IPv4 and IPv6"}`;
+}
 
 export interface Suite {
   readonly name: SuiteName;
   readonly title: string;
   /** Specs of the suite, by name, unless a suite before it takes them: a pattern for both Go and JavaScript. */
   readonly focus: string;
-  readonly families: "v4" | "dual";
+  readonly cluster: TestCluster;
 }
 
 /** In this order: a spec belongs to the first that takes it. */
@@ -17,25 +34,25 @@ export const suites: readonly Suite[] = [
     name: "conformance",
     title: "Conformance: everything of [sig-network] that every Kubernetes must pass",
     focus: "\\[sig-network\\].*\\[Conformance\\]",
-    families: "v4",
+    cluster: testClusters.v4,
   },
   {
     name: "netpol",
     title: "Netpol: NetworkPolicy, its API and its enforcement",
     focus: "\\[sig-network\\] Netpol",
-    families: "v4",
+    cluster: testClusters.v4,
   },
   {
     name: "dual-stack",
     title: "IPv4 and IPv6 together",
     focus: "\\[sig-network\\].*\\[Feature:IPv6DualStack\\]",
-    families: "dual",
+    cluster: testClusters.dual,
   },
   {
     name: "services",
     title: "Services, DNS and pod networking beyond conformance",
     focus: "\\[sig-network\\]",
-    families: "v4",
+    cluster: testClusters.zones,
   },
 ];
 
