@@ -44,10 +44,13 @@ export async function uninstall(options: UninstallOptions): Promise<void> {
     if (applied.action === "deleted") options.onApplied?.(applied);
   };
   const cleanup = cleanupSet(agents, options.image ?? (await runningImage(options)));
-  // The operator first: it would make new what the cleaning deletes.
+  // The relay's pods are in the pod network: without it their sandboxes could not be taken down.
+  await remove({ kind: "Deployment", namespace, name: "weft-relay" });
+  await podsGone(options, "weft-relay");
+  // Then the operator: it would make new what the cleaning deletes.
   await remove({ kind: "Deployment", namespace, name: "weft-operator" });
   await remove({ kind: "DaemonSet", namespace, name: "weft" });
-  await podsGone(options, "weft");
+  for (const app of ["weft-operator", "weft"]) await podsGone(options, app);
   options.onApplied?.(await applyObject(client, cleanup, signal));
   await waitForCleanup(options);
   await remove({ kind: "DaemonSet", namespace, name: cleanupName });

@@ -6,6 +6,7 @@ import { after, before, suite, test } from "node:test";
 import { chartCases, chartDir, goldenFile, objectsByKey, parseObjects } from "#kit/chart-cases.ts";
 import { administratorOk, asAdministrator } from "../cluster/administrator.ts";
 import { deployDns, dnsReady } from "../cluster/coredns.ts";
+import { until } from "../cluster/until.ts";
 import { weftCluster } from "../cluster/weft.ts";
 
 const cluster = await weftCluster();
@@ -29,12 +30,25 @@ async function nodeState(node: string): Promise<string> {
   return (await cluster.onNode(node, ["sh", "-c", nodeScript])).stdout;
 }
 
+/** Pods there still are, also those that are told to end. */
+async function ourPods(): Promise<string[]> {
+  const names = await cluster.kubectl(["get", "pods", "-n", "kube-system", "-o", "name"]);
+  return names.split("\n").filter((name) => name.includes("weft"));
+}
+
 /** Whoever installed it takes it away. */
 async function takeAway(): Promise<void> {
   const byHelm = (await asAdministrator(cluster, ["helm", "status", "weft", "-n", "kube-system"])).code === 0;
   if (byHelm) await helm("uninstall", "weft", "-n", "kube-system", "--timeout", "180s");
   else await tryWeft("uninstall", "--timeout", "60");
 }
+
+const somebodysPolicy = {
+  apiVersion: "cilium.io/v2",
+  kind: "CiliumNetworkPolicy",
+  metadata: { name: "somebodys", namespace: "default" },
+  spec: { endpointSelector: {}, ingress: [{}] },
+};
 
 suite("installing", () => {
   const clean = new Map<string, string>();
@@ -122,6 +136,7 @@ suite("installing", () => {
   test("uninstall leaves every node as it was found, also after an upgrade to an image there is not", async () => {
     await weft("upgrade", "--set", "image.tag=0.0.0-none");
     assert.match(await weft("uninstall"), /2 nodes clean/);
+    assert.deepEqual(await ourPods(), []);
     await asFound();
     const { code, stderr } = await tryWeft("uninstall");
     assert.deepEqual([code, /no installation of Weft/.test(stderr)], [1, true]);
@@ -144,15 +159,29 @@ suite("installing", () => {
     assert.match((await tryWeft("install")).stderr, /by Helm/);
     await helm("uninstall", "weft", "-n", "kube-system", "--timeout", "180s");
     await asFound();
+    // The hook's own pod goes with its job.
+    await until("all of Weft's pods to end", 60_000, async () => (await ourPods()).length === 0);
     const left = await cluster.kubectl([
       "get",
-      // No pods: one in the pod network ends when the next network takes its sandbox down.
       "ds,deploy,rs,job,svc,cm,sa,role,rolebinding,clusterrole,clusterrolebinding",
       "-A",
       "-o",
       "name",
     ]);
     assert.doesNotMatch(left, /weft/);
+  });
+
+  test("--crds takes the definitions too, but not the policies people wrote unless told so", async () => {
+    await weft("install", ...wait);
+    await cluster.apply(somebodysPolicy);
+    const { code, stderr } = await tryWeft("uninstall", "--crds");
+    assert.deepEqual([code, /would delete 1 ciliumnetworkpolicies/i.test(stderr)], [1, true], stderr);
+    await cluster.kubectl(["get", "ds", "-n", "kube-system", "weft"]);
+    await weft("uninstall", "--crds", "--yes");
+    const definitions = await cluster.kubectl(["get", "crd", "-o", "name"]);
+    assert.doesNotMatch(definitions, /cilium/);
+    assert.deepEqual(await ourPods(), []);
+    await asFound();
   });
 });
 
