@@ -52,5 +52,13 @@ export const parts: readonly Part[] = [
     usual: true,
   },
   { name: "faults", about: "faults under load", files: ["tests/k8s/faults/*.test.ts"], usual: true },
+  {
+    name: "profiles",
+    about: "Weft with other settings than the default ones",
+    files: ["tests/k8s/profiles/*.test.ts"],
+    timeoutMs: 2_400_000,
+    alone: true,
+    usual: true,
+  },
   ...suites.map((suite): Part => ({ name: suite.name, about: suite.title, suite, usual: true })),
 ];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/** Every command that the docs show for a real cluster (blocks marked `sh cluster`), in the order a reader would go through them. */
+/** Every command that README and docs show for a real cluster (blocks marked `sh cluster`), in the order a reader would go through them. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,11 +9,18 @@ import { deployDns, dnsReady } from "../cluster/coredns.ts";
 import { weftCluster } from "../cluster/weft.ts";
 
 const root = join(import.meta.dirname, "../../..");
-const pages = ["install.md", "upgrade.md", "troubleshooting.md", "uninstall.md"];
+const pages = [
+  "README.md",
+  "docs/install.md",
+  "docs/operate.md",
+  "docs/upgrade.md",
+  "docs/troubleshooting.md",
+  "docs/uninstall.md",
+];
 const cluster = await weftCluster();
 
 function commandsOf(page: string): string[] {
-  const blocks = readFileSync(join(root, "docs", page), "utf8").matchAll(/^```sh cluster\n([\s\S]*?)^```$/gm);
+  const blocks = readFileSync(join(root, page), "utf8").matchAll(/^```sh cluster\n([\s\S]*?)^```$/gm);
   return [...blocks].flatMap(([, body]) => body!.split("\n").filter((line) => line.trim() !== ""));
 }
 
@@ -28,7 +35,7 @@ suite("commands of the docs", () => {
 
   for (const page of pages)
     for (const command of commandsOf(page))
-      test(`docs/${page}: ${command}`, async () => {
+      test(`${page}: ${command}`, async () => {
         const { code, stdout, stderr } = await asAdministrator(cluster, ["sh", "-c", command]);
         assert.equal(code, 0, `exit ${code}\n${stdout}\n${stderr}`);
       });
