@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { compileTool } from "./native.ts";
 
 export interface ProberOptions {
-  readonly client: { readonly netns: string; readonly cgroup: string };
+  readonly client: { readonly netns: string; readonly cgroup?: string };
   readonly connect: string;
   readonly servers: readonly { readonly netns: string; readonly listen: string; readonly letter: string }[];
 }
@@ -22,7 +22,8 @@ export interface Prober extends AsyncDisposable {
 const LIMIT_MS = 5_000;
 
 export function startProber({ client, connect, servers }: ProberOptions): Prober {
-  const args = ["--client", client.netns, "--client-cgroup", client.cgroup, "--connect", connect];
+  const args = ["--client", client.netns, "--connect", connect];
+  if (client.cgroup !== undefined) args.push("--client-cgroup", client.cgroup);
   for (const { netns, listen, letter } of servers) args.push("--server", `${netns}=${listen}=${letter}`);
   const child: ChildProcess = spawn(compileTool("prober"), args, { stdio: ["pipe", "pipe", "inherit"] });
   let now = { ns: 0n, letter: "?" };
