@@ -13,6 +13,7 @@ import { findGo, installPackages } from "./packages.ts";
 import {
   goEnv,
   hyperkubeNames,
+  imagePrograms,
   imagesKey,
   linkerFlags,
   type Program,
@@ -38,6 +39,7 @@ export async function buildArtifacts(): Promise<Artifacts> {
     }
     if (!existsSync(artifacts.seed)) {
       await step("images", async () => {
+        for (const program of imagePrograms) await buildProgram(tool, program, artifacts);
         const dir = join(artifacts.dir, "images");
         const archives = await writeImages(tool, artifacts.bin, dir);
         await writeSeed(archives, artifacts.seed);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** The images a cluster and the upstream tests need, made of what was built and of programs of this machine. */
 import { mkdirSync, readFileSync, realpathSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { WeftError } from "#lib/errors.ts";
 import { type ImageSpec, writeImage } from "../../../tools/image/oci.ts";
 import { addFile, addLink, type Tree } from "../../../tools/image/tree.ts";
@@ -11,16 +11,31 @@ import { type GoTool, moduleDir } from "./modules.ts";
 import { versions } from "./recipe.ts";
 
 /** Tags as the tests of this Kubernetes version have them compiled in. */
-const tags = { pause: "3.10.1", agnhost: "2.59", busybox: "1.37.0-1", dnsutils: "1.7" } as const;
+const tags = {
+  pause: "3.10.1",
+  agnhost: "2.59",
+  busybox: "1.37.0-1",
+  dnsutils: "1.7",
+  regression: "1.4",
+} as const;
 
 export const agnhostImage = `${IMAGE_PREFIX}/agnhost:${tags.agnhost}`;
 
 /** Writes an archive per image into `dir`. `bin` has agnhost and coredns; clang-19 makes pause. */
 export async function writeImages(tool: GoTool, bin: string, dir: string): Promise<string[]> {
   mkdirSync(dir, { recursive: true });
-  const specs = [await pause(dir), await busybox(), await agnhost(tool, bin), coredns(bin)];
-  return specs.map((spec, i) => {
-    const out = join(dir, `${["pause", "busybox", "agnhost", "coredns"][i]}.tar`);
+  const specs = {
+    pause: await pause(dir),
+    busybox: await busybox(),
+    agnhost: await agnhost(tool, bin),
+    coredns: programAlone("coredns:local", join(bin, "coredns")),
+    regression: programAlone(
+      `regression-issue-74839:${tags.regression}`,
+      join(bin, "regression-issue-74839"),
+    ),
+  };
+  return Object.entries(specs).map(([name, spec]) => {
+    const out = join(dir, `${name}.tar`);
     writeImage(spec, { out });
     return out;
   });
@@ -48,14 +63,14 @@ async function busybox(): Promise<ImageSpec> {
   return image(`busybox:${tags.busybox}`, await base(), [], { command: ["sh"] });
 }
 
-function coredns(bin: string): ImageSpec {
+function programAlone(name: string, program: string): ImageSpec {
   const tree: Tree = new Map();
-  addProgram(tree, "coredns", join(bin, "coredns"));
-  return image("coredns:local", tree, ["/coredns"]);
+  addProgram(tree, basename(program), program);
+  return image(name, tree, [`/${basename(program)}`]);
 }
 
 /** What the tests run in this image beside agnhost itself. */
-const tools = ["curl", "dig", "nslookup", "ip", "nc.openbsd", "dash", "bash", "getent"];
+const tools = ["curl", "dig", "nslookup", "ip", "nc.openbsd", "dash", "bash", "getent", "wget"];
 
 async function agnhost(tool: GoTool, bin: string): Promise<ImageSpec> {
   const tree = await base();
@@ -64,11 +79,14 @@ async function agnhost(tool: GoTool, bin: string): Promise<ImageSpec> {
   // The tests have a DNS server of their own in this image.
   addProgram(tree, "coredns", join(bin, "coredns"));
   // Debian's busybox prefers its own applets to the programs in PATH: no shell of it may be left, and no applet beside a program of its name.
-  for (const name of ["nc", "ip", "nslookup", "sh", "ash"]) tree.delete(`bin/${name}`);
+  // Its wget crashes where it finds the libraries of another program.
+  for (const name of ["nc", "ip", "nslookup", "sh", "ash", "wget"]) tree.delete(`bin/${name}`);
   for (const name of tools) await addDynamic(tree, name);
   addLink(tree, "bin/sh", "../usr/bin/dash");
   addLink(tree, "bin/bash", "../usr/bin/bash");
   addLink(tree, "usr/bin/nc", "nc.openbsd");
+  // As busybox's: one try.
+  addFile(tree, "etc/wgetrc", "tries = 1\n");
   tree.set("uploads", { type: "dir", mode: 0o755 });
   const porter = join(
     await moduleDir(tool, `k8s.io/kubernetes@v${versions.kubernetes}`),

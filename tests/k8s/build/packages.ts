@@ -23,6 +23,7 @@ const packages = [
   "procps",
   "runc",
   "util-linux",
+  "wget",
 ];
 
 /**

@@ -66,6 +66,15 @@ export const programs: readonly Program[] = [
   { name: "helm", module: "helm", packagePath: "helm.sh/helm/v3/cmd/helm" },
 ];
 
+/** What is built for images alone, beside agnhost and coredns. */
+export const imagePrograms: readonly Program[] = [
+  {
+    name: "regression-issue-74839",
+    module: "hyperkube",
+    packagePath: "k8s.io/kubernetes/test/images/regression-issue-74839",
+  },
+];
+
 /** Names hyperkube answers to. */
 export const hyperkubeNames = [
   "kube-apiserver",
@@ -109,7 +118,7 @@ export function programsKey(): string {
 
 /** Hash of everything that decides what the images are, the programs aside. */
 export function imagesKey(): string {
-  return hashFiles(["images.ts", "pause.c"], "");
+  return hashFiles(["images.ts", "pause.c"], JSON.stringify(imagePrograms));
 }
 
 function hashFiles(patterns: string[], more: string): string {
