@@ -5,4 +5,4 @@ set -eu
 cd "$(dirname "$0")/.."
 sh tools/setup.sh
 sh tools/build.sh
-exec node_modules/node/bin/node tests/bench/run.ts "$@"
+exec node_modules/node/bin/node --expose-gc tests/bench/run.ts "$@"

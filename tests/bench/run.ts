@@ -10,10 +10,11 @@ import { changes } from "./changes.ts";
 import type { BenchPart } from "./context.ts";
 import { events } from "./events.ts";
 import { nativePaths, tunnelPaths } from "./paths.ts";
+import { policy } from "./policy.ts";
 import { programs } from "./programs.ts";
 import { distrusted, type Figure, figureText } from "./stats.ts";
 
-const parts: readonly BenchPart[] = [tunnelPaths, nativePaths, programs, agent, changes, events];
+const parts: readonly BenchPart[] = [tunnelPaths, nativePaths, programs, agent, policy, changes, events];
 
 const help = `Measures Weft on this machine: about 7 minutes, needs root.
 
