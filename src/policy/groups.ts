@@ -24,10 +24,23 @@ export interface GroupContext {
 
 /** Identities that the same rules reach in the same way. */
 export interface Group {
+  /** Equal for equal groups of one context. */
+  readonly key: string;
   /** Of prefixes of blocks: rules for anybody are not among those that reach them. */
   readonly block: boolean;
-  readonly reaches: readonly Reach[];
-  readonly identities: readonly number[];
+  reaches(): Reach[];
+}
+
+/** Which rules reach an identity beside those for anybody: indexes, ascending. */
+export type Special = readonly number[];
+
+/** Identities that the same rules reach in the same way are resolved once. Those that only rules for anybody reach are in no group. */
+export interface Grouping {
+  /** Every identity that is in a group. */
+  all(): ReadonlyMap<number, Special>;
+  /** One of them; empty: it is in none. The same as in `all`. */
+  of(identity: number): Special;
+  groupOf(identity: number, special: Special): Group;
 }
 
 /** Rules that are about any peer. */
@@ -35,9 +48,31 @@ export function indexesOfAny(rules: readonly Rule[]): number[] {
   return rules.flatMap((rule, index) => (rule.peers === undefined ? [index] : []));
 }
 
-/** Identities that the same rules reach in the same way are resolved once. Those that only rules for anybody reach are left out. */
-export function groups(context: GroupContext): Iterable<Group> {
+export function grouping(context: GroupContext): Grouping {
   const { rules, peers, direction } = context;
+  const anybody = indexesOfAny(rules);
+  const named = new Set(
+    rules.flatMap((rule) => (rule.ports ?? []).flatMap(({ name }) => (name === undefined ? [] : [name]))),
+  );
+  return {
+    all: () => specials(context),
+    of: (identity) => rules.flatMap((rule, index) => (isSpecial(context, rule, identity) ? [index] : [])),
+    groupOf(identity, special) {
+      const block = isBlockIdentity(identity);
+      const names = direction === "egress" && named.size > 0 ? namesText(peers, identity, named) : "";
+      return {
+        key: `${block} ${special.join()} ${names}`,
+        block,
+        reaches() {
+          const indexes = [...new Set([...special, ...(block ? [] : anybody)])].sort((a, b) => a - b);
+          return reachesOf(context, identity, indexes);
+        },
+      };
+    },
+  };
+}
+
+function specials({ rules, peers, direction }: GroupContext): Map<number, number[]> {
   const byIdentity = new Map<number, number[]>();
   const add = (identity: number, index: number) => {
     const found = byIdentity.get(identity);
@@ -51,23 +86,14 @@ export function groups(context: GroupContext): Iterable<Group> {
       if (name !== undefined) for (const identity of peers.withPort(name)) add(identity, index);
     }
   }
-  const anybody = indexesOfAny(rules);
-  const named = new Set(
-    rules.flatMap((rule) => (rule.ports ?? []).flatMap(({ name }) => (name === undefined ? [] : [name]))),
-  );
-  const found = new Map<string, Group & { identities: number[] }>();
-  for (const [identity, special] of byIdentity) {
-    const block = isBlockIdentity(identity);
-    const key = `${block} ${special.join()} ${direction === "egress" && named.size > 0 ? namesText(peers, identity, named) : ""}`;
-    const group = found.get(key);
-    if (group) {
-      group.identities.push(identity);
-      continue;
-    }
-    const indexes = [...new Set([...special, ...(block ? [] : anybody)])].sort((a, b) => a - b);
-    found.set(key, { block, reaches: reachesOf(context, identity, indexes), identities: [identity] });
-  }
-  return found.values();
+  return byIdentity;
+}
+
+/** A rule for anybody is special to an egress peer whose pods have a port that it names. */
+function isSpecial({ peers, direction }: GroupContext, rule: Rule, identity: number): boolean {
+  if (rule.peers) return rule.peers.some((peer) => peers.matching(peer).has(identity));
+  if (direction === "ingress") return false;
+  return (rule.ports ?? []).some(({ name }) => peers.portsOf(identity).some((port) => port.name === name));
 }
 
 function namesText(peers: PeerIndex, identity: number, names: ReadonlySet<string>): string {

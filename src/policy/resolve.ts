@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { cellsOf, protosOf } from "./cells.ts";
 import { entriesOf, type GroupEntry } from "./group-entries.ts";
-import { groups, indexesOfAny, type PeerIndex, reachesOf } from "./groups.ts";
+import { type Group, grouping, indexesOfAny, type PeerIndex, reachesOf } from "./groups.ts";
 import { type Decision, defaultPrecedence, isExplicit, placeOfRule, rankOf, yieldingTo } from "./judge.ts";
 import { compareEntries, revisionOf } from "./revision.ts";
 import type { NamedPort, PolicyEntry, ResolvedPolicy, Rule, RuleOrigin } from "./rule.ts";
@@ -39,20 +39,43 @@ const allowLocalhost: Rule = {
  * Entries are sorted; the same input gives the same revision.
  */
 export function resolve(input: ResolveInput): ResolvedPolicy {
+  const { enforceIngress, enforceEgress, all } = resolver(input);
+  const entries = all();
+  const revision = revisionOf(entries, enforceIngress, enforceEgress);
+  return { id: input.id, revision, enforceIngress, enforceEgress, entries };
+}
+
+/** {@link resolve} by the piece: good for as long as the rules and the endpoint's own ports are the same. */
+export interface Resolver extends EntrySource {
+  readonly enforceIngress: boolean;
+  readonly enforceEgress: boolean;
+}
+
+/** Entries, sorted: all there are, or those of one identity, as they are among all. */
+interface EntrySource {
+  all(): PolicyEntry[];
+  of(identity: number): PolicyEntry[];
+}
+
+export function resolver(input: ResolveInput): Resolver {
   const enforces = (direction: Rule["direction"]) =>
     input.enforcement !== "never" &&
     (input.enforcement === "always" || input.rules.some((rule) => rule.direction === direction));
   const enforceIngress = enforces("ingress");
   const enforceEgress = enforces("egress");
-  const entries = [
+  const sources = [
     ...(enforceIngress ? resolveDirection(input, "ingress") : []),
     ...(enforceEgress ? resolveDirection(input, "egress") : []),
-  ].sort(compareEntries);
-  const revision = revisionOf(entries, enforceIngress, enforceEgress);
-  return { id: input.id, revision, enforceIngress, enforceEgress, entries };
+  ];
+  return {
+    enforceIngress,
+    enforceEgress,
+    all: () => sources.flatMap((source) => source.all()).sort(compareEntries),
+    of: (identity) => sources.flatMap((source) => source.of(identity)).sort(compareEntries),
+  };
 }
 
-function resolveDirection(input: ResolveInput, direction: Rule["direction"]): PolicyEntry[] {
+function resolveDirection(input: ResolveInput, direction: Rule["direction"]): EntrySource[] {
   const selected = input.rules.filter((rule) => rule.direction === direction);
   const isolated = selected.some((rule) => rule.defaultDeny);
   // Who is isolated is judged by what isolates it: the baseline is for the others.
@@ -60,9 +83,14 @@ function resolveDirection(input: ResolveInput, direction: Rule["direction"]): Po
   const rules = direction === "ingress" ? [...heard, allowLocalhost] : heard;
   const unmatched = isolated || input.enforcement === "always" ? "deny" : "allow";
   const round = { input, direction, unmatched } as const;
-  if (!needsRounds(rules)) return resolveRound({ ...round, rules });
+  if (!needsRounds(rules)) return [resolveRound({ ...round, rules })];
   const after = resolveRound({ ...round, rules: rules.filter(({ tier }) => tier !== "admin") });
-  return [...resolveRound({ ...round, rules }), ...after.map((entry) => ({ ...entry, round: 2 as const }))];
+  const second = (entries: readonly PolicyEntry[]) =>
+    entries.map((entry) => ({ ...entry, round: 2 as const }));
+  return [
+    resolveRound({ ...round, rules }),
+    { all: () => second(after.all()), of: (identity) => second(after.of(identity)) },
+  ];
 }
 
 /**
@@ -89,40 +117,58 @@ interface Round {
   readonly unmatched: "allow" | "deny";
 }
 
-function resolveRound({ input, direction, rules, unmatched }: Round): PolicyEntry[] {
+type Said = Omit<PolicyEntry, "direction" | "identity" | "round">;
+
+function resolveRound({ input, direction, rules, unmatched }: Round): EntrySource {
   const isolating = rules.flatMap((rule, index) => (rule.defaultDeny ? [index] : []));
   const otherwise: Decision = { verdict: unmatched, precedence: defaultPrecedence, rules: isolating };
   const terms = { unmatched: otherwise, passed: otherwise, tellsPass: needsRounds(rules) };
   const blockPlace = Math.max(0, ...rules.filter(isAboutBlocks).map(placeOfRule));
   const numberOf = ruleNumbers(input, rules);
-  const emit = (found: readonly GroupEntry[], identities: readonly number[]): PolicyEntry[] =>
-    found.flatMap(({ decision, proto, port, portBits }) => {
-      const { verdict } = decision;
+  const say = (found: readonly GroupEntry[]): Said[] =>
+    found.map(({ decision, proto, port, portBits }) => {
       const precedence = yieldingTo(blockPlace, decision.precedence);
-      const what = { proto, portBits, port, verdict, precedence, rule: numberOf(decision) };
-      return identities.map((identity) => ({ direction, identity, ...what }));
+      return { proto, portBits, port, verdict: decision.verdict, precedence, rule: numberOf(decision) };
     });
   const context = { rules, direction, peers: input.peers, ports: input.ports };
   const anybody = reachesOf(context, undefined, indexesOfAny(rules));
   const ranked = blockPlace > 0;
-  const out = emit(entriesOf(cellsOf(rules, anybody, protosOf(anybody), terms), undefined, ranked), [0]);
-  for (const { block, reaches, identities } of groups(context)) {
-    const protos = protosOf(reaches);
+  const saidOf = ({ block, reaches }: Group): Said[] => {
+    const reached = reaches();
+    const protos = protosOf(reached);
     if (block) {
-      const said = entriesOf(
-        cellsOf(rules, reaches, protos, { ...terms, unmatched: nothing }),
-        undefined,
-        true,
-      );
-      const needed = said.filter(({ decision, proto }) => rankOf(decision) > 0 || proto !== 0);
-      out.push(...emit(needed, identities));
-      continue;
+      const whole = cellsOf(rules, reached, protos, { ...terms, unmatched: nothing });
+      const said = entriesOf(whole, undefined, true);
+      return say(said.filter(({ decision, proto }) => rankOf(decision) > 0 || proto !== 0));
     }
-    const cells = cellsOf(rules, reaches, protos, terms);
     const base = cellsOf(rules, anybody, protos, terms);
-    out.push(...emit(entriesOf(cells, base, ranked), identities));
-  }
-  return out;
+    return say(entriesOf(cellsOf(rules, reached, protos, terms), base, ranked));
+  };
+  const { all, of, groupOf } = grouping(context);
+  const known = new Map<string, readonly Said[]>();
+  const entriesFor = (identity: number, special: readonly number[]): PolicyEntry[] => {
+    const group = groupOf(identity, special);
+    let said = known.get(group.key);
+    if (!said) {
+      said = saidOf(group);
+      known.set(group.key, said);
+    }
+    return said.map((one) => ({ direction, identity, ...one }));
+  };
+  return {
+    all() {
+      const anyCells = cellsOf(rules, anybody, protosOf(anybody), terms);
+      const out = say(entriesOf(anyCells, undefined, ranked)).map(
+        (one): PolicyEntry => ({ direction, identity: 0, ...one }),
+      );
+      for (const [identity, special] of all()) out.push(...entriesFor(identity, special));
+      return out;
+    },
+    of(identity) {
+      const special = of(identity);
+      return special.length === 0 ? [] : entriesFor(identity, special);
+    },
+  };
 }
 
 /** Numbers of the sets of rules that decide. */
