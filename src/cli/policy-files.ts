@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { documentText, loadManifests } from "#lab/manifest.ts";
+import { documentText } from "#k8s/manifest.ts";
+import { loadManifests } from "#lab/manifest.ts";
 import { WeftError } from "#lib/errors.ts";
 import { languageOf } from "#policy/languages.ts";
 

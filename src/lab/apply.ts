@@ -2,9 +2,10 @@
 
 import type { KubeClient } from "#k8s/client.ts";
 import { isNotFound, KubeError } from "#k8s/errors.ts";
+import { documentText, type ManifestDocument } from "#k8s/manifest.ts";
 import { type Resource, resourcePath } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
-import { documentText, loadManifests, type ManifestDocument } from "./manifest.ts";
+import { loadManifests } from "./manifest.ts";
 import type { KubeObject } from "./objects.ts";
 
 export interface Applied {

@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { loadManifests, parseManifest } from "./manifest.ts";
+import { parseManifest } from "#k8s/manifest.ts";
+import { loadManifests } from "./manifest.ts";
 
 const good = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
 

@@ -1,19 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { LineCounter, parseAllDocuments } from "yaml";
+import { type ManifestDocument, parseManifest } from "#k8s/manifest.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
-import type { KubeObject } from "./objects.ts";
-
-/** One object of a manifest and where it stands. */
-export interface ManifestDocument {
-  readonly file: string;
-  /** 1, 2, … within the file; empty documents count. */
-  readonly number: number;
-  /** Line the document begins at. */
-  readonly line: number;
-  readonly object: KubeObject;
-}
 
 const MAX_BYTES = 64 << 20;
 const MAX_FILES = 10_000;
@@ -66,66 +55,4 @@ function readText(path: string): string {
     if (cause instanceof WeftError) throw cause;
     throw new WeftError("E_MANIFEST", `${path}: cannot be read: ${errorText(cause)}`, { cause });
   }
-}
-
-export function parseManifest(file: string, text: string): ManifestDocument[] {
-  const lineCounter = new LineCounter();
-  const out: ManifestDocument[] = [];
-  const documents = parseAllDocuments(text, { lineCounter, uniqueKeys: true });
-  if (!Array.isArray(documents)) return out;
-  for (const [i, document] of documents.entries()) {
-    const number = i + 1;
-    const line = lineCounter.linePos(document.contents?.range?.[0] ?? document.range[0]).line;
-    const broken = document.errors[0];
-    if (broken) {
-      const at = broken.linePos?.[0];
-      const place = at ? `line ${at.line}, column ${at.col}` : `line ${line}`;
-      throw new WeftError(
-        "E_MANIFEST",
-        `${file}, document ${number}, ${place}: ${broken.message.split("\n")[0]?.replace(/ at line .*$/, "")}`,
-      );
-    }
-    let value: unknown;
-    try {
-      value = document.toJS({ maxAliasCount: 1000 });
-    } catch (cause) {
-      throw new WeftError("E_MANIFEST", `${file}, document ${number}: ${errorText(cause)}`, { cause });
-    }
-    if (value === null || value === undefined) continue;
-    for (const object of flatten(value))
-      out.push({ file, number, line, object: checked(object, { file, number }) });
-  }
-  return out;
-}
-
-function flatten(value: unknown): unknown[] {
-  if (!isRecord(value) || value.apiVersion !== "v1" || value.kind !== "List") return [value];
-  return Array.isArray(value.items) ? value.items.flatMap(flatten) : [];
-}
-
-function checked(value: unknown, { file, number }: { file: string; number: number }): KubeObject {
-  const fail = (field: string, problem: string) =>
-    new WeftError("E_MANIFEST", `${file}, document ${number}: ${field}: ${problem}`);
-  if (!isRecord(value)) throw fail("document", "not an object");
-  for (const field of ["apiVersion", "kind"]) {
-    if (value[field] === undefined) throw fail(field, "missing");
-    if (typeof value[field] !== "string" || value[field] === "") throw fail(field, "not a text");
-  }
-  const metadata = value.metadata;
-  if (!isRecord(metadata)) throw fail("metadata", metadata === undefined ? "missing" : "not an object");
-  for (const field of ["name", "namespace"]) {
-    const text = metadata[field];
-    if (text !== undefined && typeof text !== "string") throw fail(`metadata.${field}`, "not a text");
-  }
-  if (!metadata.name) throw fail("metadata.name", "missing");
-  return value as unknown as KubeObject;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** `Deployment/web in file.yaml, document 3`: for messages. */
-export function documentText({ file, number, object }: ManifestDocument): string {
-  return `${file}, document ${number} (${object.kind} ${object.metadata.name})`;
 }
