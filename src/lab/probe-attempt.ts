@@ -44,7 +44,7 @@ export interface Attempt {
 export interface Question {
   /** `namespace/pod`; a workload's name stands for one of its pods. */
   readonly from: string;
-  /** `namespace/pod`, `namespace/service`, or an address. */
+  /** `namespace/pod`, `namespace/service` (`service:namespace/service` where a workload has the name too), or an address. */
   readonly to: string;
   /** 0 for ICMP. */
   readonly port: number;

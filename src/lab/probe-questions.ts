@@ -30,7 +30,9 @@ function target(
   question: Question,
   { from, number }: { from: Pod; number: number },
 ): Target {
-  const { to, port, protocol } = question;
+  const { port, protocol } = question;
+  const asService = question.to.startsWith("service:");
+  const to = question.to.replace(/^service:/, "");
   if (!to.includes("/")) {
     if (!isAddress(to))
       throw new WeftError(
@@ -44,7 +46,7 @@ function target(
     };
   }
   const namespace = to.slice(0, to.indexOf("/"));
-  const pod = findPod(view, to);
+  const pod = asService ? undefined : findPod(view, to);
   if (pod) {
     const ip = sameFamily(
       from,
@@ -59,7 +61,10 @@ function target(
   const service = view.services.find((one) => `${one.metadata.namespace}/${one.metadata.name}` === to);
   const addresses = service?.spec.clusterIPs?.filter((one) => one !== "None") ?? [];
   if (!service || addresses.length === 0)
-    throw new WeftError("E_QUESTION", `question ${number}: to: there is no running pod ${to}`);
+    throw new WeftError(
+      "E_QUESTION",
+      `question ${number}: to: there is no ${asService ? "service" : "running pod"} ${to}`,
+    );
   const unbacked = backendPods(view, service).length === 0;
   return {
     to: {

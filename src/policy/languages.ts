@@ -16,6 +16,7 @@ export interface PolicyLanguage {
   readonly kind: string;
   /** @throws WeftError E_MANIFEST, E_POLICY_UNSUPPORTED: the object as a whole is refused */
   readonly compile: (object: unknown) => Rule[];
+  readonly namespaced: boolean;
   /** Objects have a status with conditions. */
   readonly conditions: boolean;
 }
@@ -27,6 +28,7 @@ export const policyLanguages: readonly PolicyLanguage[] = [
     apiVersion: "networking.k8s.io/v1",
     kind: "NetworkPolicy",
     compile: compileNetworkPolicy,
+    namespaced: true,
     conditions: false,
   },
   {
@@ -34,6 +36,7 @@ export const policyLanguages: readonly PolicyLanguage[] = [
     apiVersion: "cilium.io/v2",
     kind: "CiliumNetworkPolicy",
     compile: compileCiliumPolicy,
+    namespaced: true,
     conditions: true,
   },
   {
@@ -41,6 +44,7 @@ export const policyLanguages: readonly PolicyLanguage[] = [
     apiVersion: "cilium.io/v2",
     kind: "CiliumClusterwideNetworkPolicy",
     compile: compileCiliumPolicy,
+    namespaced: false,
     conditions: true,
   },
 ];

@@ -5,6 +5,7 @@ import { gatherGrid } from "#cli/gather.ts";
 import { type Grid, outputForm, printGrid } from "#cli/print/table.ts";
 import { type ClusterChoice, withKubeconfig } from "#cli/target.ts";
 import { WeftError } from "#lib/errors.ts";
+import { matrixCommand } from "./policy-matrix.ts";
 
 interface InspectOptions extends AgentChoice, ClusterChoice {
   readonly output?: string;
@@ -100,7 +101,10 @@ export function policyCommand(): Command {
       return found;
     }),
   );
-  return new Command("policy").description("network policies").addCommand(get);
+  return new Command("policy")
+    .description("network policies: what is in force, and what would be")
+    .addCommand(get)
+    .addCommand(matrixCommand());
 }
 
 const maps = ["policy", "ct", "ipcache", "blocks", "lb", "endpoints", "nat", "metrics"];

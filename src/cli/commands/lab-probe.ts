@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
-import { styleText } from "node:util";
 import { Command } from "commander";
-import { outputForm, printObject, renderGrid } from "#cli/print/table.ts";
+import { probeLines, probeMatrix } from "#cli/print/probe.ts";
+import { outputForm, printObject } from "#cli/print/table.ts";
 import { labProbe } from "#lab/probe.ts";
-import type { ProbeRow } from "#lab/probe-attempt.ts";
 import { parseQuestions } from "#lab/probe-questions.ts";
 import { WeftError } from "#lib/errors.ts";
 
@@ -36,7 +35,7 @@ export function probeCommand(): Command {
         ...(questions && { questions }),
       });
       if (form === "json" || form === "yaml") printObject(rows, form, (text) => process.stdout.write(text));
-      else process.stdout.write(`${form === "wide" || questions ? lines(rows) : matrix(rows)}\n`);
+      else process.stdout.write(`${form === "wide" || questions ? probeLines(rows) : probeMatrix(rows)}\n`);
     });
 }
 
@@ -46,55 +45,4 @@ function readText(path: string): string {
   } catch (cause) {
     throw new WeftError("E_USAGE", `cannot read ${path}`, { cause });
   }
-}
-
-function target(row: ProbeRow): string {
-  const name = row.via === "service" ? row.to.service : row.to.pod || row.to.ip;
-  return `${row.to.namespace ? `${row.to.namespace}/` : ""}${name}:${row.to.port}${row.to.protocol === "TCP" ? "" : `/${row.to.protocol}`}`;
-}
-
-function lines(rows: readonly ProbeRow[]): string {
-  const columns = ["FROM", "TO", "VIA", "VERDICT", "MS"].map((name) => ({ name }));
-  return renderGrid(
-    {
-      columns,
-      rows: rows.map((r) => [`${r.from.namespace}/${r.from.pod}`, target(r), r.via, r.verdict, r.ms]),
-    },
-    false,
-  );
-}
-
-/** One line a source, one numbered column a target. */
-function matrix(rows: readonly ProbeRow[]): string {
-  const targets = [...new Set(rows.map(target))];
-  const sources = new Map<string, Map<string, ProbeRow["verdict"]>>();
-  for (const row of rows) {
-    const from = `${row.from.namespace}/${row.from.workload}`;
-    let cells = sources.get(from);
-    if (!cells) {
-      cells = new Map();
-      sources.set(from, cells);
-    }
-    cells.set(target(row), row.verdict);
-  }
-  const width = Math.max(...[...sources.keys()].map((name) => name.length));
-  const column = Math.max(2, String(targets.length).length) + 1;
-  const head = targets.map((_, i) => String(i + 1).padStart(column)).join("");
-  const body = [...sources].map(
-    ([from, cells]) => from.padEnd(width) + targets.map((t) => mark(cells.get(t), column)).join(""),
-  );
-  const legend = targets.map((t, i) => `${String(i + 1).padStart(column)}  ${t}`);
-  return [
-    " ".repeat(width) + head,
-    ...body,
-    "",
-    ...legend,
-    "",
-    `${mark("allow", 0)} reached   ${mark("deny", 0)} no answer`,
-  ].join("\n");
-}
-
-function mark(verdict: ProbeRow["verdict"] | undefined, width: number): string {
-  const text = (verdict === "allow" ? "✓" : verdict === "deny" ? "✗" : "·").padStart(width);
-  return verdict === undefined ? text : styleText(verdict === "allow" ? "green" : "red", text);
 }

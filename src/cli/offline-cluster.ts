@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { ManifestDocument } from "#k8s/manifest.ts";
+import { loadManifests } from "#lab/manifest.ts";
+import { loadCluster, type OfflineCluster } from "#policy/offline/cluster.ts";
+import type { SourcedObject } from "#policy/offline/objects.ts";
+
+/** Objects of files, which know the line of each field. @throws WeftError E_MANIFEST, as `loadManifests` */
+export function fileObjects(paths: readonly string[]): SourcedObject[] {
+  return loadManifests(paths).map(sourced);
+}
+
+function sourced({ object, file, line, lineOf }: ManifestDocument): SourcedObject {
+  return { object, sourceOf: (field) => `${file}:${field === "" ? line : lineOf(field)}` };
+}
+
+/** The cluster that manifests describe. */
+export function fileCluster(paths: readonly string[], namespace?: string): OfflineCluster {
+  return loadCluster(fileObjects(paths), namespace === undefined ? {} : { namespace });
+}
+
+/** What of a cluster's policies is not in force, a line each: nobody should take the rest for the whole. */
+export function refusals(cluster: OfflineCluster): string[] {
+  return cluster.policies.flatMap(({ row, source, key }) => {
+    if (!row.refused) return [];
+    const { message } = row.refused;
+    const said = message.startsWith(row.kind) ? message : `${key}: ${message}`;
+    return [`${source ? `${source}: ` : ""}${said}: the policy is not in force`];
+  });
+}
+
+export function collect(value: string, list: string[] = []): string[] {
+  return [...list, value];
+}

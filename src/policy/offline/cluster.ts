@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type LabelFilter, usualLabels } from "#identities/label-filter.ts";
+import type { ManifestObject } from "#k8s/manifest.ts";
+import { type Address, isAddress, parseAddress } from "#model/ip.ts";
+import { compileRow, languageOf } from "../languages.ts";
+import type { Rule } from "../rule.ts";
+import { type PolicyRow, policyKey } from "../table.ts";
+import type { NodeObject, SourcedObject } from "./objects.ts";
+import { type OfflinePod, podsOf } from "./pods.ts";
+import { type OfflineService, servicesOf } from "./services.ts";
+
+/** A cluster as its objects tell of it: nothing runs, nothing is asked. */
+export interface OfflineCluster {
+  readonly pods: readonly OfflinePod[];
+  readonly services: readonly OfflineService[];
+  readonly nodes: readonly OfflineNode[];
+  readonly policies: readonly OfflinePolicy[];
+  /** Labels of each namespace that an object is in. */
+  readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>;
+  /** Numbers that label sets have in the real cluster, by `labelText`; others are worked out. */
+  readonly identities: ReadonlyMap<string, number>;
+  readonly settings: ClusterSettings;
+}
+
+export interface OfflineNode {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly addresses: readonly Address[];
+}
+
+/** A policy object with what it compiled to. */
+export interface OfflinePolicy {
+  readonly key: string;
+  readonly object: ManifestObject;
+  readonly row: PolicyRow;
+  readonly source?: string;
+}
+
+export interface ClusterSettings {
+  /** Of objects that name none. */
+  readonly namespace: string;
+  readonly clusterName: string;
+  readonly keepsLabel: LabelFilter;
+}
+
+const usual: ClusterSettings = { namespace: "default", clusterName: "default", keepsLabel: usualLabels };
+
+/**
+ * The cluster that the objects describe. Kinds that have nothing to do with policy are passed over; a policy that would be refused is there, with
+ * the reason and without rules. Of two objects of the same name the last counts.
+ */
+export function loadCluster(
+  all: readonly SourcedObject[],
+  given: Partial<ClusterSettings> = {},
+): OfflineCluster {
+  const settings = { ...usual, ...given };
+  const objects = lastOfEach(all, settings.namespace);
+  const namespaces = namespacesOf(objects, settings.namespace);
+  const namespaceLabels = (name: string) => namespaces.get(name) ?? implicitLabels(name);
+  const pods = podsOf(objects, settings.namespace, { ...settings, namespaceLabels });
+  return {
+    pods,
+    services: servicesOf(objects, pods, settings.namespace),
+    nodes: objects.flatMap(({ object }) => (isKind(object, "v1", "Node") ? [nodeOf(object)] : [])),
+    policies: objects.flatMap((one) => policyOf(one, settings)),
+    namespaces,
+    identities: identitiesOf(objects),
+    settings,
+  };
+}
+
+function isKind(object: ManifestObject, apiVersion: string, kind: string): boolean {
+  return object.apiVersion === apiVersion && object.kind === kind;
+}
+
+function lastOfEach(all: readonly SourcedObject[], namespace: string): SourcedObject[] {
+  const byName = new Map<string, SourcedObject>();
+  for (const one of all) {
+    const { apiVersion, kind, metadata } = one.object;
+    byName.set(`${apiVersion} ${kind} ${metadata.namespace ?? namespace}/${metadata.name}`, one);
+  }
+  return [...byName.values()];
+}
+
+function implicitLabels(name: string): Record<string, string> {
+  return { "kubernetes.io/metadata.name": name };
+}
+
+function namespacesOf(objects: readonly SourcedObject[], namespace: string) {
+  const found = new Map<string, Record<string, string>>();
+  for (const { object } of objects) {
+    const name = object.metadata.namespace ?? namespace;
+    if (!found.has(name)) found.set(name, implicitLabels(name));
+  }
+  for (const { object } of objects) {
+    const { name, labels } = object.metadata;
+    if (isKind(object, "v1", "Namespace")) found.set(name, { ...labels, ...implicitLabels(name) });
+  }
+  return found;
+}
+
+function nodeOf(object: NodeObject): OfflineNode {
+  const addresses = (object.status?.addresses ?? [])
+    .filter(({ type, address }) => type !== "Hostname" && isAddress(address))
+    .map(({ address }) => parseAddress(address));
+  return { name: object.metadata.name, labels: object.metadata.labels ?? {}, addresses };
+}
+
+function policyOf({ object, sourceOf }: SourcedObject, settings: ClusterSettings): OfflinePolicy[] {
+  const language = languageOf(object);
+  if (!language) return [];
+  const placed =
+    language.namespaced && object.metadata.namespace === undefined
+      ? { ...object, metadata: { ...object.metadata, namespace: settings.namespace } }
+      : object;
+  const row = compileRow(language, placed, settings.keepsLabel);
+  const rules = sourceOf ? row.rules.map((rule) => withSource(rule, sourceOf)) : row.rules;
+  const source = sourceOf?.("");
+  return [{ key: policyKey(row), object: placed, row: { ...row, rules }, ...(source && { source }) }];
+}
+
+function withSource(rule: Rule, sourceOf: (field: string) => string | undefined): Rule {
+  const source = sourceOf(rule.origin.field ?? "spec");
+  return source === undefined ? rule : { ...rule, origin: { ...rule.origin, source } };
+}
+
+function identitiesOf(objects: readonly SourcedObject[]): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const { object } of objects) {
+    if (!isKind(object, "cilium.io/v2", "CiliumIdentity")) continue;
+    const labels = (object as { readonly "security-labels"?: Record<string, string> })["security-labels"];
+    const list = Object.entries(labels ?? {}).map(([key, value]) => (value === "" ? key : `${key}=${value}`));
+    found.set(list.sort().join(","), Number(object.metadata.name));
+  }
+  return found;
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+import { WeftError } from "#lib/errors.ts";
+import type { Address } from "#model/ip.ts";
+import { type Answer, ask } from "./ask.ts";
+import { findParties, type Party } from "./ends.ts";
+import type { End, Judge } from "./judge.ts";
+import type { OfflinePod } from "./pods.ts";
+import { type PortQuestion, protocolName } from "./ports.ts";
+import type { ListedQuestion } from "./questions.ts";
+
+/** One answer in the form of `weft lab probe -o json`; `ms` is 0: nothing was sent. */
+export interface TruthRow {
+  readonly from: {
+    readonly namespace: string;
+    readonly workload: string;
+    /** "": an address. */
+    readonly pod: string;
+    readonly ip?: string;
+  };
+  readonly to: {
+    readonly namespace: string;
+    readonly service: string;
+    readonly pod: string;
+    /** "": the manifests do not say. */
+    readonly ip: string;
+    /** 0 for ICMP. */
+    readonly port: number;
+    readonly protocol: string;
+  };
+  readonly via: "service" | "pod";
+  readonly verdict: "allow" | "deny";
+  readonly ms: number;
+}
+
+/** A row with where it comes from. */
+export interface Truth {
+  readonly row: TruthRow;
+  readonly from: End;
+  readonly to: Party;
+  readonly answer: Answer;
+}
+
+export interface MatrixOptions {
+  /** Only from and to these; default: all but kube-system. */
+  readonly namespaces?: readonly string[];
+  /** Also every pod behind a service by itself. */
+  readonly pods?: boolean;
+  /** These ports of every pod, instead of the services' ports. */
+  readonly ports?: readonly PortQuestion[];
+  /** Addresses outside: from them to pods, and from pods to them. */
+  readonly externals?: readonly Address[];
+}
+
+const system = "kube-system";
+/** What pods are asked for outside when no port is given. */
+const usualOutside: readonly PortQuestion[] = [
+  { port: 80, proto: 6 },
+  { port: 443, proto: 6 },
+];
+
+/** Who can reach what: from one pod of every workload, in the order of `weft lab probe`. */
+export function truthTable(judge: Judge, options: MatrixOptions): Truth[] {
+  const { cluster } = judge;
+  const wanted = (namespace: string) =>
+    options.namespaces ? options.namespaces.includes(namespace) : namespace !== system;
+  const pods = cluster.pods.filter(({ namespace }) => wanted(namespace));
+  const sources = [...new Map([...pods].reverse().map((pod) => [`${pod.namespace}/${pod.workload}`, pod]))]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([, pod]): End => ({ kind: "pod", pod }));
+  const outside = (options.externals ?? []).map((address): End => ({ kind: "address", address }));
+  const targets = options.ports ? podTargets(pods, options.ports) : serviceTargets(judge, options, wanted);
+  const direct = options.ports ? targets : serviceTargets(judge, { ...options, direct: true }, wanted);
+  const away = outside.flatMap((to) => (options.ports ?? usualOutside).map((port) => ({ to, port })));
+  return [
+    ...sources.flatMap((from) => [...targets, ...away].map((target) => truthOf(judge, from, target))),
+    ...outside.flatMap((from) => direct.map((target) => truthOf(judge, from, target))),
+  ];
+}
+
+/** The answers to a list of questions, one each, in their order. @throws WeftError E_QUESTION */
+export function truthOfQuestions(judge: Judge, questions: readonly ListedQuestion[]): Truth[] {
+  const find = (text: string, where: string): Party => {
+    try {
+      return findParties(judge.cluster, text, judge.cluster.settings.namespace)[0]!;
+    } catch (thrown) {
+      if (!(thrown instanceof WeftError)) throw thrown;
+      throw new WeftError(
+        thrown.code,
+        `${where}: ${thrown.message}`,
+        thrown.hint ? { hint: thrown.hint } : {},
+      );
+    }
+  };
+  return questions.map((question, i) => {
+    const from = find(question.from, `question ${i + 1}: from`);
+    const to = find(question.to, `question ${i + 1}: to`);
+    if (from.kind === "service")
+      throw new WeftError(
+        "E_QUESTION",
+        `question ${i + 1}: from: ${question.from} is a service, which asks nobody`,
+      );
+    return truthOf(judge, from, { to, port: question.ask });
+  });
+}
+
+interface Target {
+  readonly to: Party;
+  readonly port: PortQuestion;
+  /** The service whose backend it is. */
+  readonly service?: string;
+}
+
+function podTargets(pods: readonly OfflinePod[], ports: readonly PortQuestion[]): Target[] {
+  return pods.flatMap((pod) => ports.map((port) => ({ to: { kind: "pod", pod }, port })));
+}
+
+function serviceTargets(
+  { cluster }: Judge,
+  options: MatrixOptions & { readonly direct?: boolean },
+  wanted: (namespace: string) => boolean,
+): Target[] {
+  const out: Target[] = [];
+  for (const service of cluster.services) {
+    const { namespace, name, headless, ports } = service;
+    if (!wanted(namespace) || (namespace === "default" && name === "kubernetes")) continue;
+    for (const { port, proto, backends } of ports) {
+      if (!headless && !options.direct) out.push({ to: { kind: "service", service }, port: { port, proto } });
+      if (!headless && !options.direct && !options.pods) continue;
+      for (const backend of backends) {
+        if (!backend.pod) continue;
+        out.push({
+          to: { kind: "pod", pod: backend.pod },
+          port: { port: backend.port, proto },
+          service: name,
+        });
+      }
+    }
+  }
+  return out;
+}
+
+function truthOf(judge: Judge, from: End, { to, port, service = "" }: Target): Truth {
+  const answer = ask(judge, from, to, port);
+  const protocol = protocolName(port.proto);
+  const number = protocol.startsWith("ICMP") ? 0 : port.port;
+  const row: TruthRow = {
+    from: sourceOf(from),
+    to: { ...targetOf(to, service), port: number, protocol: protocol === "ICMPv6" ? "ICMP" : protocol },
+    via: answer.via,
+    verdict: answer.verdict,
+    ms: 0,
+  };
+  return { row, from, to, answer };
+}
+
+function sourceOf(end: End): TruthRow["from"] {
+  if (end.kind === "pod") {
+    const { namespace, workload, name } = end.pod;
+    return { namespace, workload, pod: name };
+  }
+  const ip = end.kind === "address" ? end.address : end.name;
+  return { namespace: "", workload: "", pod: "", ip };
+}
+
+function targetOf(to: Party, service: string): Pick<TruthRow["to"], "namespace" | "service" | "pod" | "ip"> {
+  if (to.kind === "service") {
+    const { namespace, name, addresses } = to.service;
+    return { namespace, service: name, pod: "", ip: addresses[0] ?? "" };
+  }
+  if (to.kind === "pod")
+    return { namespace: to.pod.namespace, service, pod: to.pod.name, ip: to.pod.addresses[0] ?? "" };
+  return { namespace: "", service: "", pod: "", ip: to.kind === "address" ? to.address : to.name };
+}
