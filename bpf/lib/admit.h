@@ -51,7 +51,9 @@ __noinline int admit(struct __sk_buff *skb, struct pkt *p)
 			return 0;
 		}
 	}
-	reason = judge(skb, p);
+	reason = judge(p);
+	if (p->audited_egress || p->audited_ingress)
+		report_audits(skb, p);
 	if (reason)
 		return reason;
 	if (!ct)

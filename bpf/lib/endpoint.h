@@ -25,4 +25,5 @@ enum endpoint_flag {
 	ENDPOINT_ENFORCE_EGRESS = 2,
 	ENDPOINT_AUDIT = 4,           /* judge and report, never drop for policy */
 	ENDPOINT_NO_SOURCE_CHECK = 8, /* may send from addresses that are not its own */
+	ENDPOINT_AUDITED = 16,        /* its policy has entries of POLICY_ROUND_AUDIT */
 };

@@ -81,7 +81,9 @@ struct pkt {
 	__u8 icmp_type;
 	__u8 icmp_code;
 	__u8 direction;     /* enum policy_direction: of the hook, for metrics */
-	__u8 pad[3];
+	__u8 audited_egress;  /* enum drop_reason: why an end in audit would have dropped it; 0: it would not */
+	__u8 audited_ingress;
+	__u8 pad;
 };
 
 static __always_inline bool is_v6(const struct pkt *p)

@@ -11,7 +11,7 @@
 struct policy_key {
 	__u32 prefixlen; /* POLICY_BITS_FIXED, + 8 with protocol, + 8 + n with n leading bits of the port */
 	__u32 identity;  /* the peer's; 0: any */
-	__u8 direction;  /* enum policy_direction, with POLICY_ROUND_SECOND in the second round */
+	__u8 direction;  /* enum policy_direction, with the bits of enum policy_round */
 	__u8 proto;      /* IPPROTO_* */
 	__be16 port;     /* destination port; for ICMP and ICMPv6 the type as a 16-bit number */
 };
@@ -26,7 +26,10 @@ struct policy_entry {
 };
 
 enum policy_direction { POLICY_INGRESS = 0, POLICY_EGRESS = 1 };
-enum policy_round { POLICY_ROUND_SECOND = 2 };
+enum policy_round {
+	POLICY_ROUND_SECOND = 2,
+	POLICY_ROUND_AUDIT = 4, /* with what policies in audit deny: asked where what is enforced allows */
+};
 enum policy_verdict {
 	POLICY_ALLOW = 1,
 	POLICY_DENY = 2,

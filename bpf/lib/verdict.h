@@ -56,8 +56,8 @@ static __always_inline struct policy_entry *policy_look(void *policy, const stru
 	return policy_place(other) > policy_place(found) ? other : found;
 }
 
-/* The entry that decides, or NULL when none does. */
-static __always_inline struct policy_entry *policy_ask(const struct end *end, const struct question *q)
+/* The entry that decides, or NULL when none does. set: 0, or POLICY_ROUND_AUDIT. */
+static __always_inline struct policy_entry *policy_ask(const struct end *end, const struct question *q, __u8 set)
 {
 	struct policy_entry *entry;
 	__u32 id = end->policy_id;
@@ -68,10 +68,10 @@ static __always_inline struct policy_entry *policy_ask(const struct end *end, co
 	policy = bpf_map_lookup_elem(&policies, &id);
 	if (!policy)
 		return NULL;
-	entry = policy_look(policy, q, 0);
+	entry = policy_look(policy, q, set);
 	if (!entry || entry->verdict != POLICY_PASS)
 		return entry;
-	entry = policy_look(policy, q, POLICY_ROUND_SECOND);
+	entry = policy_look(policy, q, set | POLICY_ROUND_SECOND);
 	return entry && entry->verdict != POLICY_PASS ? entry : NULL;
 }
 
@@ -80,49 +80,103 @@ static __always_inline bool enforced(const struct end *end, __u8 direction)
 	return end->flags & (direction == POLICY_EGRESS ? ENDPOINT_ENFORCE_EGRESS : ENDPOINT_ENFORCE_INGRESS);
 }
 
-/* A verdict that would drop, at an endpoint that only audits. */
+/* Tells of one denial that is not enforced, with what is known at that end of the connection alone. */
 static __always_inline void report_audit(struct __sk_buff *skb, struct pkt *p, __u8 reason, __u8 direction)
 {
+	__u16 flags = p->report.flags;
+	__u32 other = p->ingress_rule;
+
 	p->report.type = EVENT_VERDICT;
 	p->report.reason = reason;
-	p->report.point = direction == POLICY_EGRESS ? TRACE_FROM_ENDPOINT : TRACE_TO_ENDPOINT;
-	p->report.flags |= EVENT_AUDIT;
-	emit(skb, p);
-	p->report.flags &= ~EVENT_AUDIT;
+	p->report.flags = (flags & ~(EVENT_INGRESS | EVENT_EXPLICIT_DENY)) | EVENT_AUDIT;
+	p->report.flags |= reason == DROP_POLICY_DENY ? EVENT_EXPLICIT_DENY : 0;
+	if (direction == POLICY_EGRESS) {
+		p->report.point = TRACE_FROM_ENDPOINT;
+		p->report.flags &= ~EVENT_INGRESS_JUDGED;
+		p->ingress_rule = 0;
+	} else {
+		p->report.point = TRACE_TO_ENDPOINT;
+		p->report.flags |= EVENT_INGRESS;
+	}
+	if (is_told(p, reason))
+		emit(skb, p);
+	p->report.flags = flags;
+	p->report.untold = 0;
+	if (direction == POLICY_EGRESS) { /* no rule has allowed it */
+		p->egress_rule = 0;
+		p->ingress_rule = other;
+	} else {
+		p->ingress_rule = 0;
+	}
+}
+
+/* Tells of what judging let through that policy denies. Not within it: the stack is not deep enough. */
+__noinline int report_audits(struct __sk_buff *skb, struct pkt *p)
+{
+	if (!p)
+		return 0;
+	if (p->audited_egress)
+		report_audit(skb, p, p->audited_egress, POLICY_EGRESS);
+	if (p->audited_ingress)
+		report_audit(skb, p, p->audited_ingress, POLICY_INGRESS);
+	p->audited_egress = 0;
+	p->audited_ingress = 0;
+	return 0;
+}
+
+/* Why the entry drops, or 0. What the default denies has an entry too, so that its rule names who isolates. */
+static __always_inline int denial(const struct policy_entry *entry)
+{
+	if (!entry || entry->verdict != POLICY_DENY)
+		return 0;
+	return entry->precedence & POLICY_EXPLICIT ? DROP_POLICY_DENY : DROP_POLICY_DENIED;
+}
+
+static __always_inline void note_rule(struct pkt *p, __u8 direction, __u32 rule)
+{
+	if (direction == POLICY_INGRESS)
+		p->ingress_rule = rule;
+	else
+		p->egress_rule = rule;
+}
+
+static __always_inline void note_audited(struct pkt *p, __u8 direction, __u8 reason)
+{
+	if (direction == POLICY_INGRESS)
+		p->audited_ingress = reason;
+	else
+		p->audited_egress = reason;
 }
 
 /*
- * Asks the policy of one end. Returns 0 or a drop reason; *rule is the rule that decided (0: none) either way.
- * The event flags say which direction judged last and that it judged.
+ * Asks the policy of one end. Returns 0 or a drop reason; p->egress_rule or ingress_rule is the rule that decided
+ * (0: none) either way. The event flags say which direction judged last and that it judged. What an endpoint or a
+ * policy in audit denies is noted in p->audited_*.
  */
-static __always_inline int judge_end(struct __sk_buff *skb, struct pkt *p, const struct question *q, bool sender)
+static __always_inline int judge_end(struct pkt *p, const struct question *q, bool sender)
 {
 	const struct end *end = sender ? &p->src : &p->dst;
-	struct policy_entry *entry = policy_ask(end, q);
-	__u32 rule = entry ? entry->rule : 0;
-	int reason = 0;
+	struct policy_entry *entry = policy_ask(end, q, 0);
+	int reason = denial(entry);
 
 	p->report.flags &= ~(EVENT_INGRESS | EVENT_EXPLICIT_DENY);
-	if (q->direction == POLICY_INGRESS) {
-		p->report.flags |= EVENT_INGRESS | EVENT_INGRESS_JUDGED;
-		p->ingress_rule = rule;
-	} else {
-		p->report.flags |= EVENT_EGRESS_JUDGED;
-		p->egress_rule = rule;
-	}
-	if (entry && entry->verdict == POLICY_DENY && (entry->precedence & POLICY_EXPLICIT)) {
-		p->report.flags |= EVENT_EXPLICIT_DENY;
-		reason = DROP_POLICY_DENY;
-	} else if (entry && entry->verdict == POLICY_DENY) {
-		reason = DROP_POLICY_DENIED; /* the default, made visible so that its rule names who isolates */
-	} else if (!entry && enforced(end, q->direction)) {
+	p->report.flags |= q->direction == POLICY_INGRESS ? EVENT_INGRESS | EVENT_INGRESS_JUDGED : EVENT_EGRESS_JUDGED;
+	note_rule(p, q->direction, entry ? entry->rule : 0);
+	if (!entry && enforced(end, q->direction))
 		reason = DROP_POLICY_DENIED;
+	if (reason && !(end->flags & ENDPOINT_AUDIT)) {
+		p->report.flags |= reason == DROP_POLICY_DENY ? EVENT_EXPLICIT_DENY : 0;
+		return reason;
 	}
-	if (reason && (end->flags & ENDPOINT_AUDIT)) {
-		report_audit(skb, p, reason, q->direction);
-		reason = 0;
+	if (!reason && (end->flags & ENDPOINT_AUDITED)) {
+		entry = policy_ask(end, q, POLICY_ROUND_AUDIT);
+		reason = denial(entry);
+		if (entry && reason)
+			note_rule(p, q->direction, entry->rule);
 	}
-	return reason;
+	if (reason)
+		note_audited(p, q->direction, reason);
+	return 0;
 }
 
 /* ICMP is judged by its type, and an answer by the type of what it answers. */
@@ -139,7 +193,7 @@ static __always_inline __be16 judged_icmp_type(const struct pkt *p)
  * Judges the connection the packet belongs to, always as its originator sent it: the policies of both ends, so far
  * as they are pods of this node. Returns 0 or a drop reason.
  */
-__noinline int judge(struct __sk_buff *skb, struct pkt *p)
+__noinline int judge(struct pkt *p)
 {
 	struct question q = {};
 	bool reply;
@@ -156,7 +210,7 @@ __noinline int judge(struct __sk_buff *skb, struct pkt *p)
 		q.direction = POLICY_EGRESS;
 		q.peer = reply ? p->src.identity : p->dst.identity;
 		q.addr = reply ? p->saddr : p->daddr;
-		reason = judge_end(skb, p, &q, !reply);
+		reason = judge_end(p, &q, !reply);
 		if (reason)
 			return reason;
 	}
@@ -164,7 +218,7 @@ __noinline int judge(struct __sk_buff *skb, struct pkt *p)
 		q.direction = POLICY_INGRESS;
 		q.peer = reply ? p->dst.identity : p->src.identity;
 		q.addr = reply ? p->daddr : p->saddr;
-		return judge_end(skb, p, &q, reply);
+		return judge_end(p, &q, reply);
 	}
 	return 0;
 }

@@ -191,9 +191,17 @@ export class PolicyEngine {
         enforceEgress: false,
         policies: [],
       };
-    const { id, revision, enforceIngress, enforceEgress } = policy.resolved;
+    const { id, revision, enforceIngress, enforceEgress, audits } = policy.resolved;
     const policies = [...new Set(this.#partsOf(policy).map((part) => part.policy))];
-    return { endpointId, policyId: id, revision, enforceIngress, enforceEgress, policies };
+    return {
+      endpointId,
+      policyId: id,
+      revision,
+      enforceIngress,
+      enforceEgress,
+      ...(audits && { audits }),
+      policies,
+    };
   }
 
   #retain(): void {

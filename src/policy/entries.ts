@@ -17,7 +17,7 @@ export function elementOf(entry: PolicyEntry): PolicyElement {
     key: {
       prefixlen: anyProto ? PolicyBits.fixed : PolicyBits.proto + portBits,
       identity,
-      direction: PolicyDirection[entry.direction] | (entry.round === 2 ? PolicyRound.second : 0),
+      direction: PolicyDirection[entry.direction] | roundBits(entry),
       proto,
       port: anyProto ? 0 : port,
     },
@@ -25,10 +25,15 @@ export function elementOf(entry: PolicyEntry): PolicyElement {
   };
 }
 
+function roundBits({ round, audit }: PolicyEntry): number {
+  return (round === 2 ? PolicyRound.second : 0) | (audit ? PolicyRound.audit : 0);
+}
+
 /** The inverse of {@link elementOf}: for `weft bpf policy list`. */
 export function entryOf({ key, value }: PolicyElement): PolicyEntry {
   const second = (key.direction & PolicyRound.second) !== 0;
-  const direction = key.direction & ~PolicyRound.second;
+  const audit = (key.direction & PolicyRound.audit) !== 0;
+  const direction = key.direction & ~(PolicyRound.second | PolicyRound.audit);
   return {
     direction: direction === PolicyDirection.ingress ? "ingress" : "egress",
     identity: key.identity,
@@ -37,6 +42,7 @@ export function entryOf({ key, value }: PolicyElement): PolicyEntry {
     port: key.port,
     verdict: verdictOf(value.verdict),
     ...(second && { round: 2 as const }),
+    ...(audit && { audit: true as const }),
     precedence: value.precedence,
     rule: value.rule,
   };

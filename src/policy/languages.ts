@@ -2,6 +2,7 @@
 import { type LabelFilter, usualLabels } from "#identities/label-filter.ts";
 import { type KubeObject, type Resource, resources } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
+import { auditedRules } from "./audit.ts";
 import { conditionText, type ValidCondition } from "./condition.ts";
 import { compileCiliumPolicy } from "./from-cilium.ts";
 import { compileNetworkPolicy } from "./from-network-policy.ts";
@@ -64,6 +65,7 @@ interface Metadata {
   readonly namespace?: string;
   readonly uid?: string;
   readonly generation?: number;
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 interface Status {
@@ -77,14 +79,15 @@ export function compileRow(
   keepsLabel: LabelFilter = usualLabels,
 ): PolicyRow {
   const { kind, apiVersion } = language;
-  const { name = "", namespace = "", uid = "", generation = 0 } = (object.metadata ?? {}) as Metadata;
+  const metadata = (object.metadata ?? {}) as Metadata;
+  const { name = "", namespace = "", uid = "", generation = 0 } = metadata;
   const { conditions = [] } = (object as { readonly status?: Status }).status ?? {};
   const valid = conditions.find(({ type }) => type === "Valid");
   const row = { kind, namespace, name, uid, generation, ...(valid && { reported: conditionText(valid) }) };
   try {
     const rules = language.compile({ ...object, apiVersion, kind });
     checkSelectable(rules, policyKey(row), keepsLabel);
-    return { ...row, rules };
+    return { ...row, rules: auditedRules(rules, metadata.annotations) };
   } catch (thrown) {
     const code = thrown instanceof WeftError ? thrown.code : "E_INTERNAL";
     const message = thrown instanceof Error ? thrown.message : String(thrown);

@@ -54,8 +54,8 @@ function check(
     for (const origin of ruleIds.origins(got.entry!.rule)!)
       assert.ok(allowed.has(originText(origin)), `${at} names ${originText(origin)}`);
   }
-  const keys = policy.entries.map(({ direction, round, identity, proto, port, portBits }) =>
-    [direction, round, identity, proto, port, portBits].join(),
+  const keys = policy.entries.map(({ direction, round, audit, identity, proto, port, portBits }) =>
+    [direction, round, audit, identity, proto, port, portBits].join(),
   );
   assert.equal(new Set(keys).size, keys.length, "one entry a key");
   for (const { port, portBits } of policy.entries)

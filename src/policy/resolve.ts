@@ -39,16 +39,18 @@ const allowLocalhost: Rule = {
  * Entries are sorted; the same input gives the same revision.
  */
 export function resolve(input: ResolveInput): ResolvedPolicy {
-  const { enforceIngress, enforceEgress, all } = resolver(input);
+  const { enforceIngress, enforceEgress, audits, all } = resolver(input);
   const entries = all();
   const revision = revisionOf(entries, enforceIngress, enforceEgress);
-  return { id: input.id, revision, enforceIngress, enforceEgress, entries };
+  return { id: input.id, revision, enforceIngress, enforceEgress, ...(audits && { audits }), entries };
 }
 
 /** {@link resolve} by the piece: good for as long as the rules and the endpoint's own ports are the same. */
 export interface Resolver extends EntrySource {
   readonly enforceIngress: boolean;
   readonly enforceEgress: boolean;
+  /** Some of the entries are the audit's. */
+  readonly audits?: true;
 }
 
 /** Entries, sorted: all there are, or those of one identity, as they are among all. */
@@ -58,24 +60,46 @@ interface EntrySource {
 }
 
 export function resolver(input: ResolveInput): Resolver {
-  const enforces = (direction: Rule["direction"]) =>
-    input.enforcement !== "never" &&
-    (input.enforcement === "always" || input.rules.some((rule) => rule.direction === direction));
-  const enforceIngress = enforces("ingress");
-  const enforceEgress = enforces("egress");
+  const audits = input.rules.some(({ audit }) => audit);
+  const enforced = audits ? { ...input, rules: enforcedRules(input.rules) } : input;
+  const enforceIngress = isEnforced(enforced, "ingress");
+  const enforceEgress = isEnforced(enforced, "egress");
   const sources = [
-    ...(enforceIngress ? resolveDirection(input, "ingress") : []),
-    ...(enforceEgress ? resolveDirection(input, "egress") : []),
+    ...resolveDirection(enforced, "ingress"),
+    ...resolveDirection(enforced, "egress"),
+    ...(audits
+      ? [...resolveDirection(input, "ingress"), ...resolveDirection(input, "egress")].map(inAudit)
+      : []),
   ];
   return {
     enforceIngress,
     enforceEgress,
+    ...(audits && { audits }),
     all: () => sources.flatMap((source) => source.all()).sort(compareEntries),
     of: (identity) => sources.flatMap((source) => source.of(identity)).sort(compareEntries),
   };
 }
 
+/** What is left of rules when those in audit deny nothing. */
+function enforcedRules(rules: readonly Rule[]): Rule[] {
+  return rules
+    .filter(({ audit, action }) => !audit || action !== "deny")
+    .map((rule) => (rule.audit ? { ...rule, defaultDeny: false } : rule));
+}
+
+function inAudit({ all, of }: EntrySource): EntrySource {
+  const marked = (entries: readonly PolicyEntry[]) =>
+    entries.map((entry) => ({ ...entry, audit: true as const }));
+  return { all: () => marked(all()), of: (identity) => marked(of(identity)) };
+}
+
+function isEnforced({ enforcement, rules }: ResolveInput, direction: Rule["direction"]): boolean {
+  if (enforcement === "never") return false;
+  return enforcement === "always" || rules.some((rule) => rule.direction === direction);
+}
+
 function resolveDirection(input: ResolveInput, direction: Rule["direction"]): EntrySource[] {
+  if (!isEnforced(input, direction)) return [];
   const selected = input.rules.filter((rule) => rule.direction === direction);
   const isolated = selected.some((rule) => rule.defaultDeny);
   // Who is isolated is judged by what isolates it: the baseline is for the others.

@@ -16,7 +16,7 @@ export function revisionOf(
     const { identity, proto, portBits, port, verdict, precedence, rule } = entry;
     hash = mix(hash, identity);
     hash = mix(hash, (port << 16) | (proto << 8) | portBits);
-    hash = mix(hash, (precedence << 4) | (verdictNumbers[verdict] << 2) | stepOf(entry));
+    hash = mix(hash, (precedence << 5) | (verdictNumbers[verdict] << 3) | stepOf(entry));
     hash = mix(hash, rule);
   }
   hash ^= hash >>> 16;
@@ -28,9 +28,9 @@ export function revisionOf(
 
 const verdictNumbers = { allow: 1, deny: 2, pass: 3 } as const;
 
-/** Direction and round, in the order of a policy's entries. */
-function stepOf({ direction, round }: PolicyEntry): number {
-  return (direction === "ingress" ? 0 : 2) + (round === 2 ? 1 : 0);
+/** Audit, direction and round, in the order of a policy's entries. */
+function stepOf({ direction, round, audit }: PolicyEntry): number {
+  return (audit ? 4 : 0) + (direction === "ingress" ? 0 : 2) + (round === 2 ? 1 : 0);
 }
 
 function mix(hash: number, word: number): number {

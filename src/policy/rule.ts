@@ -22,6 +22,8 @@ export interface Rule {
   readonly ports: readonly PortRange[] | undefined;
   /** Endpoints the subject selects drop what no rule of this direction allows. */
   readonly defaultDeny: boolean;
+  /** What the rule, or its policy's isolation, denies is told and not enforced: see `audit.ts`. */
+  readonly audit?: true;
   /** Peers that other objects name, beside `peers`. `references.ts` puts peers in their place; what resolves rules takes none with references. */
   readonly references?: readonly Reference[];
 }
@@ -100,6 +102,8 @@ export interface ResolvedPolicy {
   readonly revision: number;
   readonly enforceIngress: boolean;
   readonly enforceEgress: boolean;
+  /** There are entries of the audit. */
+  readonly audits?: true;
   readonly entries: readonly PolicyEntry[];
 }
 
@@ -116,6 +120,8 @@ export interface PolicyEntry {
   readonly verdict: "allow" | "deny" | "pass";
   /** 2: found only when an entry of the first round passes. */
   readonly round?: 2;
+  /** Of the audit: asked where the others allow, says what would be if every policy were enforced. */
+  readonly audit?: true;
   readonly precedence: number;
   /** Rule id: see `rule-ids.ts`. */
   readonly rule: number;

@@ -43,12 +43,17 @@ export function policyTable(
       { name: "NAME", of: (row) => row.name },
       { name: "KIND", of: (row) => row.kind },
       { name: "RULES", of: (row) => row.rules.length },
-      { name: "STATUS", of: (row) => (row.refused ? "refused" : "in force") },
+      { name: "STATUS", of: statusOf },
       { name: "REASON", of: (row) => row.refused?.message ?? row.warnings?.join("; ") ?? "" },
       { name: "UID", of: (row) => row.uid, wide: true },
       { name: "GENERATION", of: (row) => row.generation, wide: true },
     ],
   });
+}
+
+function statusOf({ refused, rules }: PolicyRow): string {
+  if (refused) return "refused";
+  return rules.some(({ audit }) => audit) ? "audit" : "in force";
 }
 
 /** Desired: the content of each policy map. Key: the id. */
@@ -74,6 +79,8 @@ export interface EndpointPolicyRow {
   readonly revision: number;
   readonly enforceIngress: boolean;
   readonly enforceEgress: boolean;
+  /** Some of what its policies deny is told and not enforced. */
+  readonly audits?: true;
   /** Policy objects that select it: {@link policyKey}. */
   readonly policies: readonly string[];
 }
@@ -98,7 +105,8 @@ export function endpointPolicyTable(db: Database): WritableTable<EndpointPolicyR
 
 function sameEndpointPolicy(a: EndpointPolicyRow, b: EndpointPolicyRow): boolean {
   if (a.policyId !== b.policyId || a.revision !== b.revision) return false;
-  if (a.enforceIngress !== b.enforceIngress || a.enforceEgress !== b.enforceEgress) return false;
+  if (a.audits !== b.audits || a.enforceIngress !== b.enforceIngress || a.enforceEgress !== b.enforceEgress)
+    return false;
   return a.policies.join() === b.policies.join();
 }
 

@@ -16,8 +16,9 @@ export interface Question {
 }
 
 export interface Verdict {
-  readonly verdict: "allow" | "deny";
-  /** A rule said so: false for the default deny (drop reason 133, not 181) and when the direction is not enforced. */
+  /** `audit`: goes through, and is told: it would be denied if policies in audit were enforced. */
+  readonly verdict: "allow" | "deny" | "audit";
+  /** A rule said so (or would have): false for the default deny (drop reason 133, not 181) and when the direction is not enforced. */
   readonly explicit: boolean;
   /** The entry that decided; absent when none matched. */
   readonly entry?: PolicyEntry;
@@ -32,26 +33,40 @@ export interface Verdict {
  *    still is taken instead.
  * 4. When what is taken passes, all of this once more among the entries of the second round.
  * 5. No entry: denied where the direction is enforced, else allowed.
+ * * 6. Allowed: 1 to 4 among the entries of the audit, where there are any; what these deny is told as theirs, and goes through.
  *
  * The lowest bit of the precedence says whether a rule decided (set: explicit) or a default: the rule of a default denial names the
  * policies that isolate the endpoint.
  */
 export function verdict(policy: ResolvedPolicy, question: Question): Verdict {
-  const first = look(policy, question, undefined);
-  const entry = first?.verdict === "pass" ? look(policy, question, 2) : first;
-  if (entry && entry.verdict !== "pass") {
-    return { verdict: entry.verdict, explicit: isExplicitPrecedence(entry.precedence), entry };
-  }
-  const enforced = question.direction === "ingress" ? policy.enforceIngress : policy.enforceEgress;
-  return { verdict: enforced ? "deny" : "allow", explicit: false };
+  const enforced = ask(policy, question, undefined);
+  const isolated = question.direction === "ingress" ? policy.enforceIngress : policy.enforceEgress;
+  const denied = enforced ? enforced.verdict === "deny" : isolated;
+  const audited = denied ? undefined : ask(policy, question, true);
+  if (audited?.verdict === "deny") return verdictOf("audit", audited);
+  return verdictOf(denied ? "deny" : "allow", enforced);
+}
+
+function verdictOf(said: Verdict["verdict"], entry: PolicyEntry | undefined): Verdict {
+  if (!entry) return { verdict: said, explicit: false };
+  return { verdict: said, explicit: isExplicitPrecedence(entry.precedence), entry };
+}
+
+function ask(policy: ResolvedPolicy, question: Question, audit: true | undefined): PolicyEntry | undefined {
+  const entries = policy.entries.filter(
+    (entry) => entry.direction === question.direction && entry.audit === audit,
+  );
+  const first = look(entries, question, undefined);
+  const entry = first?.verdict === "pass" ? look(entries, question, 2) : first;
+  return entry?.verdict === "pass" ? undefined : entry;
 }
 
 function look(
-  { entries }: ResolvedPolicy,
+  entries: readonly PolicyEntry[],
   question: Question,
   round: PolicyEntry["round"],
 ): PolicyEntry | undefined {
-  const asked = entries.filter((entry) => entry.direction === question.direction && entry.round === round);
+  const asked = entries.filter((entry) => entry.round === round);
   const exact = longestMatch(asked, question, question.identity);
   const any = longestMatch(asked, question, 0);
   const found = place(any) > place(exact) ? any : (exact ?? any);

@@ -64,6 +64,8 @@ export interface PodFields {
   readonly revision?: number;
   readonly enforce?: readonly ("ingress" | "egress")[];
   readonly audit?: boolean;
+  /** Its policy has entries of the audit. */
+  readonly audits?: boolean;
 }
 
 export interface ServiceFields {
@@ -229,7 +231,7 @@ export class TestNode implements Disposable {
   /** Writes (again) a pod's rows. */
   pod(fields: PodFields): PodFields {
     this.#podsById.set(fields.id, fields);
-    const { id, identity, policy = 0, revision = 1, enforce = [], audit = false } = fields;
+    const { id, identity, policy = 0, revision = 1, enforce = [], audit = false, audits = false } = fields;
     const ifindex = this.podIfindex(fields);
     const row = {
       v4: fields.v4 === undefined ? undefined : parseAddress(fields.v4),
@@ -242,7 +244,8 @@ export class TestNode implements Disposable {
       flags:
         (enforce.includes("ingress") ? EndpointFlag.enforceIngress : 0) |
         (enforce.includes("egress") ? EndpointFlag.enforceEgress : 0) |
-        (audit ? EndpointFlag.audit : 0),
+        (audit ? EndpointFlag.audit : 0) |
+        (audits ? EndpointFlag.audited : 0),
       mac: `02:00:00:00:01:0${id}`,
       hostMac: `02:00:00:00:02:0${id}`,
     };

@@ -16,13 +16,23 @@ export interface OracleQuestion {
 }
 
 export interface OracleAnswer {
-  readonly verdict: "allow" | "deny";
+  /** `audit`: denied, but not when policies in audit deny nothing. */
+  readonly verdict: "allow" | "deny" | "audit";
   /** Rules that decided; empty: the default. */
   readonly rules: readonly Rule[];
 }
 
 /** What the rules mean, one question at a time and with no map in mind: what `resolve` must come to. */
 export function judge(rules: readonly Rule[], question: OracleQuestion): OracleAnswer {
+  const enforced = rules
+    .filter(({ audit, action }) => !(audit && action === "deny"))
+    .map((rule): Rule => (rule.audit ? { ...rule, defaultDeny: false } : rule));
+  const left = judgeAll(enforced, question);
+  const all = judgeAll(rules, question);
+  return left.verdict === "allow" && all.verdict === "deny" ? { ...all, verdict: "audit" } : left;
+}
+
+function judgeAll(rules: readonly Rule[], question: OracleQuestion): OracleAnswer {
   const { direction, subject } = question;
   const mine = rules.filter((rule) => rule.direction === direction && matches(rule.subject, subject.labels));
   const isolated = mine.some((rule) => rule.defaultDeny);

@@ -123,6 +123,7 @@ const body = {
   }),
   ports: fc.option(fc.array(portRange, { maxLength: 3 }), { nil: undefined }),
   defaultDeny: fc.boolean(),
+  audit: fc.constantFrom(undefined, undefined, true as const),
 } as const;
 
 const place = fc.oneof(
@@ -141,11 +142,12 @@ const place = fc.oneof(
 /** Rules of one object each, all of them about {@link worldSubject}. */
 export const worldRules = fc.array(fc.tuple(fc.record(body), place), { maxLength: 6 }).map((list) =>
   list.map(
-    ([what, where], index): Rule => ({
+    ([{ audit, ...what }, where], index): Rule => ({
       origin: { kind: "Test", namespace: "shop", name: `rule-${index}`, uid: "", index: 0 },
       subject: { requirements: [] },
       ...what,
       ...where,
+      ...(audit && { audit }),
     }),
   ),
 );

@@ -177,6 +177,62 @@ for (const name of ["v4", "v6"] as const) {
       assert.equal(out.events[1]?.type, EventType.trace);
     });
 
+    it("goes on and is reported once where the policy that denies is in audit", () => {
+      const denied = { verdict: "deny", audit: true } as const;
+      judgeB(
+        [
+          allow({ rule: 929 }),
+          allow({ identity: 0, proto: 0, portBits: 0, port: 0, precedence: 2, rule: 930, ...denied }),
+          allow({ rule: 931, ...denied }),
+        ],
+        { audits: true },
+      );
+      const out = open();
+      assert.equal(out.action, Action.redirect);
+      const [told, traced] = out.events;
+      assert.deepEqual(
+        [told?.type, told?.reason, told?.ingressRule, told?.egressRule],
+        [EventType.verdict, DropReason.policyDeny, 931, 0],
+      );
+      assert.ok(told && told.flags & EventFlag.audit && told.flags & EventFlag.explicitDeny);
+      assert.deepEqual([traced?.type, traced?.ingressRule], [EventType.trace, 0], "nothing has allowed it");
+      assert.ok(traced && !(traced.flags & (EventFlag.audit | EventFlag.explicitDeny)));
+      assert.deepEqual(
+        [answer(Tcp.syn | Tcp.ack), open(Tcp.ack)].map(({ events }) =>
+          events.filter(({ type }) => type === EventType.verdict),
+        ),
+        [[], []],
+      );
+      judgeB([allow({ verdict: "deny", rule: 932 })]);
+      assert.equal(open(Tcp.ack).action, Action.drop, "enforced from now on");
+    });
+
+    it("is told at each end that only audits, each with its own rule", () => {
+      const denied = { verdict: "deny", audit: true } as const;
+      judgeB([allow({ rule: 940, ...denied })], { enforce: [], audits: true });
+      node.policy(POLICY + 1, [allow({ direction: "egress", identity: 1002, rule: 941, ...denied })]);
+      a = node.pod({ ...a, policy: POLICY + 1, revision: ++revision, audits: true });
+      const { action, events } = open();
+      assert.equal(action, Action.redirect);
+      assert.deepEqual(
+        events.map(({ type, egressRule, ingressRule }) => [type, egressRule, ingressRule]),
+        [
+          [EventType.verdict, 941, 0],
+          [EventType.verdict, 0, 940],
+          [EventType.trace, 0, 0],
+        ],
+      );
+      judgeB([allow({ verdict: "deny", rule: 942 })]);
+      sport++;
+      assert.deepEqual(
+        open().events.map(({ type, egressRule, ingressRule }) => [type, egressRule, ingressRule]),
+        [
+          [EventType.verdict, 941, 0],
+          [EventType.drop, 0, 942],
+        ],
+      );
+    });
+
     it("reports each change of state once, and closes", () => {
       judgeB([allow({})]);
       establish();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 import fc from "fast-check";
-import { DropReason } from "#datapath/layouts/enums.ts";
+import { DropReason, EventType } from "#datapath/layouts/enums.ts";
 import { Action, at, TestNode } from "#kit/datapath.ts";
 import { buildPacket, type Transport } from "#kit/packet.ts";
 import type { PolicyEntry, ResolvedPolicy } from "#policy/rule.ts";
@@ -38,15 +38,21 @@ const entryOf: fc.Arbitrary<PolicyEntry> = fc
       "pass" as const,
     ),
     round: fc.constantFrom(1 as const, 2 as const),
+    audit: fc.constantFrom(false, false, true),
     precedence: fc.integer({ min: 0, max: 24 }),
     rule: fc.integer({ min: 1, max: 0xffff_ffff }),
   })
-  .map(({ round, ...entry }) => (round === 2 ? { ...entry, round } : entry))
+  .map(({ round, audit, ...entry }) => ({
+    ...entry,
+    ...(round === 2 && { round }),
+    ...(audit && { audit }),
+  }))
   .map((entry) => (entry.proto === 0 ? { ...entry, portBits: 0, port: 0 } : entry))
   .map((entry) => ({ ...entry, port: (entry.port >>> (16 - entry.portBits)) << (16 - entry.portBits) }));
 
 /** A map has each key once. */
-const keyOf = (e: PolicyEntry) => [e.direction, e.round, e.identity, e.proto, prefixBits(e), e.port].join();
+const keyOf = (e: PolicyEntry) =>
+  [e.direction, e.round, e.audit, e.identity, e.proto, prefixBits(e), e.port].join();
 
 const policyOf: fc.Arbitrary<Omit<ResolvedPolicy, "id" | "revision">> = fc.record({
   enforceIngress: fc.boolean(),
@@ -130,6 +136,7 @@ it("programs judge as the specification says", { timeout: 60_000 }, (t) => {
           ...POD,
           identity: 1001,
           policy: policy.id,
+          audits: policy.entries.some(({ audit }) => audit),
           revision,
           enforce: [
             ...(enforceIngress ? (["ingress"] as const) : []),
@@ -139,14 +146,17 @@ it("programs judge as the specification says", { timeout: 60_000 }, (t) => {
         for (const attempt of attempts) {
           const expected = verdict(policy, questionOf(attempt));
           const { action, events } = send(pod, attempt);
-          const event = events.at(-1);
           const deny = expected.verdict === "deny";
+          const audit = expected.verdict === "audit";
+          const event = audit ? events[0] : events.at(-1);
+          const denies = deny || audit;
           const rule = attempt.direction === "ingress" ? event?.ingressRule : event?.egressRule;
           assert.deepEqual(
-            { action, reason: deny ? event?.reason : 0, rule },
+            { action, type: event?.type, reason: denies ? event?.reason : 0, rule },
             {
               action: deny ? Action.drop : Action.redirect,
-              reason: deny ? (expected.explicit ? DropReason.policyDeny : DropReason.policyDenied) : 0,
+              type: deny ? EventType.drop : audit ? EventType.verdict : EventType.trace,
+              reason: denies ? (expected.explicit ? DropReason.policyDeny : DropReason.policyDenied) : 0,
               rule: expected.entry?.rule ?? 0,
             },
           );

@@ -225,6 +225,7 @@ export const EndpointFlag = {
   enforceEgress: 2,
   audit: 4,
   noSourceCheck: 8,
+  audited: 16,
 } as const;
 export type EndpointFlag = (typeof EndpointFlag)[keyof typeof EndpointFlag];
 
@@ -233,6 +234,7 @@ export const endpointFlagNames: ReadonlyMap<number, string> = new Map([
   [2, "ENFORCE_EGRESS"],
   [4, "AUDIT"],
   [8, "NO_SOURCE_CHECK"],
+  [16, "AUDITED"],
 ]);
 
 /** `enum event_file` */
@@ -402,11 +404,13 @@ export const policyDirectionNames: ReadonlyMap<number, string> = new Map([
 /** `enum policy_round` */
 export const PolicyRound = {
   second: 2,
+  audit: 4,
 } as const;
 export type PolicyRound = (typeof PolicyRound)[keyof typeof PolicyRound];
 
 export const policyRoundNames: ReadonlyMap<number, string> = new Map([
   [2, "SECOND"],
+  [4, "AUDIT"],
 ]);
 
 /** `enum policy_verdict` */
