@@ -30,7 +30,7 @@ export class FlowCounters {
   /** Key: flow.LostEventSource. */
   readonly lost: Packed = new Map();
   readonly #perSecond = new Float64Array(rateSeconds);
-  #second = Math.floor(Date.now() / 1_000);
+  #second = Math.floor(performance.now() / 1_000);
   readonly #startSecond = this.#second;
 
   count(view: DataView, offset: number): void {
@@ -53,7 +53,7 @@ export class FlowCounters {
     bump(this.lost, source, count);
   }
 
-  /** Notes a batch for {@link flowsPerSecond}. */
+  /** Notes a batch for {@link flowsPerSecond}. `nowMs` is of performance.now(). */
   rate(nowMs: number, received: number): void {
     const second = Math.floor(nowMs / 1_000);
     const ahead = Math.min(second - this.#second, rateSeconds);

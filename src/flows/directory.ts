@@ -21,6 +21,7 @@ const maxForgetting = 65_536;
 
 interface KnownParty {
   readonly party: Party;
+  /** Milliseconds since the epoch, as events' times are. */
   readonly sinceMs: number;
   /** Of its namespace; shared, so that marking one flow is one write. */
   readonly seen: { lastMs: number };
@@ -36,6 +37,7 @@ interface ServiceName {
  * record when it comes in (cheap: numbers and maps), read again when a record becomes a flow.
  */
 export class Directory {
+  /** When last seen, of performance.now() as every `nowMs` here. */
   readonly namespaces = new Map<string, { lastMs: number }>();
   readonly interfaces = new Map<number, string>();
   readonly peers = new Map<string, PeerNode>();
@@ -56,8 +58,8 @@ export class Directory {
   readonly #forgetting: { readonly sequence: number; forget(): void }[] = [];
 
   /** `next`: sequence number the next record will get. */
-  apply(update: DirectoryUpdate, next: number, nowMs: number): void {
-    if (update.parties) this.#applyParties(update.parties, nowMs);
+  apply(update: DirectoryUpdate, next: number, nowMs: number, wallMs = Date.now()): void {
+    if (update.parties) this.#applyParties(update.parties, nowMs, wallMs);
     if (update.services) this.#applyServices(update.services, next);
     if (update.frontends) this.#applyFrontends(update.frontends, next);
     for (const { id, labels } of update.identities?.put ?? []) this.#labels.set(id, labels);
@@ -154,17 +156,17 @@ export class Directory {
     });
   }
 
-  #applyParties(update: Update<Party>, nowMs: number): void {
+  #applyParties(update: Update<Party>, nowMs: number, wallMs: number): void {
     for (const key of update.delete) this.#leave(key, nowMs);
     for (const party of update.put) {
       if (this.#refine(party)) continue;
       this.#leave(party.key, nowMs);
       let seen = this.namespaces.get(party.namespace);
       if (!seen) {
-        seen = { lastMs: 0 };
+        seen = { lastMs: -Infinity };
         this.namespaces.set(party.namespace, seen);
       }
-      const index = this.#parties.add({ party, sinceMs: nowMs, seen });
+      const index = this.#parties.add({ party, sinceMs: wallMs, seen });
       this.#partyByKey.set(party.key, { index, party });
       for (const address of party.addresses) this.#partyByAddress.set(addressKey(address), index);
       if (party.endpoint !== 0) this.#partyByEndpoint[party.endpoint] = index;

@@ -136,6 +136,23 @@ test("who follows hears of nodes that join and leave, and goes on with the other
   assert.deepEqual(await made.fanIn.check(AbortSignal.timeout(10_000)), { connected: 1, unavailable: [] });
 });
 
+test("a clock that is set back by a day stops neither a status nor who follows", async (t) => {
+  await using made = await cluster([[1], [2]]);
+  const dayMs = 86_400_000;
+  const realNow = Date.now;
+  const answers = await made.client.stream(getFlows, { follow: true, number: 2n }, (heard) => {
+    const last = summary(heard.at(-1)!);
+    if (last !== 2) return last === 30;
+    t.mock.method(Date, "now", () => realNow() - dayMs);
+    made.nodes[1]!.add({ timeNs: BigInt(realNow()) * 1_000_000n, dport: 30 });
+    return false;
+  });
+  assert.deepEqual(answers.map(summary).slice(2), [1, 2, 30]);
+  const status = await made.client.unary(serverStatus, {});
+  assert.equal(status.numConnectedNodes, 2);
+  assert.ok(status.uptimeNs < BigInt(dayMs) * 1_000_000n);
+});
+
 test("a request a node refuses is refused", async () => {
   await using made = await cluster([[1], [2]]);
   await assert.rejects(made.client.stream(getFlows, { whitelist: [{ httpMethod: ["GET"] }] }), { code: 3 });

@@ -84,7 +84,7 @@ export async function startFanIn(options: FanInOptions): Promise<FanIn> {
 }
 
 function fanInObserver(members: MemberSet, name: string, version: string): ServiceImpl<typeof Observer> {
-  const startedMs = Date.now();
+  const startedMs = performance.now();
   const unimplemented = (what: string): never => {
     throw new ConnectError(`${what} are not recorded`, Code.Unimplemented);
   };
@@ -121,7 +121,7 @@ function fanInObserver(members: MemberSet, name: string, version: string): Servi
         numFlows: sum("numFlows"),
         maxFlows: sum("maxFlows"),
         seenFlows: sum("seenFlows"),
-        uptimeNs: BigInt(Date.now() - startedMs) * 1_000_000n,
+        uptimeNs: BigInt(Math.round(performance.now() - startedMs)) * 1_000_000n,
         numConnectedNodes: statuses.length,
         numUnavailableNodes: unavailable.length,
         unavailableNodes: unavailable,

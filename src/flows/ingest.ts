@@ -26,7 +26,8 @@ export class Ingest {
   readonly #references: References = { srcParty: 0, dstParty: 0, srcService: 0, dstService: 0 };
   #words: Uint32Array<ArrayBufferLike> = new Uint32Array(0);
   #offsetNs: bigint;
-  #nowMs = Date.now();
+  /** Of performance.now(), which the wall clock does not move. */
+  #nowMs = performance.now();
   #clockMs = this.#nowMs;
   #tickMs = this.#nowMs;
   /** Records that were not a flow event of the size we know. */
@@ -66,20 +67,20 @@ export class Ingest {
 
   /** Events that never got here: `source` is a flow.LostEventSource. */
   lost(count: number, source: number): void {
-    this.#options.ring.pushLost(count, source, BigInt(this.#nowMs) * 1_000_000n);
+    this.#options.ring.pushLost(count, source, BigInt(Date.now()) * 1_000_000n);
     this.#options.counters.countLost(count, source);
     this.#options.onLost?.(count);
   }
 
   /** Once a batch: wakes the readers. Once a second housekeeping, more rarely the clocks. */
   endBatch(received: number): void {
-    const nowMs = Date.now();
+    const nowMs = performance.now();
     const { ring, directory, counters, bootOffsetNs } = this.#options;
-    if (Math.abs(nowMs - this.#clockMs) >= clockEveryMs) {
+    if (nowMs - this.#clockMs >= clockEveryMs) {
       this.#clockMs = nowMs;
       this.#offsetNs = bootOffsetNs();
     }
-    if (Math.abs(nowMs - this.#tickMs) >= tickEveryMs) {
+    if (nowMs - this.#tickMs >= tickEveryMs) {
       this.#tickMs = nowMs;
       directory.tick(ring.next, ring.oldest, nowMs);
     }

@@ -15,7 +15,7 @@ const retryMs = 1_000;
 
 interface Held {
   readonly response: GetFlowsResponse;
-  /** When it came, milliseconds since the epoch. */
+  /** When it came, of performance.now(). */
   readonly atMs: number;
 }
 
@@ -57,7 +57,7 @@ export function readMember(
   const receive = async () => {
     for await (const response of member.client.api.getFlows(next, { signal })) {
       last = response;
-      held.push({ response, atMs: Date.now() });
+      held.push({ response, atMs: performance.now() });
       changed();
       if (held.length < maxHeld || signal.aborted) continue;
       await new Promise<void>((resolve) => {

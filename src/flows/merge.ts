@@ -84,7 +84,7 @@ export async function* mergeFlows(
       if (refused) throw refused;
       for (const [member, { stream, leave }] of running)
         if (leave.signal.aborted && stream.ended && !stream.head) running.delete(member);
-      const next = chooseNext(running, request.follow, Date.now());
+      const next = chooseNext(running, request.follow, performance.now());
       if (next === "end") return;
       if (typeof next === "object") {
         yield next.take();

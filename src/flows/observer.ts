@@ -29,7 +29,7 @@ export interface FlowStore {
   readonly counters: FlowCounters;
   readonly node: NodeContext;
   readonly version: string;
-  /** Milliseconds since the epoch. */
+  /** Of performance.now(). */
   readonly startedMs: number;
 }
 
@@ -44,7 +44,7 @@ export function nodeObserver(store: FlowStore): ServiceImpl<typeof Observer> {
       throw new ConnectError("a node does not know the others: ask the relay", Code.Unimplemented);
     },
     getNamespaces: () => {
-      const oldest = Date.now() - namespaceAgeMs;
+      const oldest = performance.now() - namespaceAgeMs;
       const names = [...directory.namespaces]
         .filter(([, { lastMs }]) => lastMs > oldest)
         .map(([name]) => name);
@@ -57,9 +57,9 @@ export function nodeObserver(store: FlowStore): ServiceImpl<typeof Observer> {
         numFlows: BigInt(ring.length),
         maxFlows: BigInt(ring.capacity),
         seenFlows: BigInt(counters.seen),
-        uptimeNs: BigInt(Date.now() - store.startedMs) * 1_000_000n,
+        uptimeNs: BigInt(Math.round(performance.now() - store.startedMs)) * 1_000_000n,
         version: store.version,
-        flowsRate: counters.flowsPerSecond(Date.now()),
+        flowsRate: counters.flowsPerSecond(performance.now()),
       }),
   };
 }

@@ -27,7 +27,7 @@ async function run(options: WorkerOptions, port: MessagePort): Promise<void> {
   const counters = new FlowCounters();
   const metrics = flowMetrics(counters, ring);
   port.on("message", (message: ToWorker) => {
-    if (message.kind === "directory") directory.apply(message.update, ring.next, Date.now());
+    if (message.kind === "directory") directory.apply(message.update, ring.next, performance.now());
     else if (message.kind === "stop") stop.abort();
     else {
       metrics.metrics().then(
@@ -38,7 +38,7 @@ async function run(options: WorkerOptions, port: MessagePort): Promise<void> {
   });
   const { clusterName, nodeName, version } = options;
   const node = { nodeName: `${clusterName}/${nodeName}`, clusterName, run: randomBytes(8).readBigUInt64LE() };
-  const store: FlowStore = { ring, directory, counters, node, version, startedMs: Date.now() };
+  const store: FlowStore = { ring, directory, counters, node, version, startedMs: performance.now() };
   const source = stack.use(kernelSource(options));
   const server = stack.use(
     await startRpcServer(options.listen, { observer: nodeObserver(store), peer: peerService(directory) }),

@@ -23,7 +23,7 @@ export function testStore(capacity = 1_023, nodeName = "test/n1"): TestStore {
   const ingest = new Ingest({ ring, directory, counters, bootOffsetNs: () => 0n });
   const node = { nodeName, clusterName: nodeName.split("/")[0]!, run: 0x0123456789abcdefn };
   return {
-    store: { ring, directory, counters, node, version: "weft test", startedMs: Date.now() },
+    store: { ring, directory, counters, node, version: "weft test", startedMs: performance.now() },
     ingest,
     add(...events) {
       for (const fields of events) {
@@ -32,7 +32,7 @@ export function testStore(capacity = 1_023, nodeName = "test/n1"): TestStore {
       }
       ingest.endBatch(events.length);
     },
-    update: (update) => directory.apply(update, ring.next, Date.now()),
+    update: (update) => directory.apply(update, ring.next, performance.now()),
   };
 }
 
