@@ -4,13 +4,18 @@ import { cidrGroupSpec } from "./cilium-cidr-group.ts";
 import { ciliumEndpointStatus, coreCiliumEndpoint } from "./cilium-endpoint.ts";
 import { ciliumRule } from "./cilium-network-policy.ts";
 import { ciliumNodeSpec, ciliumNodeStatus } from "./cilium-node.ts";
+import { clusterNetworkPolicySpec } from "./cluster-network-policy.ts";
 import { type JsonSchema, structural } from "./structural.ts";
 
 /** A CustomResourceDefinition of apiextensions.k8s.io/v1, as far as these use it. */
 export interface CustomResourceDefinition {
   readonly apiVersion: "apiextensions.k8s.io/v1";
   readonly kind: "CustomResourceDefinition";
-  readonly metadata: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
+  readonly metadata: {
+    readonly name: string;
+    readonly labels: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
   readonly spec: {
     readonly group: string;
     readonly scope: "Namespaced" | "Cluster";
@@ -43,6 +48,9 @@ interface PrinterColumn {
 
 interface Kind {
   readonly kind: string;
+  /** Default: cilium.io. */
+  readonly group?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
   readonly version?: string;
   readonly plural: string;
   readonly scope: "Namespaced" | "Cluster";
@@ -56,11 +64,14 @@ interface Kind {
 /** Carries {@link crdSchemaVersion} on a definition in the cluster. */
 export const crdVersionLabel = "weft.io/crd-schema-version";
 
+/** On the definition of a kind of policy.networking.k8s.io: the release of sigs.k8s.io/network-policy-api it is of. */
+export const policyApiBundleAnnotation = "policy.networking.k8s.io/bundle-version";
+
 /**
  * Version of all schemas here; an operator replaces what carries an older one and leaves a newer one alone. A change of any schema
  * raises it: the last part for what old objects fit into, the first for what they do not.
  */
-export const crdSchemaVersion = "1.1.0";
+export const crdSchemaVersion = "1.2.0";
 
 const condition = z.looseObject({ type: z.string(), status: z.string() });
 const policyStatus = z.looseObject({ conditions: z.array(condition).optional() });
@@ -78,6 +89,21 @@ const policySchema = objectSchema(
     ],
   },
 );
+
+/** A condition as Kubernetes' own API machinery has it (metav1.Condition). */
+const fullCondition = z.strictObject({
+  type: z.string().max(316),
+  status: z.enum(["True", "False", "Unknown"]),
+  observedGeneration: z.int().min(0).optional(),
+  lastTransitionTime: z.string().meta({ format: "date-time" }),
+  reason: z.string().min(1).max(1024),
+  message: z.string().max(32768),
+});
+const clusterNetworkPolicyStatus = z.strictObject({
+  conditions: z
+    .array(fullCondition)
+    .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] }),
+});
 
 const age: PrinterColumn = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" };
 const valid: PrinterColumn = {
@@ -116,6 +142,33 @@ const kinds: readonly Kind[] = [
     schema: objectSchema({ spec: structural(cidrGroupSpec) }, ["spec"]),
     status: false,
     columns: [age],
+  },
+  {
+    kind: "ClusterNetworkPolicy",
+    group: "policy.networking.k8s.io",
+    version: "v1alpha2",
+    // What the Kubernetes project calls its definition of the kind, and asks of everything in its groups.
+    annotations: {
+      "api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/network-policy-api/pull/347",
+      [policyApiBundleAnnotation]: "v0.2.0",
+      "policy.networking.k8s.io/channel": "experimental",
+    },
+    plural: "clusternetworkpolicies",
+    scope: "Cluster",
+    // Its own is cnp, which CiliumNetworkPolicy has had for longer: `kubectl get cnp` goes on to mean one kind.
+    shortNames: ["clusternp"],
+    categories: [],
+    schema: objectSchema(
+      { spec: structural(clusterNetworkPolicySpec), status: structural(clusterNetworkPolicyStatus) },
+      ["spec"],
+    ),
+    status: true,
+    columns: [
+      { name: "Tier", type: "string", jsonPath: ".spec.tier" },
+      { name: "Priority", type: "string", jsonPath: ".spec.priority" },
+      age,
+      valid,
+    ],
   },
   {
     kind: "CiliumIdentity",
@@ -219,7 +272,7 @@ const kinds: readonly Kind[] = [
   },
 ];
 
-/** The kinds of cilium.io that Weft serves and reads, ready to be applied to an API server. */
+/** The kinds that Weft serves and reads, ready to be applied to an API server. */
 export const customResourceDefinitions: readonly CustomResourceDefinition[] = kinds.map(definitionOf);
 
 function objectSchema(
@@ -237,7 +290,7 @@ function objectSchema(
 }
 
 function definitionOf(kind: Kind): CustomResourceDefinition {
-  const group = "cilium.io";
+  const { group = "cilium.io", annotations } = kind;
   const singular = kind.kind.toLowerCase();
   const version = {
     name: kind.version ?? "v2",
@@ -250,7 +303,11 @@ function definitionOf(kind: Kind): CustomResourceDefinition {
   return {
     apiVersion: "apiextensions.k8s.io/v1",
     kind: "CustomResourceDefinition",
-    metadata: { name: `${kind.plural}.${group}`, labels: { [crdVersionLabel]: crdSchemaVersion } },
+    metadata: {
+      name: `${kind.plural}.${group}`,
+      labels: { [crdVersionLabel]: crdSchemaVersion },
+      ...(annotations && { annotations }),
+    },
     spec: {
       group,
       scope: kind.scope,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { customResourceDefinitions } from "#api/crd/definitions.ts";
+import { crdVersionLabel, customResourceDefinitions } from "#api/crd/definitions.ts";
 import type { KubeClient } from "#k8s/client.ts";
 import { isNotFound } from "#k8s/errors.ts";
 import { type KubeObject, type Resource, resourceName, resourcePath, resources } from "#k8s/resource.ts";
@@ -61,8 +61,17 @@ export async function uninstall(options: UninstallOptions): Promise<void> {
   for (const object of inOrder(objects).reverse()) await remove(object);
   await remove({ kind: "ConfigMap", namespace, name: "weft-inventory" });
   if (!options.crds) return;
-  for (const { metadata } of customResourceDefinitions)
-    await remove({ kind: "CustomResourceDefinition", name: metadata.name });
+  for (const { metadata } of customResourceDefinitions) {
+    const { name } = metadata;
+    if (await isOurs(client, name, signal)) await remove({ kind: "CustomResourceDefinition", name });
+  }
+}
+
+/** A definition that somebody else installed is theirs to delete. */
+async function isOurs(client: KubeClient, name: string, signal: AbortSignal): Promise<boolean> {
+  const resource = resources.customResourceDefinitions;
+  const definition = await getOptional<KubeObject>(client, resource, { name }, signal);
+  return definition?.metadata?.labels?.[crdVersionLabel] !== undefined;
 }
 
 /** The agents' DaemonSet, or what an earlier, interrupted run knew of it. */
@@ -120,6 +129,7 @@ export async function policiesOf(
     resources.ciliumNetworkPolicies,
     resources.ciliumClusterwideNetworkPolicies,
     resources.ciliumCidrGroups,
+    resources.clusterNetworkPolicies,
   ];
   const counts = await Promise.all(
     kinds.map(async (resource) => {

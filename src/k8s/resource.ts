@@ -48,6 +48,11 @@ export const resources = {
     plural: "ciliumclusterwidenetworkpolicies",
   },
   ciliumCidrGroups: { group: "cilium.io", version: "v2", plural: "ciliumcidrgroups" },
+  clusterNetworkPolicies: {
+    group: "policy.networking.k8s.io",
+    version: "v1alpha2",
+    plural: "clusternetworkpolicies",
+  },
   ciliumIdentities: { group: "cilium.io", version: "v2", plural: "ciliumidentities" },
   ciliumNodes: { group: "cilium.io", version: "v2", plural: "ciliumnodes" },
   ciliumEndpointSlices: { group: "cilium.io", version: "v2alpha1", plural: "ciliumendpointslices" },

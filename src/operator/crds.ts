@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type CustomResourceDefinition, crdVersionLabel } from "#api/crd/definitions.ts";
+import {
+  type CustomResourceDefinition,
+  crdVersionLabel,
+  policyApiBundleAnnotation,
+} from "#api/crd/definitions.ts";
 import type { KubeClient } from "#k8s/client.ts";
 import { isConflict, isNotFound } from "#k8s/errors.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
@@ -13,6 +17,7 @@ interface ServedDefinition extends KubeObject {
   readonly metadata: {
     readonly name: string;
     readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
     readonly resourceVersion?: string;
   };
   readonly spec: CustomResourceDefinition["spec"];
@@ -32,19 +37,21 @@ const ciliumVersionLabel = "io.cilium.k8s.crd.schema.version";
 export type Decision = { readonly do: "replace" | "nothing" } | { readonly do: "keep"; readonly why: string };
 
 /**
- * An older schema is replaced. A newer one stays: another operator, of a newer release, may have put it there. So does Cilium's own, whose
- * objects ours are. One without any version (put there by hand) is taken over. Pure.
+ * An older schema is replaced. A newer one stays: another operator, of a newer release, may have put it there. So do Cilium's own and the
+ * Kubernetes project's, whose objects ours are. One without any version (put there by hand) is taken over. Pure.
  */
 export function decide(
   wanted: CustomResourceDefinition,
   served: Pick<ServedDefinition, "metadata">,
 ): Decision {
-  const { labels = {} } = served.metadata;
+  const { labels = {}, annotations = {} } = served.metadata;
   const has = labels[crdVersionLabel];
   const wants = wanted.metadata.labels[crdVersionLabel]!;
   if (has === undefined) {
     const cilium = labels[ciliumVersionLabel];
     if (cilium !== undefined) return { do: "keep", why: `it is Cilium's, version ${cilium}` };
+    const bundle = annotations[policyApiBundleAnnotation];
+    if (bundle !== undefined) return { do: "keep", why: `it is the Kubernetes project's, version ${bundle}` };
     return { do: "replace" };
   }
   const order = compareVersions(has, wants);
@@ -127,7 +134,12 @@ async function put(wanted: CustomResourceDefinition, { client, log, signal }: In
     const decision = decide(wanted, served);
     if (decision.do === "keep") return { served, kept: decision.why };
     if (decision.do === "nothing") return { served };
-    const metadata = { ...served.metadata, labels: { ...served.metadata.labels, ...wanted.metadata.labels } };
+    const { labels, annotations } = served.metadata;
+    const metadata = {
+      ...served.metadata,
+      labels: { ...labels, ...wanted.metadata.labels },
+      annotations: { ...annotations, ...wanted.metadata.annotations },
+    };
     const replaced = { ...served, metadata, spec: wanted.spec };
     const made = await client.replace<ServedDefinition>(resource, replaced, { signal });
     log.info({ definition: name, from: served.metadata.labels?.[crdVersionLabel] }, "definition upgraded");

@@ -4,12 +4,14 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { WeftError } from "#lib/errors.ts";
 import { compileCiliumPolicy } from "./from-cilium.ts";
+import { compileClusterNetworkPolicy } from "./from-cluster-network-policy.ts";
 import { compileNetworkPolicy } from "./from-network-policy.ts";
 
 /** Values of every shape, made of words that the schemas know, so that many get deep before they are wrong. */
 const words = [
   "podSelector namespaceSelector ipBlock cidr except ports port endPort protocol from to ingress egress policyTypes",
   "endpointSelector matchLabels matchExpressions key operator values fromEndpoints toCIDRSet toEntities toPorts icmps fields",
+  "subject namespaces pods nodes networks domainNames protocols tcp destinationPort number range destinationNamedPort",
   "family type rules http dns enableDefaultDeny ingressDeny __proto__ constructor toString",
 ]
   .join(" ")
@@ -31,6 +33,8 @@ const scalars = fc.constantFrom<unknown>(
   null,
   undefined,
   "Ingress",
+  "Admin",
+  "Deny",
 );
 const value = fc.letrec<{ value: unknown }>((tie) => ({
   value: fc.oneof(
@@ -46,10 +50,18 @@ test("whatever is in a manifest, it compiles or is refused with a code and a pla
     { compile: compileNetworkPolicy, apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" },
     { compile: compileCiliumPolicy, apiVersion: "cilium.io/v2", kind: "CiliumNetworkPolicy" },
     { compile: compileCiliumPolicy, apiVersion: "cilium.io/v2", kind: "CiliumClusterwideNetworkPolicy" },
+    {
+      compile: compileClusterNetworkPolicy,
+      apiVersion: "policy.networking.k8s.io/v1alpha2",
+      kind: "ClusterNetworkPolicy",
+    },
   ];
   const list = fc.array(value, { maxLength: 2 });
   const spec = fc.record(
-    { podSelector: value, endpointSelector: value, ingress: list, egress: list, ingressDeny: list },
+    {
+      ...{ podSelector: value, endpointSelector: value, subject: value, tier: value, priority: value },
+      ...{ ingress: list, egress: list, ingressDeny: list },
+    },
     { requiredKeys: [] },
   );
   const cases = fc.property(

@@ -5,6 +5,7 @@ import { WeftError } from "#lib/errors.ts";
 import { auditedRules } from "./audit.ts";
 import { conditionText, type ValidCondition } from "./condition.ts";
 import { compileCiliumPolicy } from "./from-cilium.ts";
+import { compileClusterNetworkPolicy } from "./from-cluster-network-policy.ts";
 import { compileNetworkPolicy } from "./from-network-policy.ts";
 import { checkSelectable } from "./refuse.ts";
 import type { Rule } from "./rule.ts";
@@ -31,6 +32,14 @@ export const policyLanguages: readonly PolicyLanguage[] = [
     compile: compileNetworkPolicy,
     namespaced: true,
     conditions: false,
+  },
+  {
+    resource: resources.clusterNetworkPolicies,
+    apiVersion: "policy.networking.k8s.io/v1alpha2",
+    kind: "ClusterNetworkPolicy",
+    compile: compileClusterNetworkPolicy,
+    namespaced: false,
+    conditions: true,
   },
   {
     resource: resources.ciliumNetworkPolicies,

@@ -41,6 +41,8 @@ export interface RuleOrigin {
   readonly index: number;
   /** Where it stands in the object: `spec.ingress[0]`, `specs[1].egressDeny[2]`. */
   readonly field?: string;
+  /** Name the rule itself has in the object. */
+  readonly rule?: string;
   /** Line of the source file when applied from one. */
   readonly source?: string;
 }

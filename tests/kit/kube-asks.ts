@@ -31,8 +31,13 @@ const handedIn: Readonly<Record<string, readonly Resource[]>> = {
     resources.ciliumNetworkPolicies,
     resources.ciliumClusterwideNetworkPolicies,
     resources.ciliumCidrGroups,
+    resources.clusterNetworkPolicies,
   ],
-  "src/policy/status.ts patch": [resources.ciliumNetworkPolicies, resources.ciliumClusterwideNetworkPolicies],
+  "src/policy/status.ts patch": [
+    resources.ciliumNetworkPolicies,
+    resources.ciliumClusterwideNetworkPolicies,
+    resources.clusterNetworkPolicies,
+  ],
 };
 
 export interface Asks {

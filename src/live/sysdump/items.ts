@@ -33,6 +33,7 @@ const clusterKinds: readonly Resource[] = [
   resources.ciliumNetworkPolicies,
   resources.ciliumClusterwideNetworkPolicies,
   resources.ciliumCidrGroups,
+  resources.clusterNetworkPolicies,
   resources.ciliumIdentities,
   resources.ciliumEndpoints,
   kind("cilium.io", "v2", "ciliumnodes"),
@@ -100,7 +101,7 @@ async function definitions(client: KubeClient, signal: AbortSignal): Promise<unk
     { signal },
   );
   return all
-    .filter(({ spec }) => spec?.group === "cilium.io")
+    .filter(({ spec }) => spec?.group === "cilium.io" || spec?.group === "policy.networking.k8s.io")
     .map(({ metadata, status }) => ({ metadata, status }));
 }
 
