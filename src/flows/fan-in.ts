@@ -69,6 +69,7 @@ export async function startFanIn(options: FanInOptions): Promise<FanIn> {
   });
   return {
     tcpPort: server.tcpPort,
+    tlsPort: server.tlsPort,
     setNodes,
     async check(signal) {
       const all = set.all();

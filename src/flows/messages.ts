@@ -84,6 +84,13 @@ export interface ListenAddress {
   /** Unix socket, created with mode 0600. */
   readonly unix?: string;
   readonly tcp?: { readonly host: string; readonly port: number };
+  /** With TLS; paths of the certificate's PEM files. */
+  readonly tls?: {
+    readonly host: string;
+    readonly port: number;
+    readonly cert: string;
+    readonly key: string;
+  };
 }
 
 /** `workerData` of the flows worker. */

@@ -9,7 +9,15 @@ export const relayConfigSchema = z.strictObject({
   kubeconfig: z.string().optional().describe("Absent: in-cluster credentials."),
   apiServer: apiServerSetting,
   agentPort: z.number().int().min(1).max(65_535).default(4244).describe("Port of the agents' observers."),
-  observer: listenSetting("0.0.0.0:4245"),
+  observer: listenSetting("0.0.0.0:4245").describe("Without TLS."),
+  tls: z
+    .strictObject({
+      listen: z.string().default("0.0.0.0:4245").describe("Address and port."),
+      cert: z.string().describe("PEM file of the certificate, read again when it changes."),
+      key: z.string().describe("PEM file of its key."),
+    })
+    .optional()
+    .describe("The observer with TLS, beside the one without."),
   health: listenSetting("0.0.0.0:4222"),
   metrics: listenSetting("0.0.0.0:9966"),
 });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { chmodSync, mkdirSync, renameSync, rmSync } from "node:fs";
-import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
+import { createServer, type Http2SecureServer, type Http2Server, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { dirname } from "node:path";
 import type { ConnectRouter, ServiceImpl } from "@connectrpc/connect";
@@ -11,10 +11,15 @@ import { Peer } from "#api/gen/peer/peer_pb.ts";
 import { WeftError } from "#lib/errors.ts";
 import { healthService, hubbleHealthName } from "./health.ts";
 import type { ListenAddress } from "./messages.ts";
+import { secureServer } from "./tls.ts";
+
+type AnyServer = Http2Server | Http2SecureServer;
 
 export interface RpcServer extends AsyncDisposable {
   /** The TCP port, also when 0 was asked for. */
   readonly tcpPort: number | undefined;
+  /** Likewise of the one with TLS. */
+  readonly tlsPort: number | undefined;
 }
 
 export interface FlowServices {
@@ -23,11 +28,11 @@ export interface FlowServices {
 }
 
 /**
- * Serves gRPC (HTTP/2 without TLS) on a unix socket of mode 0600, a TCP address, or both. Disposing ends all streams.
- * @throws WeftError E_LISTEN naming the address
+ * Serves gRPC (HTTP/2) on a unix socket of mode 0600, on a TCP address and on one with TLS, or some of them. Disposing ends all streams.
+ * @throws WeftError E_LISTEN naming the address, E_TLS
  */
 export async function startRpcServer(listen: ListenAddress, services: FlowServices): Promise<RpcServer> {
-  const { unix, tcp } = listen;
+  const { unix, tcp, tls } = listen;
   const shutdown = new AbortController();
   let ownsSocket = false;
   const handler = connectNodeAdapter({
@@ -36,9 +41,8 @@ export async function startRpcServer(listen: ListenAddress, services: FlowServic
     grpcWeb: false,
     shutdownSignal: shutdown.signal,
   });
-  const servers: { server: Http2Server; sessions: Set<ServerHttp2Session> }[] = [];
-  const open = async (label: string, bind: (server: Http2Server) => void) => {
-    const server = createServer(handler);
+  const servers: { server: AnyServer; sessions: Set<ServerHttp2Session> }[] = [];
+  const open = async (label: string, server: AnyServer, bind: () => void) => {
     const sessions = new Set<ServerHttp2Session>();
     server.on("session", (session) => {
       sessions.add(session);
@@ -49,7 +53,7 @@ export async function startRpcServer(listen: ListenAddress, services: FlowServic
         reject(new WeftError("E_LISTEN", `cannot serve flows on ${label}`, { cause })),
       );
       server.once("listening", resolve);
-      bind(server);
+      bind();
     });
     servers.push({ server, sessions });
     return server;
@@ -61,15 +65,24 @@ export async function startRpcServer(listen: ListenAddress, services: FlowServic
   };
   try {
     // The port first: when it is another server's, the socket may be that server's too and must stay.
-    const tcpServer =
-      tcp && (await open(`${tcp.host}:${tcp.port}`, (server) => server.listen(tcp.port, tcp.host)));
-    if (unix !== undefined) await open(unix, (server) => listenUnix(server, unix));
+    const at = async ({ host, port }: { host: string; port: number }, server: AnyServer) =>
+      await open(`${host}:${port}`, server, () => server.listen(port, host));
+    const tcpServer = tcp && (await at(tcp, createServer(handler)));
+    const tlsServer = tls && (await at(tls, secureServer(tls, handler)));
+    if (unix !== undefined) {
+      const server = createServer(handler);
+      await open(unix, server, () => listenUnix(server, unix));
+    }
     ownsSocket = unix !== undefined;
-    return { tcpPort: (tcpServer?.address() as AddressInfo | undefined)?.port, [Symbol.asyncDispose]: close };
+    return { tcpPort: portOf(tcpServer), tlsPort: portOf(tlsServer), [Symbol.asyncDispose]: close };
   } catch (thrown) {
     await close();
     throw thrown;
   }
+}
+
+function portOf(server: AnyServer | undefined): number | undefined {
+  return (server?.address() as AddressInfo | undefined)?.port;
 }
 
 function addRoutes(router: ConnectRouter, { observer, peer }: FlowServices): void {
@@ -93,7 +106,7 @@ function listenUnix(server: Http2Server, path: string): void {
   server.listen(beside);
 }
 
-async function closeServer(server: Http2Server, sessions: Set<ServerHttp2Session>): Promise<void> {
+async function closeServer(server: AnyServer, sessions: Set<ServerHttp2Session>): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   for (const session of sessions) session.destroy();
   await closed;

@@ -120,6 +120,12 @@ export const valuesSchema = z
           .max(5)
           .default(1)
           .describe("Each reads from every agent asked for."),
+        tlsSecret: z
+          .string()
+          .default("")
+          .describe(
+            "Secret of type kubernetes.io/tls in the same namespace: clients reach the relay with TLS, on port 443 of its Service. Empty: without TLS, on port 80.",
+          ),
         nodeSelector: dictionary("Labels of the nodes it may run on; empty: all."),
         resources: resources("20m", "96Mi"),
       })

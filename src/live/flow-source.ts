@@ -9,7 +9,14 @@ import { isReadyPod, type PodObject } from "./objects.ts";
 import { podSocket } from "./pod-socket.ts";
 
 const relayPort = 4245;
+/** Of a relay with TLS: its port for who comes through the API server, where it listens to its own pod alone. */
+const localPortName = "local";
 const agentPort = 4244;
+
+function plainPort({ spec }: PodObject): number {
+  const ports = spec.containers.flatMap((container) => container.ports ?? []);
+  return ports.find(({ name }) => name === localPortName)?.containerPort ?? relayPort;
+}
 
 /** Where flows come from. Disposing ends its connections. */
 export interface FlowSource extends AsyncDisposable {
@@ -45,7 +52,7 @@ export async function clusterFlows(client: KubeClient, signal: AbortSignal): Pro
     const end = () => stack.disposeAsync();
     const relay = pods.relay.find(isReadyPod);
     if (relay) {
-      const source = sourceOf(await through(relay, relayPort));
+      const source = sourceOf(await through(relay, plainPort(relay)));
       return { ...source, name: relay.metadata.name, [Symbol.asyncDispose]: end };
     }
     const agents = [...agentPerNode(pods.agent)].filter(([, pod]) => isRunning(pod));

@@ -59,6 +59,7 @@ export interface PodObject extends KubeObject {
       readonly name: string;
       readonly image?: string;
       readonly readinessProbe?: object;
+      readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
     }[];
     readonly initContainers?: readonly { readonly name: string }[];
   };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type FanIn, startFanIn } from "#flows/fan-in.ts";
+import type { ListenAddress } from "#flows/messages.ts";
 import { loadRelayConfig, type RelayConfig } from "#flows/relay-config.ts";
 import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
@@ -29,9 +30,7 @@ async function run(config: RelayConfig, log: Logger, signal: AbortSignal): Promi
       ready: () => notReady(reach),
     }),
   );
-  const fanIn = stack.use(
-    await startFanIn({ nodes: [], listen: { tcp: parseListen(config.observer.listen) }, version }),
-  );
+  const fanIn = stack.use(await startFanIn({ nodes: [], listen: listenOf(config), version }));
   stack.use(await startMetricsServer({ listen: config.metrics.listen, registries: [relayMetrics(reach)] }));
   const credentials = await loadCredentials(config.kubeconfig, { apiServer: config.apiServer });
   const client = stack.use(createKubeClient(credentials, { userAgent: `weft-relay/${version}` }));
@@ -72,9 +71,14 @@ async function run(config: RelayConfig, log: Logger, signal: AbortSignal): Promi
       changed = then;
     },
   });
-  log.info({ listen: config.observer.listen }, "serving");
+  log.info({ listen: config.observer.listen, tls: config.tls?.listen }, "serving");
   await aborted(signal);
   await watching;
+}
+
+function listenOf({ observer, tls }: RelayConfig): ListenAddress {
+  const tcp = parseListen(observer.listen);
+  return tls ? { tcp, tls: { ...parseListen(tls.listen), cert: tls.cert, key: tls.key } } : { tcp };
 }
 
 /** Asks the agents again and again, and at once when their set has changed. */

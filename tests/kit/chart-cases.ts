@@ -41,6 +41,7 @@ export const chartCases: readonly ChartCase[] = [
       "image.pullSecrets={one,two}",
       "config.clusterName=blue: green",
       "config.flowBuffer=1048575",
+      "relay.tlsSecret=relay-tls",
       "config.masquerade=false",
       "config.device=eth1",
       "cni.confDir=/var/lib/rancher/k3s/agent/etc/cni/net.d",

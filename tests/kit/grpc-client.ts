@@ -17,8 +17,12 @@ import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js"
 export class GrpcClient implements Disposable {
   readonly #client: Client;
 
-  constructor(address: string) {
-    this.#client = new Client(address, credentials.createInsecure());
+  /** `authority`: speak TLS with a server this PEM certificate vouches for. */
+  constructor(address: string, authority?: Buffer) {
+    this.#client = new Client(
+      address,
+      authority ? credentials.createSsl(authority) : credentials.createInsecure(),
+    );
   }
 
   unary<M extends DescMethod>(

@@ -61,8 +61,18 @@ metrics:
 
 {{- define "weft.relayConfig" -}}
 clusterName: {{ .Values.config.clusterName | quote }}
+{{- if .Values.relay.tlsSecret }}
+# Without TLS only for who comes by way of the API server.
+observer:
+  listen: "127.0.0.1:4246"
+tls:
+  listen: "{{ include "weft.anyAddress" . }}:4245"
+  cert: /etc/weft-tls/tls.crt
+  key: /etc/weft-tls/tls.key
+{{- else }}
 observer:
   listen: "{{ include "weft.anyAddress" . }}:4245"
+{{- end }}
 health:
   listen: "{{ include "weft.anyAddress" . }}:4222"
 metrics:

@@ -72,7 +72,10 @@ export const skipRules: readonly SkipRule[] = [
   { pattern: "Internet connection", reason: "the test cluster has no way to the Internet" },
   { pattern: "\\[Provider:GCE\\]", reason: "for that cloud only" },
   { pattern: "DNS configMap nameserver", reason: "needs DNS servers outside the cluster" },
-  { pattern: "KubeProxy|kube-proxy", reason: "about kube-proxy, which Weft replaces" },
+  {
+    pattern: "KubeProxy|kube-proxy migration|restarting kube-proxy",
+    reason: "about kube-proxy, which Weft replaces",
+  },
   {
     pattern: "\\[Disruptive\\]",
     reason: "restarts programs of nodes over SSH; tests/k8s restarts them itself",
