@@ -41,7 +41,7 @@ import { startServiceController } from "#services/controller.ts";
 import { follows } from "#services/follows.ts";
 import { startHostPorts } from "#services/host-ports.ts";
 import { serviceMaps, serviceSocks } from "#services/maps.ts";
-import { startServiceReconciler } from "#services/ops.ts";
+import { idsBeforeNow, startServiceReconciler } from "#services/ops.ts";
 import { startServiceSource } from "#services/source.ts";
 import { startStaleSockets } from "#services/stale-sockets.ts";
 import type { Reconciler } from "#store/reconciler.ts";
@@ -212,7 +212,13 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   );
   const serviceReconciler = stack.use(
     startServiceReconciler(
-      { ...common, frontends, frontendIds, maps: serviceMaps((name) => datapath.map(name)) },
+      {
+        ...common,
+        frontends,
+        frontendIds,
+        maps: serviceMaps((name) => datapath.map(name)),
+        lastId: idsBeforeNow(),
+      },
       signal,
     ),
   );

@@ -19,10 +19,10 @@ export interface AdoptedMaps {
 
 /**
  * Takes over what the maps hold. What nothing can reach (left by a writer that died between two writes, or made twice) is
- * deleted; a frontend whose parts do not fit together is marked doubtful, and will be written anew.
+ * deleted; a frontend whose parts do not fit together is marked doubtful, and will be written anew. New backends get numbers after `lastBackend`.
  */
-export function readMaps(maps: ServiceMaps): AdoptedMaps {
-  const backends = new BackendIds();
+export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
+  const backends = new BackendIds(lastBackend);
   const deadBackends: number[] = [];
   for (const [{ id }, { addr, port, proto, flags }] of maps.backends.entries()) {
     const terminating = (flags & LbBackendFlag.terminating) !== 0;

@@ -19,7 +19,17 @@ interface KnownBackend {
 export class BackendIds {
   readonly #byTuple = new Map<string, KnownBackend>();
   readonly #byId = new Map<number, KnownBackend>();
-  #last = 0;
+  #last: number;
+
+  /** @param last numbers up to it count as given before */
+  constructor(last = 0) {
+    this.#last = last;
+  }
+
+  /** The number given last. */
+  get last(): number {
+    return this.#last;
+  }
 
   get(id: number): Readonly<KnownBackend> | undefined {
     return this.#byId.get(id);

@@ -6,7 +6,7 @@ import { pino } from "pino";
 import { memoryServiceMaps } from "#kit/service-maps.ts";
 import { parseAddress, parsePrefix } from "#model/ip.ts";
 import { type FrontendEntry, frontendEntry } from "#services/entries.ts";
-import { ServiceOps } from "#services/ops.ts";
+import { idsBeforeNow, ServiceOps } from "#services/ops.ts";
 import { type Backend, type Frontend, frontendKey, tupleText } from "#services/service.ts";
 import { frontendIdTable } from "#services/table.ts";
 import { Database } from "#store/table.ts";
@@ -162,6 +162,51 @@ test("an agent that died between any two writes leaves what the next one puts ri
     }),
     { numRuns: 500 },
   );
+});
+
+test("numbers one agent took back are not given again by the next", () => {
+  const maps = memoryServiceMaps();
+  const db = new Database();
+  const frontendIds = frontendIdTable(db);
+  const entry = (n: number) => {
+    const row: Frontend = {
+      namespace: "ns",
+      name: "svc",
+      portName: "http",
+      type: "ClusterIP",
+      address: parseAddress("10.96.0.1"),
+      port: 80,
+      proto: 6,
+      backends: [n, 9].map((last) => ({
+        address: parseAddress(`10.0.0.${last}`),
+        port: 80,
+        proto: 6,
+        ready: true,
+        serving: true,
+        terminating: false,
+      })),
+    };
+    return new Map([[frontendKey(row), frontendEntry(row)]]);
+  };
+  const ids = () => [...maps.backends.entries()].map(([{ id }]) => id);
+  const secondNs = 1_000_000_000n;
+  const agent = (atNs: bigint) => {
+    const ops = new ServiceOps({ db, frontendIds, maps, lastId: idsBeforeNow(atNs), log });
+    ops.list();
+    return ops;
+  };
+  const first = agent(100n * secondNs);
+  first.update(entry(1));
+  const frontend = [...maps.frontends.entries()][0]![1].id;
+  const given = new Set(ids());
+  first.update(entry(9));
+  agent(101n * secondNs).update(entry(2));
+  const again = ids().filter((id) => given.has(id));
+  assert.equal(again.length, 1, "only the backend that stayed");
+  const third = agent(102n * secondNs);
+  third.delete(entry(2));
+  agent(103n * secondNs).update(entry(3));
+  assert.ok([...maps.frontends.entries()][0]![1].id > frontend);
 });
 
 function assertMaps(dump: string[], wanted: ReadonlyMap<string, FrontendEntry>): void {

@@ -28,8 +28,24 @@ export interface ServiceReconcilerDeps {
   /** Written: the number of each frontend, for those who meet it in events and conntrack. */
   readonly frontendIds: WritableTable<FrontendId>;
   readonly maps: ServiceMaps;
+  /** Numbers up to it count as given before; see {@link idsBeforeNow}. */
+  readonly lastId?: number;
   readonly health: Health;
   readonly log: Logger;
+}
+
+type ServiceOpsDeps = Pick<ServiceReconcilerDeps, "db" | "frontendIds" | "maps" | "lastId" | "log">;
+
+/** More than any node makes in a second, for long. */
+const idsPerSecond = 64;
+
+/**
+ * Where an agent that starts goes on with numbers of frontends and backends, so that none is given again of those an agent before it gave
+ * and took back: connections remember theirs for hours, and would be led to whoever has it now. Counted from the machine's start, as the
+ * maps live no longer; after two years it begins anew.
+ */
+export function idsBeforeNow(sinceBootNs = process.hrtime.bigint()): number {
+  return Number(((sinceBootNs / 1_000_000_000n) * BigInt(idsPerSecond)) & 0xffff_ffffn);
 }
 
 /** Keeps the load balancer's maps equal to the frontends. */
@@ -63,20 +79,22 @@ export function startServiceReconciler(deps: ServiceReconcilerDeps, signal: Abor
  * the maps at start; what is right there already is not written.
  */
 export class ServiceOps implements ReconcilerOps<FrontendEntry> {
-  readonly #deps: Pick<ServiceReconcilerDeps, "db" | "frontendIds" | "maps" | "log">;
+  readonly #deps: ServiceOpsDeps;
   #frontends = new Map<string, KnownFrontend>();
-  #backends = new BackendIds();
-  #lastId = 0;
+  #backends: BackendIds;
+  #lastId: number;
   /** Backends that are still to be deleted from the map. */
   #dead: number[] = [];
 
-  constructor(deps: Pick<ServiceReconcilerDeps, "db" | "frontendIds" | "maps" | "log">) {
+  constructor(deps: ServiceOpsDeps) {
     this.#deps = deps;
+    this.#lastId = deps.lastId ?? 0;
+    this.#backends = new BackendIds(deps.lastId);
   }
 
   /** Reads all maps. What nothing refers to (left by a writer that died) is deleted: no packet can meet it. */
   list(): Map<string, FrontendEntry> {
-    const read = readMaps(this.#deps.maps);
+    const read = readMaps(this.#deps.maps, this.#backends.last);
     this.#frontends = new Map([...read.frontends].map(([name, { known }]) => [name, known]));
     this.#backends = read.backends;
     this.#dead = [];
