@@ -2,11 +2,12 @@
 import type { Identity } from "#identities/identity.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
-import { isLocalIdentity, ReservedIdentity } from "#model/identity.ts";
+import { ReservedIdentity } from "#model/identity.ts";
 import type { Family } from "#model/ip.ts";
 import { startController } from "#store/controller.ts";
 import type { Changes, Database, Table, Transaction, WritableTable } from "#store/table.ts";
-import { type EngineChanges, PolicyEngine, type RequiredPrefixes } from "./engine.ts";
+import { type EngineChanges, PolicyEngine } from "./engine.ts";
+import type { RequiredPrefixes } from "./required-prefixes.ts";
 import type { Enforcement } from "./resolve.ts";
 import type { ResolvedPolicy } from "./rule.ts";
 import type { EndpointPolicyRow, PolicyEndpoint, PolicyPeerPod, PolicyRow, PolicyRuleRow } from "./table.ts";
@@ -42,7 +43,6 @@ export function startPolicyController(deps: PolicyControllerDeps, signal: AbortS
   const outputs = [deps.policyMaps, deps.endpointPolicies, deps.policyRules].map((table) =>
     table.source("policy"),
   );
-  let prefixes = "";
   return startController({
     name: "policy",
     inputs: { policies, endpoints, identities, pods },
@@ -53,20 +53,29 @@ export function startPolicyController(deps: PolicyControllerDeps, signal: AbortS
     run(changes) {
       for (const [key, change] of changes.policies)
         engine.setPolicy(key, change.kind === "put" ? change.row.rules : []);
-      if (changes.policies.size > 0) {
-        const required = engine.requiredPrefixes();
-        const text = `${[...required.cidrs].join()} ${[...required.blocks].join()}`;
-        if (text !== prefixes) deps.requirePrefixes(required);
-        if (text !== prefixes)
-          for (const row of identities.all()) if (isLocalIdentity(row.id)) engine.setIdentity(row);
-        prefixes = text;
-      }
-      feed(engine, changes, deps);
+      const required = engine.takeRequiredPrefixes();
+      // What is written into the table now is no change the tracker has told yet.
+      const fresh = required ? written(identities, () => deps.requirePrefixes(required)) : [];
+      feed(engine, { ...changes, fresh }, deps);
       const result = engine.flush();
       db.write((tx) => store(tx, deps, { engine, changes: changes.endpoints, result }));
       return `${policies.size} policies, ${deps.policyMaps.size} distinct, ${endpoints.size} endpoint(s)`;
     },
   });
+}
+
+/** Keys of the rows that a piece of work changes in a table. */
+function written(table: Table<unknown>, work: () => void): Set<string> {
+  const changed = new Set<string>();
+  const stop = table.onCommit((keys) => {
+    for (const key of keys) changed.add(key);
+  });
+  try {
+    work();
+  } finally {
+    stop();
+  }
+  return changed;
 }
 
 function feed(
@@ -75,14 +84,15 @@ function feed(
     readonly endpoints: Changes<PolicyEndpoint>;
     readonly identities: Changes<Identity>;
     readonly pods: Changes<PolicyPeerPod>;
+    /** Keys of identities that changed since. */
+    readonly fresh: Iterable<string>;
   },
   { identities, onlyFamily }: Pick<PolicyControllerDeps, "identities" | "onlyFamily">,
 ): void {
-  for (const [key, { row }] of changes.identities) {
-    // The table may be ahead of the change: identities of CIDRs were made in this very round.
+  for (const key of new Set([...changes.identities.keys(), ...changes.fresh])) {
     const now = identities.get(key);
     if (now) engine.setIdentity(onlyFamily ? worldOf(now, onlyFamily) : now);
-    else engine.removeIdentity(row.id);
+    else engine.removeIdentity(Number(key));
   }
   for (const [key, { kind, row }] of changes.pods) {
     engine.setPod(key, kind === "put" ? { identity: row.identity, ports: row.namedPorts } : undefined);
@@ -105,18 +115,13 @@ interface Outcome {
 }
 
 function store(tx: Transaction, deps: PolicyControllerDeps, { engine, changes, result }: Outcome): void {
-  const rules = new Set<number>();
-  for (const policy of result.policies) {
-    for (const { rule } of policy.entries) rules.add(rule);
-    tx.put(deps.policyMaps, policy);
-  }
-  for (const id of rules) {
+  for (const policy of result.policies) tx.put(deps.policyMaps, policy);
+  for (const id of result.ruleIds) {
     const origins = engine.ruleIds.origins(id);
     if (origins) tx.put(deps.policyRules, { id, origins });
+    else tx.delete(deps.policyRules, String(id));
   }
   for (const id of result.gonePolicies) tx.delete(deps.policyMaps, String(id));
   for (const row of result.endpoints) tx.put(deps.endpointPolicies, row);
   for (const [key, { kind }] of changes) if (kind === "delete") tx.delete(deps.endpointPolicies, key);
-  for (const { id } of deps.policyRules.all())
-    if (!engine.ruleIds.origins(id)) tx.delete(deps.policyRules, String(id));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hash32 } from "#lib/hash.ts";
 import { peerText } from "./peer.ts";
+import type { Resolver } from "./resolve.ts";
 import type { NamedPort, ResolvedPolicy, Rule } from "./rule.ts";
 import type { Part } from "./selection.ts";
 
@@ -16,8 +17,12 @@ export interface DistinctPolicy {
   /** Peers and port names whose identities the entries were made of. */
   depends: ReadonlySet<string>;
   resolved: ResolvedPolicy | undefined;
-  /** Numbers of rules that its entries carry. */
-  rules: ReadonlySet<number>;
+  /** What `resolved` was made by; undefined: it has to be made anew. */
+  resolver: Resolver | undefined;
+  /** Sum of the entries' hashes: see `revision.ts`. */
+  sum: number;
+  /** Numbers of rules that its entries may carry. */
+  rules: Set<number>;
 }
 
 /**
@@ -58,14 +63,14 @@ export class DistinctPolicies {
     this.#ofEndpoint.delete(endpoint);
   }
 
-  /** Forgets policies without endpoints; returns their ids. */
-  sweep(): number[] {
+  /** Forgets policies without endpoints; returns them. */
+  sweep(): DistinctPolicy[] {
     const gone = [...this.#byText.values()].filter(({ endpoints }) => endpoints.size === 0);
     for (const { id, text } of gone) {
       this.#byText.delete(text);
       this.#byId.delete(id);
     }
-    return gone.map(({ id }) => id);
+    return gone;
   }
 
   #add(text: string, parts: readonly Part[], ports: readonly NamedPort[]): DistinctPolicy {
@@ -80,6 +85,8 @@ export class DistinctPolicies {
       endpoints: new Set(),
       depends: new Set(),
       resolved: undefined,
+      resolver: undefined,
+      sum: 0,
       rules: new Set(),
     };
     this.#byText.set(text, policy);

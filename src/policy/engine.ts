@@ -1,32 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Identity } from "#identities/identity.ts";
 import { WeftError } from "#lib/errors.ts";
-import type { Prefix } from "#model/ip.ts";
 import { DistinctPolicies, type DistinctPolicy, dependenciesOf } from "./distinct.ts";
-import { requiredPrefixes } from "./peer.ts";
 import { IdentityIndex } from "./peer-index.ts";
-import { type Enforcement, resolve } from "./resolve.ts";
-import type { NamedPort, ResolvedPolicy, Rule } from "./rule.ts";
+import { PodPorts, type PortsOfPod } from "./pod-ports.ts";
+import { renewAll, renewSome } from "./renew.ts";
+import { PrefixCounts, type RequiredPrefixes } from "./required-prefixes.ts";
+import { type Enforcement, type Resolver, resolver } from "./resolve.ts";
+import type { ResolvedPolicy, Rule } from "./rule.ts";
 import { RuleIds } from "./rule-ids.ts";
 import { type Part, Selection } from "./selection.ts";
 import type { EndpointPolicyRow, PolicyEndpoint } from "./table.ts";
-
-/** Prefixes that need identities of their own: of parts of the world, and of addresses whoever has them. */
-export interface RequiredPrefixes {
-  readonly cidrs: ReadonlySet<Prefix>;
-  readonly blocks: ReadonlySet<Prefix>;
-}
 
 /** What one `flush` changed. */
 export interface EngineChanges {
   readonly policies: readonly ResolvedPolicy[];
   readonly gonePolicies: readonly number[];
   readonly endpoints: readonly EndpointPolicyRow[];
+  /** Numbers of rules that are new, or forgotten: `ruleIds` knows which. */
+  readonly ruleIds: readonly number[];
 }
 
 /**
- * Policies, endpoints and identities in; resolved policies out. Each setter marks what its change touches, `flush` resolves just that.
- * Pure: no tables, no clock.
+ * Policies, endpoints and identities in; resolved policies out. Each setter marks what its change touches, `flush` resolves just that:
+ * of a policy whose rules are the same only what it says of the identities that changed. Pure: no tables, no clock.
  */
 export class PolicyEngine {
   readonly ruleIds = new RuleIds();
@@ -34,13 +31,15 @@ export class PolicyEngine {
   readonly #selection = new Selection();
   readonly #distinct = new DistinctPolicies();
   readonly #index = new IdentityIndex();
-  readonly #rules = new Map<string, readonly Rule[]>();
+  readonly #prefixes = new PrefixCounts();
+  readonly #pods = new PodPorts();
   readonly #endpoints = new Map<string, PolicyEndpoint>();
-  readonly #pods = new Map<string, { readonly identity: number; readonly ports: readonly NamedPort[] }>();
-  readonly #podsOf = new Map<number, Set<string>>();
+  /** Policies by the texts of what they depend on. */
+  readonly #dependents = new Map<string, Set<DistinctPolicy>>();
   readonly #dirtyEndpoints = new Set<string>();
   readonly #dirtyParts = new Set<string>();
-  readonly #touched = new Set<string>();
+  /** Identities that came to, or left, or changed within, what a text stands for. */
+  readonly #touched = new Map<string, Set<number>>();
 
   constructor(enforcement: Enforcement) {
     this.#enforcement = enforcement;
@@ -48,8 +47,7 @@ export class PolicyEngine {
 
   /** @param rules none: the policy is gone, or refused */
   setPolicy(key: string, rules: readonly Rule[]): void {
-    if (rules.length === 0) this.#rules.delete(key);
-    else this.#rules.set(key, rules);
+    this.#prefixes.set(key, rules);
     const changed = this.#selection.setPolicy(key, rules);
     for (const endpoint of changed.endpoints) this.#dirtyEndpoints.add(endpoint);
     for (const part of changed.parts) this.#dirtyParts.add(part);
@@ -71,68 +69,58 @@ export class PolicyEngine {
   }
 
   setIdentity(identity: Identity): void {
-    for (const text of this.#index.put(identity)) this.#touched.add(text);
+    this.#touch(identity.id, this.#index.put(identity));
   }
 
   removeIdentity(id: number): void {
-    for (const text of this.#index.remove(id)) this.#touched.add(text);
+    this.#touch(id, this.#index.remove(id));
   }
 
   /** Named ports of a pod anywhere in the cluster; undefined: the pod is gone. */
-  setPod(
-    key: string,
-    pod: { readonly identity: number; readonly ports: readonly NamedPort[] } | undefined,
-  ): void {
-    const before = this.#pods.get(key);
-    if (before) this.#podsOf.get(before.identity)?.delete(key);
-    if (pod) {
-      this.#pods.set(key, pod);
-      const pods = this.#podsOf.get(pod.identity) ?? new Set();
-      this.#podsOf.set(pod.identity, pods.add(key));
-    } else {
-      this.#pods.delete(key);
-    }
-    for (const identity of new Set([before?.identity, pod?.identity])) if (identity) this.#setPorts(identity);
+  setPod(key: string, pod: PortsOfPod | undefined): void {
+    for (const identity of this.#pods.set(key, pod))
+      this.#touch(identity, this.#index.setPorts(identity, this.#pods.of(identity)));
   }
 
   /** Prefixes that need identities of their own, of all policies whether they select an endpoint of this node or not. */
   requiredPrefixes(): RequiredPrefixes {
-    const rules = [...this.#rules.values()].flat();
-    return {
-      cidrs: new Set(requiredPrefixes("cidr", rules)),
-      blocks: new Set(requiredPrefixes("block", rules)),
-    };
+    return this.#prefixes.all();
+  }
+
+  /** The same when they are others than at the last call. */
+  takeRequiredPrefixes(): RequiredPrefixes | undefined {
+    return this.#prefixes.takeChanged();
   }
 
   flush(): EngineChanges {
     const rows = new Set(this.#dirtyEndpoints);
     for (const key of this.#partOwners()) this.#dirtyEndpoints.add(key);
     for (const key of this.#dirtyEndpoints) this.#assign(key);
-    const gonePolicies = this.#distinct.sweep();
+    for (const key of this.#dirtyEndpoints) rows.add(key);
+    const gone = this.#distinct.sweep();
+    for (const policy of gone) this.#depend(policy, new Set());
     const policies: ResolvedPolicy[] = [];
-    for (const policy of this.#distinct.all()) {
-      if (!this.#isDirty(policy)) continue;
-      const before = policy.resolved;
-      this.#resolve(policy);
-      if (before?.revision === policy.resolved!.revision) continue;
+    for (const policy of this.#renew()) {
       policies.push(policy.resolved!);
       for (const key of policy.endpoints) rows.add(key);
     }
-    for (const key of this.#dirtyEndpoints) rows.add(key);
     this.#dirtyEndpoints.clear();
     this.#dirtyParts.clear();
     this.#touched.clear();
-    if (policies.length > 0 || gonePolicies.length > 0) this.#retain();
     return {
       policies,
-      gonePolicies,
+      gonePolicies: gone.map(({ id }) => id),
       endpoints: [...rows].filter((key) => this.#endpoints.has(key)).map((key) => this.#rowOf(key)),
+      ruleIds: this.ruleIds.takeChanged(),
     };
   }
 
-  #setPorts(identity: number): void {
-    const ports = [...(this.#podsOf.get(identity) ?? [])].flatMap((key) => this.#pods.get(key)!.ports);
-    for (const text of this.#index.setPorts(identity, ports)) this.#touched.add(text);
+  #touch(identity: number, texts: readonly string[]): void {
+    for (const text of texts) {
+      const found = this.#touched.get(text);
+      if (found) found.add(identity);
+      else this.#touched.set(text, new Set([identity]));
+    }
   }
 
   /** Endpoints under a part whose rules changed: which of their named ports matter may have changed too. */
@@ -151,24 +139,73 @@ export class PolicyEngine {
     else this.#distinct.assign(key, parts, endpoint.namedPorts);
   }
 
-  #isDirty(policy: DistinctPolicy): boolean {
-    if (!policy.resolved || policy.parts.some((key) => this.#dirtyParts.has(key))) return true;
-    for (const text of this.#touched) if (policy.depends.has(text)) return true;
-    return false;
+  /** Resolves what is touched; returns the policies whose entries changed. */
+  #renew(): DistinctPolicy[] {
+    const whole = this.#wholly();
+    const partly = new Map<DistinctPolicy, Set<number>>();
+    for (const [text, identities] of this.#touched) {
+      for (const policy of this.#dependents.get(text) ?? []) {
+        if (whole.has(policy)) continue;
+        const all = partly.get(policy) ?? new Set();
+        for (const identity of identities) all.add(identity);
+        partly.set(policy, all);
+      }
+    }
+    const changed: DistinctPolicy[] = [];
+    const check = (policy: DistinctPolicy, renew: () => void) => {
+      const before = policy.resolved;
+      renew();
+      if (before?.revision !== policy.resolved!.revision) changed.push(policy);
+    };
+    for (const [policy, identities] of partly)
+      check(policy, () => renewSome(policy, policy.resolver!, identities));
+    for (const policy of whole) check(policy, () => renewAll(policy, this.#resolverOf(policy)));
+    if (whole.size > 0) this.#retainRules();
+    return changed;
   }
 
-  #resolve(policy: DistinctPolicy): void {
+  /** Those that are new or have other rules. */
+  #wholly(): Set<DistinctPolicy> {
+    const found = new Set<DistinctPolicy>();
+    if (this.#dirtyParts.size === 0 && this.#dirtyEndpoints.size === 0) return found;
+    for (const policy of this.#distinct.all())
+      if (!policy.resolver || policy.parts.some((key) => this.#dirtyParts.has(key))) found.add(policy);
+    return found;
+  }
+
+  #resolverOf(policy: DistinctPolicy): Resolver {
     const rules = this.#partsOf(policy).flatMap((part) => part.rules);
-    policy.depends = dependenciesOf(rules);
-    policy.resolved = resolve({
+    this.#depend(policy, dependenciesOf(rules));
+    policy.rules = new Set();
+    return resolver({
       id: policy.id,
       rules,
       peers: this.#index,
       ports: policy.ports,
-      ruleId: (origins) => this.ruleIds.idOf(origins),
+      ruleId: (origins) => {
+        const id = this.ruleIds.idOf(origins);
+        policy.rules.add(id);
+        return id;
+      },
       enforcement: this.#enforcement,
     });
-    policy.rules = new Set(policy.resolved.entries.map(({ rule }) => rule));
+  }
+
+  #depend(policy: DistinctPolicy, texts: ReadonlySet<string>): void {
+    for (const text of texts) {
+      const found = this.#dependents.get(text);
+      if (found) found.add(policy);
+      else this.#dependents.set(text, new Set([policy]));
+    }
+    for (const text of policy.depends) {
+      if (texts.has(text)) continue;
+      const found = this.#dependents.get(text);
+      found?.delete(policy);
+      if (found?.size !== 0) continue;
+      this.#dependents.delete(text);
+      this.#index.forget(text);
+    }
+    policy.depends = texts;
   }
 
   #partsOf(policy: DistinctPolicy): Part[] {
@@ -204,14 +241,9 @@ export class PolicyEngine {
     };
   }
 
-  #retain(): void {
-    const peers = new Set<string>();
+  #retainRules(): void {
     const used = new Set<number>();
-    for (const { depends, rules } of this.#distinct.all()) {
-      for (const text of depends) peers.add(text);
-      for (const rule of rules) used.add(rule);
-    }
-    this.#index.retain(peers);
+    for (const { rules } of this.#distinct.all()) for (const rule of rules) used.add(rule);
     this.ruleIds.retain(used);
   }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Identity } from "#identities/identity.ts";
-import { labelText } from "#model/labels.ts";
+import { type Labels, labelText } from "#model/labels.ts";
 import type { PeerIndex } from "./groups.ts";
+import { LabelIndex } from "./label-index.ts";
 import { peerMatches, peerText } from "./peer.ts";
+import { PeerWatch } from "./peer-watch.ts";
 import type { NamedPort, Peer } from "./rule.ts";
 
 interface Watched {
@@ -12,23 +14,29 @@ interface Watched {
 
 /**
  * Which identities each peer of the policies in force means, kept up to date one identity at a time. What a change touches is
- * told as texts: `peerText` of a peer, `port:<name>` of a named port.
+ * told as texts: `peerText` of a peer, `port:<name>` of a named port. Neither an identity is held against all peers nor a peer against all
+ * identities, but where nothing narrows them down.
  */
 export class IdentityIndex implements PeerIndex {
   readonly #identities = new Map<number, Identity>();
+  readonly #labels = new LabelIndex();
+  /** Those with labels that are not a pod's: reserved, nodes, parts of the world, blocks. */
+  readonly #special = new Set<number>();
   readonly #watched = new Map<string, Watched>();
+  readonly #watch = new PeerWatch();
   readonly #ports = new Map<number, readonly NamedPort[]>();
   readonly #byPort = new Map<string, Set<number>>();
 
-  /** A peer asked for the first time is matched against every identity, and kept up to date from then on. */
+  /** A peer asked for the first time is matched against the identities there are, and kept up to date from then on. */
   matching(peer: Peer): ReadonlySet<number> {
     const key = peerText(peer);
     let watched = this.#watched.get(key);
     if (!watched) {
       watched = { peer, identities: new Set() };
-      for (const { id, labels } of this.#identities.values())
-        if (peerMatches(peer, labels)) watched.identities.add(id);
+      for (const id of this.#candidates(peer))
+        if (peerMatches(peer, this.#identities.get(id)!.labels)) watched.identities.add(id);
       this.#watched.set(key, watched);
+      this.#watch.add(peer);
     }
     return watched.identities;
   }
@@ -45,9 +53,18 @@ export class IdentityIndex implements PeerIndex {
   put(identity: Identity): string[] {
     const before = this.#identities.get(identity.id);
     if (identity.id === 0 || (before && labelText(before.labels) === labelText(identity.labels))) return [];
+    const asked = this.#watch.candidates(identity.labels);
+    if (before) {
+      for (const key of this.#watch.candidates(before.labels)) asked.add(key);
+      this.#labels.delete(identity.id, before.labels);
+    }
     this.#identities.set(identity.id, identity);
+    this.#labels.add(identity.id, identity.labels);
+    if (isPods(identity.labels)) this.#special.delete(identity.id);
+    else this.#special.add(identity.id);
     const touched: string[] = [];
-    for (const [key, { peer, identities }] of this.#watched) {
+    for (const key of asked) {
+      const { peer, identities } = this.#watched.get(key)!;
       const had = identities.has(identity.id);
       const has = peerMatches(peer, identity.labels);
       if (has === had) continue;
@@ -59,9 +76,14 @@ export class IdentityIndex implements PeerIndex {
   }
 
   remove(id: number): string[] {
-    if (!this.#identities.delete(id)) return [];
+    const identity = this.#identities.get(id);
+    if (!identity) return [];
+    this.#identities.delete(id);
+    this.#labels.delete(id, identity.labels);
+    this.#special.delete(id);
     const touched: string[] = [];
-    for (const [key, { identities }] of this.#watched) if (identities.delete(id)) touched.push(key);
+    for (const key of this.#watch.candidates(identity.labels))
+      if (this.#watched.get(key)!.identities.delete(id)) touched.push(key);
     return touched;
   }
 
@@ -83,8 +105,26 @@ export class IdentityIndex implements PeerIndex {
     return [...touched].map((name) => `port:${name}`);
   }
 
-  /** Forgets the peers that no policy has any more. */
-  retain(keys: ReadonlySet<string>): void {
-    for (const key of this.#watched.keys()) if (!keys.has(key)) this.#watched.delete(key);
+  /** Forgets a peer that no policy has any more. */
+  forget(key: string): void {
+    const watched = this.#watched.get(key);
+    if (!watched) return;
+    this.#watched.delete(key);
+    this.#watch.delete(watched.peer);
   }
+
+  #candidates(peer: Peer): Iterable<number> {
+    if (peer.kind === "selector") {
+      const found = this.#labels.candidates(peer.selector);
+      if (found) return found;
+    } else if (peer.kind !== "entity" || (peer.entity !== "all" && peer.entity !== "cluster")) {
+      return this.#special;
+    }
+    return this.#identities.keys();
+  }
+}
+
+function isPods(labels: Labels): boolean {
+  for (const key of labels.keys()) if (!key.startsWith("k8s:")) return false;
+  return labels.size > 0;
 }

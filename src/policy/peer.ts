@@ -98,8 +98,19 @@ function prefixesOf(kind: PrefixPeer["kind"], labels: Labels): Prefix[] {
   return found;
 }
 
+const texts = new WeakMap<Peer, string>();
+
 /** Canonical text of a peer: equal peers have equal texts. */
 export function peerText(peer: Peer): string {
+  let text = texts.get(peer);
+  if (text === undefined) {
+    text = textOf(peer);
+    texts.set(peer, text);
+  }
+  return text;
+}
+
+function textOf(peer: Peer): string {
   if (peer.kind === "selector") return `{${selectorText(peer.selector)}}`;
   if (peer.kind === "entity") return `entity:${peer.entity}`;
   const text = `${peer.kind}:${peer.prefix}`;

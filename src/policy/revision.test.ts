@@ -10,14 +10,15 @@ function entry(identity: number, more: Partial<PolicyEntry> = {}): PolicyEntry {
   return { ...base, verdict: "allow", precedence: 524281, rule: 0xfffffff0, ...more };
 }
 
-test("any field makes another revision; the same content makes the same", () => {
+test("any field makes another revision; the same content makes the same, in whatever order", () => {
   const list = [entry(1), entry(2)];
   const revision = revisionOf(list, true, false);
   assert.equal(revisionOf([entry(1), entry(2)], true, false), revision);
+  assert.equal(revisionOf([entry(2), entry(1)], true, false), revision);
   const others = [
     [entry(1), entry(3)],
     [entry(1)],
-    [entry(2), entry(1)],
+    [entry(1), entry(2), entry(2)],
     ...(["direction", "proto", "portBits", "port", "verdict", "precedence", "rule"] as const).map((field) => [
       entry(1),
       entry(2, { [field]: { direction: "egress", verdict: "deny" }[field as string] ?? 1 }),

@@ -13,6 +13,7 @@ export class RuleIds {
   readonly #byText = new Map<string, number>();
   readonly #byId = new Map<number, { readonly text: string; readonly origins: readonly RuleOrigin[] }>();
   readonly #unused = new Set<number>();
+  readonly #changed = new Set<number>();
   readonly #hash: (text: string) => number;
 
   constructor(hash: (text: string) => number = hash32) {
@@ -32,6 +33,7 @@ export class RuleIds {
     let id = this.#hash(text) || 1;
     while (this.#byId.has(id)) id = (id + 1) >>> 0 || 1;
     this.#byText.set(text, id);
+    this.#changed.add(id);
     this.#byId.set(id, { text, origins: texts.map((one) => byText.get(one)!) });
     return id;
   }
@@ -52,7 +54,15 @@ export class RuleIds {
       this.#unused.delete(id);
       this.#byText.delete(this.#byId.get(id)!.text);
       this.#byId.delete(id);
+      this.#changed.add(id);
     }
+  }
+
+  /** Numbers given or forgotten since the last call. */
+  takeChanged(): number[] {
+    const changed = [...this.#changed];
+    this.#changed.clear();
+    return changed;
   }
 }
 

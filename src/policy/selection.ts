@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Labels } from "#model/labels.ts";
+import { SelectorIndex } from "./label-index.ts";
 import type { Rule, Selector } from "./rule.ts";
 import { matches, selectorText } from "./selector.ts";
 
@@ -20,6 +21,7 @@ interface Selected {
 /** Which parts of which policies each endpoint is selected by, kept up to date one change at a time. */
 export class Selection {
   readonly #parts = new Map<string, Part>();
+  readonly #bySubject = new SelectorIndex<string>();
   readonly #byPolicy = new Map<string, readonly string[]>();
   readonly #endpoints = new Map<string, Selected>();
 
@@ -39,10 +41,12 @@ export class Selection {
     for (const key of this.#byPolicy.get(policy) ?? []) {
       if (grouped.has(key)) continue;
       this.#parts.delete(key);
+      this.#bySubject.delete(key);
       for (const [id, selected] of this.#endpoints) if (selected.parts.delete(key)) endpoints.add(id);
     }
     for (const [key, part] of grouped) {
       if (!this.#parts.has(key)) {
+        this.#bySubject.add(key, part.subject);
         for (const [id, selected] of this.#endpoints) {
           if (!matches(part.subject, selected.labels)) continue;
           selected.parts.add(key);
@@ -58,7 +62,8 @@ export class Selection {
 
   setEndpoint(id: string, labels: Labels): void {
     const parts = new Set<string>();
-    for (const part of this.#parts.values()) if (matches(part.subject, labels)) parts.add(part.key);
+    for (const key of this.#bySubject.candidates(labels))
+      if (matches(this.#parts.get(key)!.subject, labels)) parts.add(key);
     this.#endpoints.set(id, { labels, parts });
   }
 
