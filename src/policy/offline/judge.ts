@@ -6,6 +6,7 @@ import type { Labels } from "#model/labels.ts";
 import type { Enforcement } from "../resolve.ts";
 import type { PolicyEntry, ResolvedPolicy, Rule, RuleOrigin } from "../rule.ts";
 import { matches } from "../selector.ts";
+import { policyKey } from "../table.ts";
 import { verdict } from "../verdict.ts";
 import type { OfflineCluster, OfflineNode } from "./cluster.ts";
 import { type Known, resolveCluster } from "./engine.ts";
@@ -116,7 +117,7 @@ function judgeDirection(
   const policy = known.policyOf.get(pod);
   if (!policy) return { ...allowed("no-policy", selecting), pod };
   const said = verdict(policy, { ...head, ...port });
-  const origins = said.entry ? known.origins(said.entry.rule) : [];
+  const origins = said.entry ? known.origins(said.entry.rule).map((origin) => located(known, origin)) : [];
   const silent = selecting.length === 0 ? "no-policy" : "open";
   const reason = said.explicit ? "rule" : said.verdict === "allow" ? silent : "default-deny";
   return {
@@ -129,6 +130,13 @@ function judgeDirection(
     ...(said.entry && { entry: said.entry }),
     decidedBy: origins,
   };
+}
+
+/** Who isolates is an object as a whole: it stands where the object begins. */
+function located({ cluster }: Known, origin: RuleOrigin): RuleOrigin {
+  if (origin.index >= 0 || origin.source !== undefined) return origin;
+  const source = cluster.policies.find(({ key }) => key === policyKey(origin))?.source;
+  return source === undefined ? origin : { ...origin, source };
 }
 
 function endIdentity(known: Known, end: End, other: End): number {
