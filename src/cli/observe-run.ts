@@ -141,7 +141,8 @@ export function isFlowOutput(text: string): text is FlowOutput {
   return text === "compact" || text === "dict" || text === "jsonpb" || text === "table";
 }
 
-async function* responses(
+/** What the observer answers, or what a file holds. */
+export async function* responses(
   options: ObserveOptions,
   request: GetFlowsRequest,
   signal: AbortSignal,

@@ -21,10 +21,12 @@ export function fileCluster(paths: readonly string[], namespace?: string): Offli
 /** What of a cluster's policies is not in force, a line each: nobody should take the rest for the whole. */
 export function refusals(cluster: OfflineCluster): string[] {
   return cluster.policies.flatMap(({ row, source, key }) => {
-    if (!row.refused) return [];
+    const at = source ? `${source}: ` : "";
+    const { warnings = [] } = row;
+    if (!row.refused) return warnings.map((warning) => `${at}${key}: ${warning}`);
     const { message } = row.refused;
     const said = message.startsWith(row.kind) ? message : `${key}: ${message}`;
-    return [`${source ? `${source}: ` : ""}${said}: the policy is not in force`];
+    return [`${at}${said}: the policy is not in force`];
   });
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command, CommanderError } from "commander";
 import { connectivityCommand } from "#cli/commands/connectivity.ts";
+import { explainCommand } from "#cli/commands/explain.ts";
 import {
   bpfCommand,
   dbCommand,
@@ -32,7 +33,8 @@ function program(): Command {
   weft.commandsGroup("Run a cluster's network:");
   weft.addCommand(installCommand()).addCommand(upgradeCommand()).addCommand(uninstallCommand());
   weft.commandsGroup("Look at the network:");
-  weft.addCommand(observeCommand()).addCommand(statusCommand()).addCommand(connectivityCommand());
+  weft.addCommand(observeCommand()).addCommand(explainCommand()).addCommand(statusCommand());
+  weft.addCommand(connectivityCommand());
   weft.addCommand(sysdumpCommand());
   weft.commandsGroup("Look inside:");
   weft

@@ -2,7 +2,9 @@
 import { type LabelFilter, usualLabels } from "#identities/label-filter.ts";
 import type { ManifestObject } from "#k8s/manifest.ts";
 import { type Address, isAddress, parseAddress } from "#model/ip.ts";
+import { cidrGroupRow } from "../from-cidr-group.ts";
 import { compileRow, languageOf } from "../languages.ts";
+import { plainRules, type Referenced } from "../references.ts";
 import type { Rule } from "../rule.ts";
 import { type PolicyRow, policyKey } from "../table.ts";
 import type { NodeObject, SourcedObject } from "./objects.ts";
@@ -20,6 +22,8 @@ export interface OfflineCluster {
   /** Numbers that label sets have in the real cluster, by `labelText`; others are worked out. */
   readonly identities: ReadonlyMap<string, number>;
   readonly settings: ClusterSettings;
+  /** What policies may name beside pods. */
+  readonly referenced: Referenced;
 }
 
 export interface OfflineNode {
@@ -58,15 +62,28 @@ export function loadCluster(
   const namespaces = namespacesOf(objects, settings.namespace);
   const namespaceLabels = (name: string) => namespaces.get(name) ?? implicitLabels(name);
   const pods = podsOf(objects, settings.namespace, { ...settings, namespaceLabels });
+  const services = servicesOf(objects, pods, settings.namespace);
+  const referenced = referencedIn(objects, services);
   return {
     pods,
-    services: servicesOf(objects, pods, settings.namespace),
+    services,
     nodes: objects.flatMap(({ object }) => (isKind(object, "v1", "Node") ? [nodeOf(object)] : [])),
-    policies: objects.flatMap((one) => policyOf(one, settings)),
+    policies: objects.flatMap((one) => policyOf(one, settings, referenced)),
     namespaces,
     identities: identitiesOf(objects),
     settings,
+    referenced,
   };
+}
+
+/** The cluster with some of its policies replaced, or taken away. Pods stay the ones they are. */
+export function withPolicies(
+  cluster: OfflineCluster,
+  changes: { readonly put?: readonly SourcedObject[]; readonly remove?: readonly string[] },
+): OfflineCluster {
+  const put = (changes.put ?? []).flatMap((one) => policyOf(one, cluster.settings, cluster.referenced));
+  const gone = new Set([...put.map(({ key }) => key), ...(changes.remove ?? [])]);
+  return { ...cluster, policies: [...cluster.policies.filter(({ key }) => !gone.has(key)), ...put] };
 }
 
 function isKind(object: ManifestObject, apiVersion: string, kind: string): boolean {
@@ -106,7 +123,32 @@ function nodeOf(object: NodeObject): OfflineNode {
   return { name: object.metadata.name, labels: object.metadata.labels ?? {}, addresses };
 }
 
-function policyOf({ object, sourceOf }: SourcedObject, settings: ClusterSettings): OfflinePolicy[] {
+/** What policies may name beside pods. A group that is not right is as one that is not there. */
+function referencedIn(objects: readonly SourcedObject[], services: readonly OfflineService[]): Referenced {
+  const groups = objects.flatMap(({ object }) => {
+    if (!object.apiVersion.startsWith("cilium.io/") || object.kind !== "CiliumCIDRGroup") return [];
+    try {
+      return [cidrGroupRow(object)];
+    } catch {
+      return [];
+    }
+  });
+  return {
+    cidrGroups: () => groups,
+    services: () => services,
+    addressesOf: ({ namespace, name }) => {
+      const service = services.find((one) => one.namespace === namespace && one.name === name);
+      const backends = (service?.ports ?? []).flatMap((port) => port.backends);
+      return backends.flatMap(({ pod, address }) => pod?.addresses ?? (address ? [address] : []));
+    },
+  };
+}
+
+function policyOf(
+  { object, sourceOf }: SourcedObject,
+  settings: ClusterSettings,
+  referenced: Referenced,
+): OfflinePolicy[] {
   const language = languageOf(object);
   if (!language) return [];
   const placed =
@@ -114,9 +156,12 @@ function policyOf({ object, sourceOf }: SourcedObject, settings: ClusterSettings
       ? { ...object, metadata: { ...object.metadata, namespace: settings.namespace } }
       : object;
   const row = compileRow(language, placed, settings.keepsLabel);
-  const rules = sourceOf ? row.rules.map((rule) => withSource(rule, sourceOf)) : row.rules;
+  const plain = plainRules(row.rules, referenced);
+  const rules = sourceOf ? plain.rules.map((rule) => withSource(rule, sourceOf)) : plain.rules;
   const source = sourceOf?.("");
-  return [{ key: policyKey(row), object: placed, row: { ...row, rules }, ...(source && { source }) }];
+  const { warnings } = plain;
+  const whole = { ...row, rules, ...(warnings.length > 0 && { warnings }) };
+  return [{ key: policyKey(row), object: placed, row: whole, ...(source && { source }) }];
 }
 
 function withSource(rule: Rule, sourceOf: (field: string) => string | undefined): Rule {

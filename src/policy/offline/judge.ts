@@ -75,7 +75,8 @@ export function createJudge(cluster: OfflineCluster, enforcement: Enforcement = 
     labelsOf: (identity) => known.labels.get(identity) ?? new Map(),
     policyOf: (pod) => known.policyOf.get(pod),
     policies: known.policies,
-    judge(from, to, port) {
+    judge(from, to, asked) {
+      const port = echoOf(from, to, asked);
       const context = { known, port };
       const itself = from.kind === "pod" && to.kind === "pod" && from.pod === to.pod && !from.pod.hostNetwork;
       const egress = judgeDirection("egress", { ...context, own: from, peer: to, itself });
@@ -84,6 +85,12 @@ export function createJudge(cluster: OfflineCluster, enforcement: Enforcement = 
       return { from, to, ...port, verdict: denied ? "deny" : "allow", egress, ingress };
     },
   };
+}
+
+/** A ping of an IPv6 address is an ICMPv6 one. */
+function echoOf(from: End, to: End, { port, proto }: PortQuestion): PortQuestion {
+  const v6 = [from, to].some((end) => end.kind === "address" && family(end.address) === 6);
+  return v6 && proto === 1 && port === 8 ? { port: 128, proto: 58 } : { port, proto };
 }
 
 interface Asked {

@@ -123,7 +123,11 @@ test("a judgement names the rule on each side, or why there is none", () => {
     "rule all.yaml:52",
     "rule all.yaml:39",
   ]);
-  assert.deepEqual(say("shop/front", "data/db", "22"), ["deny", "rule all.yaml:52", "default-deny all.yaml:33"]);
+  assert.deepEqual(say("shop/front", "data/db", "22"), [
+    "deny",
+    "rule all.yaml:52",
+    "default-deny all.yaml:33",
+  ]);
   assert.deepEqual(say("shop/front", "198.51.100.9", "443"), ["deny", "rule all.yaml:50", "no-endpoint"]);
   assert.deepEqual(say("203.0.113.9", "data/db", "22"), ["allow", "no-endpoint", "rule all.yaml:42"]);
   assert.deepEqual(say("world", "data/db", "22"), ["deny", "no-endpoint", "default-deny all.yaml:33"]);

@@ -10,6 +10,9 @@ export interface OfflineService {
   /** None of a headless one, and where only a manifest is known. */
   readonly addresses: readonly Address[];
   readonly headless: boolean;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Absent: somebody else writes its EndpointSlices. */
+  readonly selector?: Readonly<Record<string, string>>;
   readonly ports: readonly OfflineServicePort[];
 }
 
@@ -48,6 +51,8 @@ export function servicesOf(
       name: metadata.name,
       addresses: given.filter(isAddress).map(parseAddress),
       headless: spec.clusterIP === "None",
+      labels: metadata.labels ?? {},
+      ...(selector && { selector }),
       ports: (spec.ports ?? []).map((port) => ({
         name: port.name ?? "",
         port: port.port,

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+import { create, toJson } from "@bufbuild/protobuf";
+import { FlowFilterSchema } from "#api/gen/flow/flow_pb.ts";
+import { GetFlowsResponseSchema } from "#api/gen/observer/observer_pb.ts";
+import { type RecordedFlow, readFlow } from "#policy/offline/flows.ts";
+import { type ObserveOptions, observeRequest, responses } from "./observe-run.ts";
+
+export type FlowChoice = Pick<ObserveOptions, "server" | "kubeconfig" | "context" | "inputFile" | "since"> & {
+  readonly uuid?: string;
+};
+
+/** Flows that agents still hold, or those of a file of `weft observe -o json` lines: what opened a connection, not its replies. */
+export async function recordedFlows(choice: FlowChoice, signal: AbortSignal): Promise<RecordedFlow[]> {
+  const { uuid, inputFile, ...rest } = choice;
+  const options: ObserveOptions = {
+    ...rest,
+    all: true,
+    ...(inputFile !== undefined && { inputFile }),
+    ...(uuid !== undefined && { whitelist: [create(FlowFilterSchema, { uuid: [uuid] })] }),
+  };
+  const found: RecordedFlow[] = [];
+  for await (const response of responses(options, observeRequest(options, Date.now()), signal)) {
+    const flow = readFlow(toJson(GetFlowsResponseSchema, response, { useProtoFieldName: true }));
+    if (flow) found.push(flow);
+  }
+  return found;
+}

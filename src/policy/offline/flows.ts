@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import { isAddress, parseAddress } from "#model/ip.ts";
+import type { OfflineCluster } from "./cluster.ts";
+import { findPod, type Party } from "./ends.ts";
+import { type PortQuestion, protocolNumber } from "./ports.ts";
+
+/** One side of a recorded flow. */
+export interface FlowEnd {
+  readonly address: string;
+  readonly namespace: string;
+  readonly pod: string;
+  /** "": not known. */
+  readonly workload: string;
+  readonly labels: readonly string[];
+  readonly service: string;
+}
+
+/** A flow as the Observer API tells it, as far as policy is concerned. */
+export interface RecordedFlow extends PortQuestion {
+  readonly uuid: string;
+  readonly time: string;
+  /** `FORWARDED`, `DROPPED`, `AUDIT`, … */
+  readonly verdict: string;
+  /** `POLICY_DENIED` and the like; "" of what was not dropped. */
+  readonly dropReason: string;
+  readonly from: FlowEnd;
+  readonly to: FlowEnd;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+function at(value: unknown, ...path: readonly string[]): unknown {
+  let found = value;
+  for (const key of path)
+    found = typeof found === "object" && found !== null ? (found as Json)[key] : undefined;
+  return found;
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : typeof value === "number" ? String(value) : "";
+}
+
+/**
+ * Reads a flow from JSON: a line of `weft observe -o json` (or hubble's), or the flow by itself. Undefined for what is no question to policy: a
+ * reply, a note of lost events, a flow without addresses or ports.
+ */
+export function readFlow(line: unknown): RecordedFlow | undefined {
+  const flow = at(line, "flow") ?? line;
+  const ip = at(flow, "IP");
+  if (ip === undefined || at(flow, "is_reply") === true) return undefined;
+  const layer4 = Object.entries((at(flow, "l4") as Json | undefined) ?? {})[0];
+  if (!layer4) return undefined;
+  const [protocol, fields] = layer4;
+  const proto = protocolNumber(protocol === "ICMPv4" ? "ICMP" : protocol);
+  if (proto === 0) return undefined;
+  const icmp = protocol.startsWith("ICMP");
+  return {
+    uuid: text(at(flow, "uuid")),
+    time: text(at(flow, "time") ?? at(line, "time")),
+    verdict: text(at(flow, "verdict")),
+    dropReason: at(flow, "verdict") === "DROPPED" ? text(at(flow, "drop_reason_desc")) : "",
+    proto,
+    port: Number((icmp ? at(fields, "type") : at(fields, "destination_port")) ?? 0),
+    from: endOf(flow, "source"),
+    to: endOf(flow, "destination"),
+  };
+}
+
+function endOf(flow: unknown, side: "source" | "destination"): FlowEnd {
+  const end = at(flow, side);
+  const workloads = at(end, "workloads");
+  const labels = at(end, "labels");
+  return {
+    address: text(at(flow, "IP", side)),
+    namespace: text(at(end, "namespace")),
+    pod: text(at(end, "pod_name")),
+    workload: Array.isArray(workloads) ? text(at(workloads[0], "name")) : "",
+    labels: Array.isArray(labels) ? labels.map(text) : [],
+    service: text(at(flow, `${side}_service`, "name")),
+  };
+}
+
+/** Flows denied by policy: nothing allowed them, or a rule denied them. */
+export function deniedByPolicy({ verdict, dropReason }: RecordedFlow): boolean {
+  return verdict === "DROPPED" && (dropReason === "POLICY_DENIED" || dropReason === "POLICY_DENY");
+}
+
+/** Who that is in a cluster; undefined: a pod it does not have. */
+export function flowParty(cluster: OfflineCluster, end: FlowEnd): Party | undefined {
+  if (end.pod !== "") {
+    const names = [end.pod, ...(end.workload === "" ? [] : [end.workload])];
+    const found = names.map((name) => findPod(cluster, `${end.namespace}/${name}`)).find(Boolean);
+    return found && { kind: "pod", pod: found };
+  }
+  const reserved = end.labels.find((label) =>
+    /^reserved:(host|remote-node|kube-apiserver|health|ingress)$/.test(label),
+  );
+  const known = isAddress(end.address) && isKnown(cluster, end.address);
+  if (reserved && !known) return { kind: "reserved", name: reserved.slice("reserved:".length) };
+  if (!isAddress(end.address)) return undefined;
+  const address = parseAddress(end.address);
+  const service = cluster.services.find(({ addresses }) => addresses.includes(address));
+  if (service) return { kind: "service", service };
+  const pod = cluster.pods.find((one) => !one.hostNetwork && one.addresses.includes(address));
+  return pod ? { kind: "pod", pod } : { kind: "address", address };
+}
+
+function isKnown({ nodes }: OfflineCluster, address: string): boolean {
+  return nodes.some(({ addresses }) => addresses.some((one) => one === address));
+}
+
+/** What people call that side: the workload, the pod, or the address. */
+export function flowEndText({ namespace, workload, pod, address, labels }: FlowEnd): string {
+  if (pod !== "") return `${namespace}/${workload || pod}`;
+  const reserved = labels.find(
+    (label) => label.startsWith("reserved:") && !label.startsWith("reserved:world"),
+  );
+  return reserved ? `${reserved.slice("reserved:".length)} ${address}` : address;
+}
