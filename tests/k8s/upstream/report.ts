@@ -5,14 +5,17 @@ import { clusterText, type Suite, suites } from "./suites.ts";
 
 export type SuiteResults = ReadonlyMap<Suite, readonly SpecResult[]>;
 
-/** `docs/conformance.md` of what the suites gave. The same results give the same text. */
-export function conformanceDocument(results: SuiteResults): string {
-  const present = suites.filter((suite) => results.has(suite));
-  const sections = present.map((suite) => section(suite, results.get(suite)!));
-  const sums = present.map(
-    (suite) =>
-      `| ${suite.title} | ${clusterText(suite.cluster)} | ${counts(results.get(suite)!).join(" | ")} |`,
-  );
+/**
+ * `docs/conformance.md` of what the suites gave; of suites that did not run now, what `before`, the page as it was, says of them. The same
+ * results give the same text.
+ */
+export function conformanceDocument(results: SuiteResults, before = ""): string {
+  const parts = suites.flatMap((suite) => {
+    const ran = results.get(suite);
+    return ran ? { sum: sum(suite, ran), section: section(suite, ran) } : (kept(suite, before) ?? []);
+  });
+  const sums = parts.map((part) => part.sum);
+  const sections = parts.map((part) => part.section);
   return [
     "# Conformance",
     "",
@@ -25,6 +28,21 @@ export function conformanceDocument(results: SuiteResults): string {
     "",
     ...sections,
   ].join("\n");
+}
+
+function sum(suite: Suite, results: readonly SpecResult[]): string {
+  return `| ${suite.title} | ${clusterText(suite.cluster)} | ${counts(results).join(" | ")} |`;
+}
+
+function kept(
+  { title }: Suite,
+  page: string,
+): { readonly sum: string; readonly section: string } | undefined {
+  const line = page.split("\n").find((text) => text.startsWith(`| ${title} |`));
+  const [, own] = page.split(`\n## ${title}\n`);
+  return line && own
+    ? { sum: line, section: `## ${title}\n${own.split("\n## ")[0]!.trimEnd()}\n` }
+    : undefined;
 }
 
 function counts(results: readonly SpecResult[]): number[] {

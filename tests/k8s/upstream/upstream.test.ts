@@ -80,4 +80,5 @@ test("the document says what became of each spec, the same whatever order they r
   );
   assert.match(write(xml), /^\| Topology Hints .* \| skipped \| need 3 zones \|$/m);
   assert.match(write(xml), /^\| Netpol: .* \| 0 \| 1 \| 1 \|$/m);
+  assert.equal(conformanceDocument(new Map(), write(xml)), write(xml));
 });
