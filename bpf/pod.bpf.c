@@ -10,6 +10,7 @@
 #include "lib/deliver.h"
 #include "lib/hairpin.h"
 #include "lib/refuse.h"
+#include "lib/deny.h"
 
 const volatile struct node_config config = {};
 
@@ -79,6 +80,17 @@ static __always_inline int refuse(struct __sk_buff *skb, struct pkt *p, int reas
 	return bpf_redirect_peer(skb->ifindex, 0);
 }
 
+/* What the pod's own policy denies ends here; the pod is told so where the node is set to. */
+static __always_inline int deny(struct __sk_buff *skb, struct pkt *p, int reason)
+{
+	int verdict = drop(skb, p, reason);
+
+	if (!(config.flags & CONFIG_DENY_ICMP) || (p->report.flags & EVENT_INGRESS) ||
+	    (reason != DROP_POLICY_DENIED && reason != DROP_POLICY_DENY) || !make_denial(skb, p))
+		return verdict;
+	return bpf_redirect_peer(skb->ifindex, 0);
+}
+
 /* Everything a pod sends. */
 SEC("tcx/ingress")
 int from_pod(struct __sk_buff *skb)
@@ -118,7 +130,7 @@ int from_pod(struct __sk_buff *skb)
 	}
 	reason = admit_and_reverse(skb, &p);
 	if (reason)
-		return drop(skb, &p, reason);
+		return deny(skb, &p, reason);
 	return forward(skb, &p, &r);
 }
 

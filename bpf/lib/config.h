@@ -31,5 +31,6 @@ enum config_flag {
 	CONFIG_MASQUERADE_V4 = 4,
 	CONFIG_MASQUERADE_V6 = 8,
 	CONFIG_FLOWS = 16, /* emit events for what is forwarded; drops are always emitted */
+	CONFIG_DENY_ICMP = 64, /* tell pods by ICMP what their egress policy denies */
 	CONFIG_REFUSE = 32, /* tell who asks for a service without backends that nobody answers */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
 
-/* Numbers of the headers the datapath reads: RFC 9293, 792, 4443, 4861, 3810, 8200. */
+/* Numbers of the headers the datapath reads: RFC 9293, 792, 1812, 4443, 4861, 3810, 8200. */
 
 #define IPPROTO_ICMP6 58 /* linux/in.h has it only as an enum of another header */
 #define VXLAN_PORT 8472
@@ -16,6 +16,9 @@ enum icmp4 {
 	ICMP4_TIME_EXCEEDED = 11,
 	ICMP4_PARAMETER_PROBLEM = 12,
 };
+
+enum icmp4_unreachable { ICMP4_PORT = 3, ICMP4_PROHIBITED = 13 };
+enum icmp6_unreachable { ICMP6_PROHIBITED = 1, ICMP6_PORT = 4 };
 
 enum icmp6 {
 	ICMP6_UNREACHABLE = 1,

@@ -74,12 +74,12 @@ struct icmp4_refusal {
 	__u8 about[28];
 };
 
-static __always_inline int make_unreachable_v4(struct __sk_buff *skb, struct pkt *p)
+static __always_inline int make_unreachable_v4(struct __sk_buff *skb, struct pkt *p, __u8 code)
 {
 	struct icmp4_refusal r = {
 		.ip = { .version = 4, .ihl = 5, .tos = 0xc0, .tot_len = bpf_htons(sizeof(r)), .ttl = REFUSAL_TTL,
 			.protocol = IPPROTO_ICMP, .saddr = p->daddr.words[3], .daddr = p->saddr.words[3] },
-		.icmp = { .type = ICMP4_UNREACHABLE, .code = 3 },
+		.icmp = { .type = ICMP4_UNREACHABLE, .code = code },
 	};
 
 	if (p->l4 != ETH_HLEN + sizeof(struct iphdr) || bpf_skb_load_bytes(skb, ETH_HLEN, r.about, sizeof(r.about)) < 0)
@@ -97,12 +97,12 @@ struct icmp6_refusal {
 	__u8 about[48];
 };
 
-static __always_inline int make_unreachable_v6(struct __sk_buff *skb, struct pkt *p)
+static __always_inline int make_unreachable_v6(struct __sk_buff *skb, struct pkt *p, __u8 code)
 {
 	struct icmp6_refusal r = {
 		.ip = { .version = 6, .payload_len = bpf_htons(sizeof(r) - sizeof(r.ip)), .nexthdr = IPPROTO_ICMP6,
 			.hop_limit = REFUSAL_TTL },
-		.icmp = { .type = ICMP6_UNREACHABLE, .code = 4 },
+		.icmp = { .type = ICMP6_UNREACHABLE, .code = code },
 	};
 	/* of the pseudo header: length and next header, as 32-bit words */
 	__be32 pseudo[2] = { bpf_htonl(sizeof(r) - sizeof(r.ip)), bpf_htonl(IPPROTO_ICMP6) };
@@ -122,27 +122,33 @@ static __always_inline int make_unreachable_v6(struct __sk_buff *skb, struct pkt
 }
 
 /* Not in answer to what must not be answered: resets, ICMP errors, fragments without a head. */
-static __always_inline bool may_refuse(const struct pkt *p)
+static __always_inline bool may_answer(const struct pkt *p)
 {
-	return (config.flags & CONFIG_REFUSE) && !(p->tcp_flags & TCP_RST) &&
-	       !(p->flags & (PKT_LATER_FRAGMENT | PKT_ICMP_ERROR));
+	return !(p->tcp_flags & TCP_RST) && !(p->flags & (PKT_LATER_FRAGMENT | PKT_ICMP_ERROR));
+}
+
+static __always_inline int read_way_back(struct __sk_buff *skb, struct macs *back)
+{
+	struct macs macs;
+
+	if (bpf_skb_load_bytes(skb, 0, &macs, sizeof(macs)) < 0)
+		return -1;
+	__builtin_memcpy(back->dst, macs.src, 6);
+	__builtin_memcpy(back->src, macs.dst, 6);
+	return 0;
 }
 
 /* The answer in place of the packet, addressed to its sender. False: there is none. */
 __noinline int make_refusal(struct __sk_buff *skb, struct pkt *p)
 {
-	struct macs macs, back;
+	struct macs back;
 
-	if (!p || !may_refuse(p))
+	if (!p || !(config.flags & CONFIG_REFUSE) || !may_answer(p) || read_way_back(skb, &back))
 		return false;
-	if (bpf_skb_load_bytes(skb, 0, &macs, sizeof(macs)) < 0)
-		return false;
-	__builtin_memcpy(back.dst, macs.src, 6);
-	__builtin_memcpy(back.src, macs.dst, 6);
 	if (p->proto == IPPROTO_TCP) {
 		if (make_reset(skb, p) || turn_round(skb, p) || write_ttl(skb, p, REFUSAL_TTL))
 			return false;
-	} else if (is_v6(p) ? make_unreachable_v6(skb, p) : make_unreachable_v4(skb, p)) {
+	} else if (is_v6(p) ? make_unreachable_v6(skb, p, ICMP6_PORT) : make_unreachable_v4(skb, p, ICMP4_PORT)) {
 		return false;
 	}
 	return bpf_skb_store_bytes(skb, 0, &back, sizeof(back), 0) == 0;

@@ -81,6 +81,33 @@ export const agentConfigSchema = z.strictObject({
     })
     .prefault({})
     .describe("Services, in place of kube-proxy."),
+  policy: z
+    .strictObject({
+      enforcement: z
+        .enum(["default", "always", "never"])
+        .default("default")
+        .describe(
+          "Which pods drop what no rule allows: those that a policy selects, all, or none. The host's firewall knows only its policies, but `never` switches it off too.",
+        ),
+      audit: z
+        .boolean()
+        .default(false)
+        .describe("Tell what policies deny, as AUDIT flows, and let it through: for every endpoint of the node."),
+      denyResponse: z
+        .enum(["none", "icmp"])
+        .default("none")
+        .describe(
+          "What a pod gets whose egress policy denies: nothing, or ICMP 'administratively prohibited'.",
+        ),
+      verifySource: z
+        .boolean()
+        .default(true)
+        .describe(
+          "Drop what pods send from addresses that are not theirs. Off: for no pod of the node; a pod alone is excepted by annotations.",
+        ),
+    })
+    .prefault({})
+    .describe("How the verdicts of policies are applied."),
   flows: z.boolean().default(true).describe("Emit flows for what is forwarded; drops are always shown."),
   flowBuffer: z
     .number()

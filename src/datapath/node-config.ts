@@ -14,6 +14,8 @@ export interface NodeSettings {
   readonly flows: boolean;
   /** Tell who asks for a service without backends; else say nothing. */
   readonly refuse: boolean;
+  /** Tell pods by ICMP what their egress policy denies. */
+  readonly denyIcmp: boolean;
   /** Cookie of the node's network namespace. */
   readonly hostNetns: bigint;
   readonly deviceIfindex: number;
@@ -51,7 +53,8 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
       flag(v4 && node.masquerade, ConfigFlag.masqueradeV4) |
       flag(v6 && node.masquerade, ConfigFlag.masqueradeV6) |
       flag(node.flows, ConfigFlag.flows) |
-      flag(node.refuse, ConfigFlag.refuse),
+      flag(node.refuse, ConfigFlag.refuse) |
+      flag(node.denyIcmp, ConfigFlag.denyIcmp),
     eventIntervalSec,
     worldV4: dual ? ReservedIdentity.worldV4 : ReservedIdentity.world,
     worldV6: dual ? ReservedIdentity.worldV6 : ReservedIdentity.world,

@@ -42,6 +42,7 @@ test("an endpoint moves to a policy only when the kernel holds it", async () => 
     endpoints,
     policies,
     desired,
+    modes: { audit: false, anySource: false },
     policyInForce: (id, revision) => inForce.has(`${id}/${revision}`),
   });
   const judge = (endpointId: number, policyId: number, revision: number) =>

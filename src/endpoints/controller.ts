@@ -10,6 +10,8 @@ export interface EndpointPolicy {
   readonly revision: number;
   readonly enforceIngress: boolean;
   readonly enforceEgress: boolean;
+  /** Some of its policies are in audit. */
+  readonly audits?: true;
 }
 
 export interface EndpointControllerDeps {
@@ -22,6 +24,13 @@ export interface EndpointControllerDeps {
    */
   policyInForce(policyId: number, revision: number): boolean;
   readonly desired: WritableTable<DatapathEndpoint>;
+  /** Of all the node's endpoints, whatever they say themselves. */
+  readonly modes: EndpointModes;
+}
+
+export interface EndpointModes {
+  readonly audit: boolean;
+  readonly anySource: boolean;
 }
 
 /** Joins endpoints with their policies. Call the returned function again when a policy map has reached the kernel. */
@@ -47,7 +56,7 @@ export function startEndpointController(deps: EndpointControllerDeps): Disposabl
         else if (policy && endpoint.identity > 0) {
           if (policy.policyId !== 0 && !deps.policyInForce(policy.policyId, policy.revision))
             waiting.add(key);
-          else tx.put(desired, rowOf(endpoint, policy));
+          else tx.put(desired, rowOf(endpoint, policy, deps.modes));
         }
       }
     });
@@ -67,12 +76,15 @@ export function startEndpointController(deps: EndpointControllerDeps): Disposabl
   };
 }
 
-function rowOf(endpoint: Endpoint, policy: EndpointPolicy): DatapathEndpoint {
+function rowOf(endpoint: Endpoint, policy: EndpointPolicy, modes: EndpointModes): DatapathEndpoint {
   return {
     endpoint,
     policyId: policy.policyId,
     policyRevision: policy.revision,
     enforceIngress: policy.enforceIngress,
     enforceEgress: policy.enforceEgress,
+    audit: modes.audit || endpoint.audit === true,
+    audits: policy.audits === true,
+    anySource: modes.anySource || endpoint.anySource === true,
   };
 }

@@ -30,6 +30,10 @@ export interface Endpoint {
   readonly identity: number;
   /** Container ports by name, for named ports in policies. */
   readonly namedPorts: readonly NamedPort[];
+  /** What policies deny it is told and not enforced. */
+  readonly audit?: true;
+  /** May send from addresses that are not its own. */
+  readonly anySource?: true;
 }
 
 export interface NamedPort {

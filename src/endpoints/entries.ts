@@ -15,13 +15,16 @@ export function endpointEntries(row: DatapathEndpoint): EndpointEntries {
   const { endpoint } = row;
   const flags =
     (row.enforceIngress ? EndpointFlag.enforceIngress : 0) |
-    (row.enforceEgress ? EndpointFlag.enforceEgress : 0);
+    (row.enforceEgress ? EndpointFlag.enforceEgress : 0) |
+    (row.audit ? EndpointFlag.audit : 0) |
+    (row.audits ? EndpointFlag.audited : 0) |
+    (row.anySource ? EndpointFlag.noSourceCheck : 0);
   const value: EndpointValue = {
     v4: endpoint.v4,
     v6: endpoint.v6,
     identity: endpoint.identity,
     policyId: row.policyId,
-    policyRev: row.policyRevision,
+    policyRev: revisionOf(row),
     ifindex: endpoint.hostIfindex,
     id: endpoint.id,
     flags,
@@ -29,6 +32,11 @@ export function endpointEntries(row: DatapathEndpoint): EndpointEntries {
     hostMac: endpoint.hostMac,
   };
   return { ifindex: endpoint.hostIfindex, addresses: addressesOf(value), value };
+}
+
+/** What went through in audit is judged again when that ends: it is another revision. */
+function revisionOf({ audit, policyRevision }: DatapathEndpoint): number {
+  return audit ? ~policyRevision >>> 0 : policyRevision;
 }
 
 export function addressesOf(value: EndpointValue): Address[] {

@@ -52,6 +52,7 @@ function room(fetched?: Pod) {
   const desired = datapathEndpointTable(db);
   const pods = podTable(db);
   const identities = identityTable(db);
+  const namespaces = namespaceTable(db);
   const kernel = Promise.withResolvers<void>();
   const attached: string[] = [];
   const manager = new EndpointManager({
@@ -59,7 +60,7 @@ function room(fetched?: Pod) {
     endpoints,
     desired,
     pods,
-    namespaces: namespaceTable(db),
+    namespaces,
     state: new EndpointState(dir, log),
     log,
     fetchPod: async () => fetched,
@@ -82,10 +83,13 @@ function room(fetched?: Pod) {
         policyRevision: 0,
         enforceIngress: false,
         enforceEgress: false,
+        audit: false,
+        audits: false,
+        anySource: false,
       }),
     );
   const know = (pod: Pod) => db.write((tx) => tx.put(pods, pod));
-  return { db, manager, endpoints, identities, attached, kernel, judge, know };
+  return { db, manager, endpoints, identities, namespaces, attached, kernel, judge, know };
 }
 
 const saved = () => readdirSync(dir).sort();
@@ -113,6 +117,28 @@ test("an ADD is done when policy has judged the endpoint and the kernel holds it
   manager.remove("c1", "eth0");
   assert.equal(manager.find("c1", "eth0"), undefined);
   assert.deepEqual(saved(), []);
+});
+
+test("a pod's annotations set its modes; from any address it sends only where its namespace delegates that", async () => {
+  const { db, manager, endpoints, namespaces, kernel, judge, know } = room();
+  kernel.resolve();
+  know({ ...web, audit: true, anySource: true });
+  const added = manager.create(request, never);
+  await idle();
+  judge(endpoints.get("1")!);
+  await added;
+  const modes = () => [endpoints.get("1")?.audit, endpoints.get("1")?.anySource];
+  assert.deepEqual(modes(), [true, undefined]);
+  const abort = new AbortController();
+  const following = manager.followLabels(abort.signal);
+  db.write((tx) => tx.put(namespaces, { name: "shop", labels: {}, delegatesSource: true }));
+  await idle();
+  assert.deepEqual(modes(), [true, true]);
+  know(web);
+  await idle();
+  assert.deepEqual(modes(), [undefined, undefined]);
+  abort.abort();
+  await following;
 });
 
 test("an ADD that fails or is given up leaves nothing", async () => {

@@ -50,6 +50,11 @@ export interface EndpointManagerDeps {
   settled(id: string, signal: AbortSignal): Promise<void>;
 }
 
+interface Nature {
+  readonly labels: Labels;
+  readonly modes: Pick<Endpoint, "audit" | "anySource">;
+}
+
 const lastId = 65535;
 /** Between attempts to follow labels, while the API server or the disk does not let us. */
 const retry = { minMs: 500, maxMs: 30_000 } as const;
@@ -71,7 +76,7 @@ export class EndpointManager {
   async create(request: EndpointRequest, signal: AbortSignal): Promise<Endpoint> {
     const { db, endpoints, state, log } = this.#deps;
     const pod = await this.#podOf(request, signal);
-    const labels = await this.#labelsOf(pod, signal);
+    const { labels, modes } = await this.#natureOf(pod, signal);
     const identity = await this.#deps.identityOf(labels, signal);
     const endpoint: Endpoint = {
       ...request,
@@ -81,6 +86,7 @@ export class EndpointManager {
       labels,
       identity,
       namedPorts: pod.namedPorts,
+      ...modes,
     };
     try {
       state.save(endpoint);
@@ -206,21 +212,24 @@ export class EndpointManager {
       // The kubelet may make a static pod's mirror anew.
       const sameStatic = pod.staticUid !== undefined && pod.staticUid === endpoint.staticUid;
       if (endpoint.podUid !== "" && pod.uid !== endpoint.podUid && !sameStatic) continue;
-      const labels = await this.#labelsOf(pod, signal);
+      const { labels, modes } = await this.#natureOf(pod, signal);
+      const sameModes = modes.audit === endpoint.audit && modes.anySource === endpoint.anySource;
       const samePorts = JSON.stringify(pod.namedPorts) === JSON.stringify(endpoint.namedPorts);
       const sameLabels = labelText(labels) === labelText(endpoint.labels);
-      const same = sameLabels && samePorts && (!sameStatic || pod.uid === endpoint.podUid);
+      const same = sameLabels && samePorts && sameModes && (!sameStatic || pod.uid === endpoint.podUid);
       if (same && this.#holdsIdentity(endpoint)) continue;
       const prefer = sameLabels ? endpoint.identity : undefined;
       const identity = await this.#deps.identityOf(labels, signal, prefer);
       if (same && identity === endpoint.identity) continue;
       if (endpoints.get(String(endpoint.id)) !== endpoint) continue;
+      const { audit: _audit, anySource: _anySource, ...rest } = endpoint;
       const changed: Endpoint = {
-        ...endpoint,
+        ...rest,
         podUid: pod.uid,
         labels,
         identity,
         namedPorts: pod.namedPorts,
+        ...modes,
       };
       state.save(changed);
       db.write((tx) => tx.put(endpoints, changed));
@@ -252,10 +261,14 @@ export class EndpointManager {
     );
   }
 
-  async #labelsOf(pod: Pod, signal: AbortSignal): Promise<Labels> {
+  /** What the pod's object and its namespace's make of an endpoint. */
+  async #natureOf(pod: Pod, signal: AbortSignal): Promise<Nature> {
     const { namespaces, fetchNamespace } = this.#deps;
-    const namespace = namespaces.get(pod.namespace) ?? (await fetchNamespace(pod.namespace, signal));
-    return this.#deps.securityLabels(pod, namespace ?? { name: pod.namespace, labels: {} });
+    const known = namespaces.get(pod.namespace) ?? (await fetchNamespace(pod.namespace, signal));
+    const namespace = known ?? { name: pod.namespace, labels: {} };
+    const anySource = pod.anySource === true && namespace.delegatesSource === true;
+    const modes = { ...(pod.audit && { audit: pod.audit }), ...(anySource && { anySource }) };
+    return { labels: this.#deps.securityLabels(pod, namespace), modes };
   }
 
   /** Waits until policy has been worked out for the endpoint and the kernel has both. */

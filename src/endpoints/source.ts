@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KubeObject } from "#k8s/resource.ts";
+import {
+  auditAnnotation,
+  delegateSourceCheckAnnotation,
+  isSwitchedOn,
+  noSourceCheckAnnotation,
+} from "#model/annotations.ts";
 import { isAddress, parseAddress } from "#model/ip.ts";
 import type { NamedPort } from "./endpoint.ts";
 import type { ClusterEndpoint, Namespace, Pod, PodHostPort, Workload } from "./table.ts";
@@ -38,7 +44,11 @@ interface ContainerObject {
 }
 
 export interface NamespaceObject extends KubeObject {
-  readonly metadata: { readonly name: string; readonly labels?: Readonly<Record<string, string>> };
+  readonly metadata: {
+    readonly name: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
 }
 
 /** cilium.io/v2 CiliumEndpoint, the fields that agents exchange. */
@@ -78,7 +88,7 @@ export function protocolNumber(name: string): number {
 }
 
 export function podRow(pod: PodObject): Pod {
-  const { name, namespace, uid, labels = {} } = pod.metadata;
+  const { name, namespace, uid, labels = {}, annotations } = pod.metadata;
   const { containers = [], initContainers = [], serviceAccountName = "default" } = pod.spec ?? {};
   const namedPorts: NamedPort[] = [];
   const hostPorts: PodHostPort[] = [];
@@ -101,7 +111,7 @@ export function podRow(pod: PodObject): Pod {
   }
   const workload = workloadOf(pod);
   // The kubelet's mirror of a static pod says here what the pod's uid is for the kubelet itself.
-  const staticUid = pod.metadata.annotations?.["kubernetes.io/config.mirror"];
+  const staticUid = annotations?.["kubernetes.io/config.mirror"];
   return {
     namespace,
     name,
@@ -112,6 +122,8 @@ export function podRow(pod: PodObject): Pod {
     namedPorts,
     ...(hostPorts.length > 0 && { hostPorts }),
     ...(workload && { workload }),
+    ...(isSwitchedOn(annotations, auditAnnotation) && { audit: true }),
+    ...(isSwitchedOn(annotations, noSourceCheckAnnotation) && { anySource: true }),
   };
 }
 
@@ -127,7 +139,9 @@ export function workloadOf({ metadata }: PodObject): Workload | undefined {
 }
 
 export function namespaceRow(namespace: NamespaceObject): Namespace {
-  return { name: namespace.metadata.name, labels: namespace.metadata.labels ?? {} };
+  const { name, labels = {}, annotations } = namespace.metadata;
+  const delegatesSource = isSwitchedOn(annotations, delegateSourceCheckAnnotation);
+  return { name, labels, ...(delegatesSource && { delegatesSource }) };
 }
 
 /** Undefined while the object says nothing of address and identity yet. */

@@ -28,6 +28,8 @@ const schema = z.object({
   labels: z.array(z.string()),
   identity: z.number().int(),
   staticUid: z.string().exactOptional(),
+  audit: z.literal(true).exactOptional(),
+  anySource: z.literal(true).exactOptional(),
   namedPorts: z.array(z.object({ name: z.string(), port: z.number(), proto: z.number() })),
 });
 

@@ -4,8 +4,15 @@ import { labelText } from "#model/labels.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 import type { Endpoint, NamedPort } from "./endpoint.ts";
 
-/** Endpoints of this node. Key: the id. */
-export function endpointTable(db: Database): WritableTable<Endpoint> {
+/**
+ * Endpoints of this node. Key: the id.
+ * @param inKernel what is in force for one, for its columns
+ */
+export function endpointTable(
+  db: Database,
+  inKernel: (id: string) => DatapathEndpoint | undefined = () => undefined,
+): WritableTable<Endpoint> {
+  const modes = (row: Endpoint) => inKernel(String(row.id));
   return db.table<Endpoint>({
     name: "endpoints",
     key: (row) => String(row.id),
@@ -22,7 +29,10 @@ export function endpointTable(db: Database): WritableTable<Endpoint> {
       { name: "IDENTITY", of: (row) => row.identity },
       { name: "IPV4", of: (row) => row.v4 ?? "" },
       { name: "IPV6", of: (row) => row.v6 ?? "" },
+      { name: "INGRESS", of: (row) => ingressMode(modes(row)) },
+      { name: "EGRESS", of: (row) => egressMode(modes(row)) },
       { name: "DEVICE", of: (row) => row.hostIfname },
+      { name: "SOURCE", of: (row) => sourceMode(modes(row)), wide: true },
       { name: "IFINDEX", of: (row) => row.hostIfindex, wide: true },
       { name: "LABELS", of: (row) => labelText(row.labels), wide: true },
     ],
@@ -48,6 +58,10 @@ export interface Pod {
   readonly hostPorts?: readonly PodHostPort[];
   /** What the pod was made for. */
   readonly workload?: Workload;
+  /** What policies deny it is told and not enforced. */
+  readonly audit?: true;
+  /** Asks to send from addresses that are not its own: granted where the namespace delegates it. */
+  readonly anySource?: true;
 }
 
 /** A port of the node that leads to the pod. */
@@ -78,6 +92,8 @@ export function podTable(db: Database): WritableTable<Pod> {
 export interface Namespace {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Its pods may say that they send from addresses that are not theirs. */
+  readonly delegatesSource?: true;
 }
 
 export function namespaceTable(db: Database): WritableTable<Namespace> {
@@ -133,6 +149,11 @@ export interface DatapathEndpoint {
   readonly policyRevision: number;
   readonly enforceIngress: boolean;
   readonly enforceEgress: boolean;
+  /** What its policy denies is told and not enforced. */
+  readonly audit: boolean;
+  /** Some of its policies are in audit. */
+  readonly audits: boolean;
+  readonly anySource: boolean;
 }
 
 export function datapathEndpointTable(db: Database): WritableTable<DatapathEndpoint> {
@@ -144,15 +165,39 @@ export function datapathEndpointTable(db: Database): WritableTable<DatapathEndpo
       a.policyId === b.policyId &&
       a.policyRevision === b.policyRevision &&
       a.enforceIngress === b.enforceIngress &&
-      a.enforceEgress === b.enforceEgress,
+      a.enforceEgress === b.enforceEgress &&
+      a.audit === b.audit &&
+      a.audits === b.audits &&
+      a.anySource === b.anySource,
     columns: [
       { name: "ID", of: (row) => row.endpoint.id },
       { name: "POD", of: (row) => `${row.endpoint.namespace}/${row.endpoint.pod}` },
       { name: "IDENTITY", of: (row) => row.endpoint.identity },
       { name: "POLICY", of: (row) => row.policyId },
       { name: "REVISION", of: (row) => row.policyRevision },
-      { name: "INGRESS", of: (row) => (row.enforceIngress ? "enforced" : "open") },
-      { name: "EGRESS", of: (row) => (row.enforceEgress ? "enforced" : "open") },
+      { name: "INGRESS", of: ingressMode },
+      { name: "EGRESS", of: egressMode },
+      { name: "SOURCE", of: sourceMode },
     ],
   });
+}
+
+function ingressMode(row: DatapathEndpoint | undefined): string {
+  return row ? modeOf(row, row.enforceIngress) : "";
+}
+
+function egressMode(row: DatapathEndpoint | undefined): string {
+  return row ? modeOf(row, row.enforceEgress) : "";
+}
+
+/** Which source addresses it may send from. */
+function sourceMode(row: DatapathEndpoint | undefined): string {
+  return row ? (row.anySource ? "any" : "own") : "";
+}
+
+/** `enforced+audit`: some of its policies are in audit, the others are enforced. */
+function modeOf({ audit, audits }: DatapathEndpoint, enforced: boolean): string {
+  if (audit) return enforced || audits ? "audit" : "open";
+  if (audits) return enforced ? "enforced+audit" : "audit";
+  return enforced ? "enforced" : "open";
 }

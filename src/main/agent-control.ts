@@ -261,7 +261,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
           cidrs.require(prefixes.cidrs);
           blocks.require(prefixes.blocks);
         },
-        enforcement: "default",
+        enforcement: config.policy.enforcement,
         ...(families.length === 1 && { onlyFamily: families[0]! }),
       },
       signal,
@@ -281,6 +281,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
       policies: endpointPolicies,
       policyInForce: (id, revision) => policyReconciler.inForce(id, revision),
       desired: tables.datapathEndpoints,
+      modes: { audit: config.policy.audit, anySource: !config.policy.verifySource },
     }),
   );
   stack.defer(policyReconciler.status.onCommit(() => endpointController.refresh()));

@@ -91,6 +91,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       masquerade: config.masquerade,
       flows: config.flows,
       refuse: config.services.withoutBackends === "refuse",
+      denyIcmp: config.policy.denyResponse === "icmp",
       hostNetns: netnsCookie(),
       deviceIfindex: device.index,
       tunnelIfindex,

@@ -29,6 +29,7 @@ import { Database } from "#store/table.ts";
 
 /** Every table of the agent, in the order the data flows. */
 export function agentTables(db = new Database()) {
+  const datapathEndpoints = datapathEndpointTable(db);
   return {
     db,
     kubeNodes: nodeTable(db, "kube-nodes"),
@@ -39,7 +40,7 @@ export function agentTables(db = new Database()) {
     pods: podTable(db),
     slicedEndpoints: slicedEndpointTable(db),
     clusterEndpoints: clusterEndpointTable(db),
-    endpoints: endpointTable(db),
+    endpoints: endpointTable(db, (id) => datapathEndpoints.get(id)),
     identities: identityTable(db),
     claims: ipcacheClaimTable(db),
     ipcache: ipcacheTable(db),
@@ -50,7 +51,7 @@ export function agentTables(db = new Database()) {
     policyMaps: policyMapTable(db),
     endpointPolicies: endpointPolicyTable(db),
     policyRules: policyRuleTable(db),
-    datapathEndpoints: datapathEndpointTable(db),
+    datapathEndpoints,
     services: serviceTable(db),
     endpointSlices: endpointSliceTable(db),
     hostPorts: hostPortTable(db),

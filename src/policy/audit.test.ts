@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { auditAnnotation, auditedRules, isSwitchedOn } from "./audit.ts";
+import { auditAnnotation, isSwitchedOn } from "#model/annotations.ts";
+import { auditedRules } from "./audit.ts";
 import { IdentityIndex } from "./peer-index.ts";
 import { resolve } from "./resolve.ts";
 import type { Rule } from "./rule.ts";

@@ -61,7 +61,7 @@ interface EntrySource {
 
 export function resolver(input: ResolveInput): Resolver {
   const audits = input.rules.some(({ audit }) => audit);
-  const enforced = audits ? { ...input, rules: enforcedRules(input.rules) } : input;
+  const enforced = audits ? { ...input, rules: enforcedRules(input) } : input;
   const enforceIngress = isEnforced(enforced, "ingress");
   const enforceEgress = isEnforced(enforced, "egress");
   const sources = [
@@ -80,10 +80,12 @@ export function resolver(input: ResolveInput): Resolver {
   };
 }
 
-/** What is left of rules when those in audit deny nothing. */
-function enforcedRules(rules: readonly Rule[]): Rule[] {
+/** What is left of rules when those in audit deny nothing; none of a direction about which there are no others. */
+function enforcedRules({ rules, enforcement }: ResolveInput): Rule[] {
+  const isJudged = (direction: Rule["direction"]) =>
+    enforcement === "always" || rules.some((rule) => !rule.audit && rule.direction === direction);
   return rules
-    .filter(({ audit, action }) => !audit || action !== "deny")
+    .filter(({ audit, action, direction }) => !audit || (action !== "deny" && isJudged(direction)))
     .map((rule) => (rule.audit ? { ...rule, defaultDeny: false } : rule));
 }
 

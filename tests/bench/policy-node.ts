@@ -68,6 +68,7 @@ export function startPolicyNode(signal: AbortSignal) {
       db,
       endpoints,
       policies: endpointPolicies,
+      modes: { audit: false, anySource: false },
       policyInForce: (id, revision) => policyReconciler.inForce(id, revision),
       desired: tables.datapathEndpoints,
     }),

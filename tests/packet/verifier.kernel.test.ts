@@ -47,7 +47,8 @@ function configOf({ routing, families, masquerade }: Variant): Uint8Array {
       (v4 && masquerade ? ConfigFlag.masqueradeV4 : 0) |
       (v6 && masquerade ? ConfigFlag.masqueradeV6 : 0) |
       ConfigFlag.flows |
-      ConfigFlag.refuse,
+      ConfigFlag.refuse |
+      (masquerade ? ConfigFlag.denyIcmp : 0),
     eventIntervalSec: 5,
     worldV4: 9,
     worldV6: 10,

@@ -8,6 +8,7 @@ export const ConfigFlag = {
   masqueradeV4: 4,
   masqueradeV6: 8,
   flows: 16,
+  denyIcmp: 64,
   refuse: 32,
 } as const;
 export type ConfigFlag = (typeof ConfigFlag)[keyof typeof ConfigFlag];
@@ -18,6 +19,7 @@ export const configFlagNames: ReadonlyMap<number, string> = new Map([
   [4, "MASQUERADE_V4"],
   [8, "MASQUERADE_V6"],
   [16, "FLOWS"],
+  [64, "DENY_ICMP"],
   [32, "REFUSE"],
 ]);
 
