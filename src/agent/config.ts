@@ -92,7 +92,9 @@ export const agentConfigSchema = z.strictObject({
       audit: z
         .boolean()
         .default(false)
-        .describe("Tell what policies deny, as AUDIT flows, and let it through: for every endpoint of the node."),
+        .describe(
+          "Tell what policies deny, as AUDIT flows, and let it through: for every endpoint of the node.",
+        ),
       denyResponse: z
         .enum(["none", "icmp"])
         .default("none")

@@ -75,7 +75,11 @@ for (const name of ["v4", "v6"] as const) {
     it("is not told in answer to resets, ICMP errors and multicast", () => {
       assert.equal(send(tcp(Tcp.rst)).action, Action.drop);
       assert.equal(send({ kind: "udp", sport: port, dport: 9 }, net.multicast).action, Action.drop);
-      const about = barePacket({ from: net.other, to: net.pod, transport: { kind: "udp", sport: 9, dport: port } });
+      const about = barePacket({
+        from: net.other,
+        to: net.pod,
+        transport: { kind: "udp", sport: 9, dport: port },
+      });
       const error: Transport = { kind: "error", type: v6 ? 1 : 3, code: v6 ? 4 : 3, word: 0, about };
       assert.equal(send(error).action, Action.drop);
     });
