@@ -245,7 +245,8 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   const blocks = new BlockIdentities({ db, identities: tables.identities, blocks: tables.blocks });
   const { policies, endpoints, identities, policyMaps, endpointPolicies, policyRules } = tables;
   const { writtenPolicies: written, cidrGroups } = tables;
-  stack.use(joinReferences({ db, written, cidrGroups, services, endpointSlices, policies }));
+  const referenced = { cidrGroups, services, nodes: tables.kubeNodes, endpointSlices };
+  stack.use(joinReferences({ db, written, ...referenced, policies }));
   stack.use(
     startPolicyController(
       {

@@ -71,6 +71,15 @@ test("networks are addresses, whoever has them", () => {
   ]);
 });
 
+test("nodes are those with the labels, told apart once they are known", () => {
+  const [rule] = egress({ to: [{ nodes: { matchLabels: { "kubernetes.io/os": "linux" } } }] });
+  const requirements = [{ key: "k8s:kubernetes.io/os", operator: "In", values: ["linux"] }];
+  assert.deepEqual(rule!.peers, []);
+  assert.deepEqual(rule!.references, [
+    { kind: "node", of: { selector: { requirements } }, field: "spec.egress[0].to[0].nodes" },
+  ]);
+});
+
 test("protocols: a port, a range, a name whatever the protocol; none: everything", () => {
   const protocols = [
     { tcp: { destinationPort: { number: 80 } } },

@@ -8,7 +8,7 @@ import {
 import { objectName } from "#api/crd/manifest.ts";
 import { parsePrefix } from "#model/ip.ts";
 import { checkSelectable, unsupported } from "./refuse.ts";
-import type { Peer, PortRange, Requirement, Rule, RuleOrigin, Selector } from "./rule.ts";
+import type { Peer, PortRange, Reference, Requirement, Rule, RuleOrigin, Selector } from "./rule.ts";
 import { namespaceLabel, namespaceLabelsPrefix, requirementsOf } from "./selector.ts";
 
 const tiers = { Admin: "admin", Baseline: "baseline" } as const;
@@ -29,27 +29,24 @@ export function compileClusterNetworkPolicy(object: unknown): Rule[] {
   const named = { kind: "ClusterNetworkPolicy", namespace: "", name: metadata.name, uid: metadata.uid ?? "" };
   const subject = podsOf(spec.subject);
   const compile = (direction: Rule["direction"], entries: readonly Entry[]): Rule[] =>
-    entries.map(({ name, action, peers, protocols }, index) => ({
-      origin: {
-        ...named,
-        index,
-        field: `spec.${direction}[${index}]`,
-        ...(name && { rule: name }),
-      } satisfies RuleOrigin,
-      subject,
-      direction,
-      tier: tiers[spec.tier],
-      priority: spec.priority * rulesPerPriority + index,
-      action: actions[action],
-      peers: peers.flatMap((peer, at) =>
-        peersOf(peer, (field, why) => {
-          const list = direction === "ingress" ? "from" : "to";
-          throw unsupported(objectName(object), `spec.${direction}[${index}].${list}[${at}].${field}`, why);
-        }),
-      ),
-      ports: protocols?.map(portsOf),
-      defaultDeny: false,
-    }));
+    entries.map(({ name, action, peers, protocols }, index): Rule => {
+      const field = `spec.${direction}[${index}]`;
+      const at = `${field}.${direction === "ingress" ? "from" : "to"}`;
+      const who = peers.map((peer, of) => meaning(peer, { object, at: `${at}[${of}]` }));
+      const references = who.flatMap((one) => one.references ?? []);
+      return {
+        origin: { ...named, index, field, ...(name && { rule: name }) } satisfies RuleOrigin,
+        subject,
+        direction,
+        tier: tiers[spec.tier],
+        priority: spec.priority * rulesPerPriority + index,
+        action: actions[action],
+        peers: who.flatMap((one) => one.peers ?? []),
+        ...(references.length > 0 && { references }),
+        ports: protocols?.map(portsOf),
+        defaultDeny: false,
+      };
+    });
   const rules = [
     ...compile(
       "ingress",
@@ -84,14 +81,26 @@ function podsOf({ namespaces, pods }: ClusterNetworkPolicySubject): Selector {
   };
 }
 
-function peersOf(
+interface Meaning {
+  readonly peers?: readonly Peer[];
+  readonly references?: readonly Reference[];
+}
+
+function meaning(
   { nodes, networks, domainNames, ...pods }: ClusterNetworkPolicyEgressPeer,
-  refuse: (field: string, why: string) => never,
-): Peer[] {
-  if (domainNames) refuse("domainNames", "needs the DNS proxy, which this version does not have");
-  if (networks) return networks.map((cidr) => ({ kind: "block", prefix: parsePrefix(cidr), except: [] }));
-  if (nodes) refuse("nodes", "is not enforced by this version");
-  return [{ kind: "selector", selector: podsOf(pods) }];
+  { object, at }: { readonly object: unknown; readonly at: string },
+): Meaning {
+  if (domainNames) {
+    const why = "needs the DNS proxy, which this version does not have";
+    throw unsupported(objectName(object), `${at}.domainNames`, why);
+  }
+  if (networks)
+    return { peers: networks.map((cidr) => ({ kind: "block", prefix: parsePrefix(cidr), except: [] })) };
+  if (nodes) {
+    const selector = { requirements: requirementsOf(nodes, (key) => `k8s:${key}`) };
+    return { references: [{ kind: "node", of: { selector }, field: `${at}.nodes` }] };
+  }
+  return { peers: [{ kind: "selector", selector: podsOf(pods) }] };
 }
 
 function portsOf({ destinationNamedPort: name, ...transports }: ClusterNetworkPolicyProtocol): PortRange {

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Address } from "#model/ip.ts";
 import type { Database, Table, WritableTable } from "#store/table.ts";
-import { plainRules, type Referenced, type ReferencedService, refersTo } from "./references.ts";
+import {
+  plainRules,
+  type Referenced,
+  type ReferencedNode,
+  type ReferencedService,
+  refersTo,
+} from "./references.ts";
 import type { Reference } from "./rule.ts";
 import type { CidrGroup, PolicyRow } from "./table.ts";
 
@@ -18,6 +24,7 @@ export interface JoinReferencesDeps {
   readonly written: Table<PolicyRow>;
   readonly cidrGroups: Table<CidrGroup>;
   readonly services: Table<ReferencedService>;
+  readonly nodes: Table<ReferencedNode>;
   /** Index `service`: `namespace/name`. */
   readonly endpointSlices: Table<ReferencedSlice>;
   /** Written: with peers in the place of references. */
@@ -25,15 +32,16 @@ export interface JoinReferencesDeps {
 }
 
 /**
- * Keeps `policies` equal to the written ones with peers in the place of references. Runs inside the commits that bring the news; a group or a
- * Service touches only the policies that refer to it.
+ * Keeps `policies` equal to the written ones with peers in the place of references. Runs inside the commits that bring the news; a group, a
+ * Service or a node touches only the policies that refer to it.
  */
 export function joinReferences(deps: JoinReferencesDeps): Disposable {
-  const { db, written, cidrGroups, services, endpointSlices, policies } = deps;
+  const { db, written, cidrGroups, services, nodes, endpointSlices, policies } = deps;
   const referring = new Map<string, readonly Reference[]>();
   const known: Referenced = {
     cidrGroups: () => cidrGroups.all(),
     services: () => services.all(),
+    nodes: () => nodes.all(),
     addressesOf: ({ namespace, name }) =>
       [...endpointSlices.by("service", `${namespace}/${name}`)].flatMap(({ endpoints }) =>
         endpoints.map(({ address }) => address),
@@ -62,6 +70,9 @@ export function joinReferences(deps: JoinReferencesDeps): Disposable {
     follow(services, (changed) =>
       touched((reference) => changed.some((service) => refersTo(reference, "service", service))),
     ),
+    follow(nodes, (changed) =>
+      touched((reference) => changed.some((node) => refersTo(reference, "node", node))),
+    ),
     follow(endpointSlices, (slices) => {
       const changed = slices.flatMap(({ service }) => services.get(service) ?? []).filter(isWritten);
       touched((reference) => changed.some((service) => refersTo(reference, "service", service)));
@@ -70,8 +81,8 @@ export function joinReferences(deps: JoinReferencesDeps): Disposable {
   update([...written.all()].map((row) => written.keyOf(row)));
   const source = policies.source("references");
   // Without what they refer to, policies would deny what they allow.
-  void Promise.all([written, cidrGroups, services, endpointSlices].map(({ ready }) => ready)).then(() =>
-    source.synced(),
+  void Promise.all([written, cidrGroups, services, nodes, endpointSlices].map(({ ready }) => ready)).then(
+    () => source.synced(),
   );
   return {
     [Symbol.dispose]: () => {

@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress, parsePrefix } from "#model/ip.ts";
+import { parseLabels } from "#model/labels.ts";
 import { Database } from "#store/table.ts";
 import { compileCiliumPolicy } from "./from-cilium.ts";
+import { compileClusterNetworkPolicy } from "./from-cluster-network-policy.ts";
 import { joinReferences, type ReferencedSlice } from "./join-references.ts";
 import { peerText } from "./peer.ts";
-import { plainRules, type ReferencedService } from "./references.ts";
+import { nothingReferenced, plainRules, type ReferencedNode, type ReferencedService } from "./references.ts";
 import type { CidrGroup, PolicyRow } from "./table.ts";
 import { cidrGroupTable, policyTable } from "./table.ts";
 
@@ -41,13 +43,14 @@ function setUp() {
     indexes: { service: (row) => [row.service] },
     columns: [],
   });
-  const join = joinReferences({ db, written, cidrGroups, services, endpointSlices, policies });
+  const nodes = db.table<ReferencedNode>({ name: "nodes", key: ({ name }) => name, columns: [] });
+  const join = joinReferences({ db, written, cidrGroups, services, nodes, endpointSlices, policies });
   const peers = (name: string) =>
     policies
       .get(`CiliumNetworkPolicy shop/${name}`)!
       .rules.flatMap((rule) => (rule.peers ?? []).map(peerText));
   const warnings = (name: string) => policies.get(`CiliumNetworkPolicy shop/${name}`)!.warnings;
-  return { db, written, policies, cidrGroups, services, endpointSlices, join, peers, warnings };
+  return { db, written, policies, cidrGroups, services, nodes, endpointSlices, join, peers, warnings };
 }
 
 test("a group that comes, changes and goes changes the policies that name it, and no others", () => {
@@ -118,13 +121,58 @@ test("a Service means its pods, or the addresses in its EndpointSlices", () => {
 test("excepts cut holes into the prefixes of a group, and take away those they have whole", () => {
   const except = ["10.1.0.0/16", "10.2.0.0/16"];
   const rules = rulesOf({ ingress: [{ fromCIDRSet: [{ cidrGroupRef: "g", except }] }] });
-  const known = {
-    cidrGroups: () => [group("g", ["10.0.0.0/8", "10.2.3.0/24", "192.0.2.0/24"])],
-    services: () => [],
-    addressesOf: () => [],
-  };
+  const groups = [group("g", ["10.0.0.0/8", "10.2.3.0/24", "192.0.2.0/24"])];
+  const known = { ...nothingReferenced, cidrGroups: () => groups };
   assert.deepEqual(plainRules(rules, known).rules[0]!.peers!.map(peerText), [
     "cidr:10.0.0.0/8 except 10.1.0.0/16 10.2.0.0/16",
     "cidr:192.0.2.0/24",
   ]);
+});
+
+function node(name: string, zone: string, addresses: readonly string[], external: readonly string[] = []) {
+  return {
+    name,
+    labels: parseLabels([`k8s:zone=${zone}`]),
+    addresses: addresses.map(parseAddress),
+    ...(external.length > 0 && { externalAddresses: external.map(parseAddress) }),
+  } satisfies ReferencedNode;
+}
+
+test("nodes mean all their addresses, of those with the labels", () => {
+  const { db, written, policies, nodes, join } = setUp();
+  using _ = join;
+  const peers = () => policies.get("ClusterNetworkPolicy p")!.rules.map((rule) => rule.peers?.map(peerText));
+  const rules = compileClusterNetworkPolicy({
+    apiVersion: "policy.networking.k8s.io/v1alpha2",
+    kind: "ClusterNetworkPolicy",
+    metadata: { name: "p" },
+    spec: {
+      tier: "Admin",
+      priority: 1,
+      subject: { namespaces: {} },
+      egress: [
+        { action: "Deny", to: [{ nodes: { matchLabels: { zone: "a" } } }, { networks: ["192.0.2.0/24"] }] },
+        { action: "Pass", to: [{ nodes: {} }] },
+      ],
+    },
+  });
+  const kind = "ClusterNetworkPolicy";
+  db.write((tx) => tx.put(written, { kind, namespace: "", name: "p", uid: "", generation: 1, rules }));
+  assert.deepEqual(peers(), [["block:192.0.2.0/24"], []]);
+  assert.deepEqual(policies.get("ClusterNetworkPolicy p")!.warnings, [
+    "spec.egress[0].to[0].nodes: no node has these labels and selects nobody",
+    "spec.egress[1].to[0].nodes: no node has these labels and selects nobody",
+  ]);
+  db.write((tx) => {
+    tx.put(nodes, node("n1", "a", ["172.18.0.2", "fc00::2"], ["203.0.113.2"]));
+    tx.put(nodes, node("n2", "b", ["172.18.0.3"]));
+  });
+  const ofOne = ["block:172.18.0.2/32", "block:203.0.113.2/32", "block:fc00::2/128"];
+  const [first, , third] = ofOne;
+  assert.deepEqual(peers(), [
+    ["block:192.0.2.0/24", ...ofOne],
+    [first, "block:172.18.0.3/32", "block:203.0.113.2/32", third],
+  ]);
+  db.write((tx) => tx.put(nodes, node("n1", "b", ["172.18.0.2"])));
+  assert.deepEqual(peers(), [["block:192.0.2.0/24"], [first, "block:172.18.0.3/32"]]);
 });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Address, contains, hostPrefix, type Prefix } from "#model/ip.ts";
+import type { Labels } from "#model/labels.ts";
 import type { Named, Peer, Reference, Rule } from "./rule.ts";
 import { matches, namespaceLabel } from "./selector.ts";
 import type { CidrGroup } from "./table.ts";
@@ -13,8 +14,18 @@ export interface ReferencedService {
   readonly selector?: Readonly<Record<string, string>>;
 }
 
+/** A node, as far as policies ask. */
+export interface ReferencedNode {
+  readonly name: string;
+  /** With source. */
+  readonly labels: Labels;
+  readonly addresses: readonly Address[];
+  readonly externalAddresses?: readonly Address[];
+}
+
 /** What references may speak of. */
 export interface Referenced {
+  nodes(): Iterable<ReferencedNode>;
   cidrGroups(): Iterable<CidrGroup>;
   services(): Iterable<ReferencedService>;
   /** Addresses in the EndpointSlices of a Service; each once or more. */
@@ -22,6 +33,7 @@ export interface Referenced {
 }
 
 export const nothingReferenced: Referenced = {
+  nodes: () => [],
   cidrGroups: () => [],
   services: () => [],
   addressesOf: () => [],
@@ -54,11 +66,12 @@ export function plainRules(rules: readonly Rule[], known: Referenced): Plain {
 export function refersTo(
   reference: Reference,
   kind: Reference["kind"],
-  object: ReferencedService | CidrGroup,
+  object: ReferencedService | CidrGroup | ReferencedNode,
 ): boolean {
   if (reference.kind !== kind) return false;
+  if (reference.kind === "node") return matches(reference.of.selector, (object as ReferencedNode).labels);
   if (reference.kind === "service" && !inNamespace(reference, object as ReferencedService)) return false;
-  return isNamed(reference.of, object);
+  return isNamed(reference.of, object as ReferencedService | CidrGroup);
 }
 
 function inNamespace({ namespace }: { readonly namespace: string | undefined }, service: ReferencedService) {
@@ -72,6 +85,7 @@ function isNamed(of: Named, { name, labels = {} }: Pick<ReferencedService, "name
 /** Text: why there are none. */
 function peersOf(reference: Reference, known: Referenced): Peer[] | string {
   if (reference.kind === "cidr-group") return peersOfGroups(reference, known);
+  if (reference.kind === "node") return peersOfNodes(reference, known);
   const services = [...known.services()].filter((service) => refersTo(reference, "service", service));
   if (services.length === 0) return missing("Service", reference.of, reference.namespace);
   const peers = services.flatMap((service) => peersOfService(service, known));
@@ -86,6 +100,18 @@ function peersOfGroups(
   if (groups.length === 0) return missing("CiliumCIDRGroup", of);
   const prefixes = new Set(groups.flatMap((group) => group.prefixes));
   return [...prefixes].sort().flatMap((prefix) => without(prefix, except));
+}
+
+/** What listens at a node's address is the node's, or a pod's in its network: the policy means both. */
+function peersOfNodes({ of }: Extract<Reference, { kind: "node" }>, known: Referenced): Peer[] | string {
+  const nodes = [...known.nodes()].filter(({ labels }) => matches(of.selector, labels));
+  if (nodes.length === 0) return missing("node", of);
+  const addresses = nodes.flatMap((node) => [...node.addresses, ...(node.externalAddresses ?? [])]);
+  return [...new Set(addresses)].sort().map((address) => block(hostPrefix(address)));
+}
+
+function block(prefix: Prefix): Peer {
+  return { kind: "block", prefix, except: [] };
 }
 
 function missing(kind: string, of: Named, namespace?: string): string {

@@ -81,7 +81,9 @@ export type Reference =
       readonly of: Named;
       readonly namespace: string | undefined;
       readonly field: string;
-    };
+    }
+  /** Addresses of the nodes with these labels (keys with source), whoever uses them. */
+  | { readonly kind: "node"; readonly of: { readonly selector: Selector }; readonly field: string };
 
 /** One object by its name, or those whose labels (keys without source) match. */
 export type Named = { readonly name: string } | { readonly selector: Selector };

@@ -33,7 +33,7 @@ export interface Verdict {
  *    still is taken instead.
  * 4. When what is taken passes, all of this once more among the entries of the second round.
  * 5. No entry: denied where the direction is enforced, else allowed.
- * * 6. Allowed: 1 to 4 among the entries of the audit, where there are any; what these deny is told as theirs, and goes through.
+ * 6. Allowed: 1 to 4 among the entries of the audit, where there are any; what these deny is told as theirs, and goes through.
  *
  * The lowest bit of the precedence says whether a rule decided (set: explicit) or a default: the rule of a default denial names the
  * policies that isolate the endpoint.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { V1Node } from "@kubernetes/client-node";
 import { parseAllDocuments } from "yaml";
 import { localIdentity } from "#identities/allocate.ts";
 import { blockLabels } from "#identities/blocks.ts";
@@ -7,9 +8,9 @@ import type { KubeObject } from "#k8s/resource.ts";
 import { errorText } from "#lib/errors.ts";
 import { blockIdentityScope } from "#model/identity.ts";
 import { labelText, parseLabels } from "#model/labels.ts";
+import { toNode } from "#nodes/source.ts";
 import { cidrGroupRow } from "#policy/from-cidr-group.ts";
-import { compileCiliumPolicy } from "#policy/from-cilium.ts";
-import { compileNetworkPolicy } from "#policy/from-network-policy.ts";
+import { languageOf } from "#policy/languages.ts";
 import { peerText, requiredPrefixes } from "#policy/peer.ts";
 import { IdentityIndex } from "#policy/peer-index.ts";
 import { plainRules, type Referenced } from "#policy/references.ts";
@@ -58,9 +59,7 @@ export function compileAll(yaml: string): { rules: readonly Rule[]; refused: str
   for (const object of objects) {
     if (object === null || !policyKinds.test(object.kind!)) continue;
     try {
-      rules.push(
-        ...(object.kind === "NetworkPolicy" ? compileNetworkPolicy(object) : compileCiliumPolicy(object)),
-      );
+      rules.push(...languageOf(object)!.compile(object));
     } catch (error) {
       refused.push(errorText(error));
     }
@@ -83,6 +82,7 @@ function referencedIn(objects: readonly KubeObject[]): Referenced {
   return {
     cidrGroups: () => ofKind("CiliumCIDRGroup", cidrGroupRow),
     services: () => ofKind("Service", toService),
+    nodes: () => ofKind("Node", (object: V1Node & KubeObject) => toNode(object, "")),
     addressesOf: ({ namespace, name }) =>
       slices
         .filter(({ service }) => service === `${namespace}/${name}`)
@@ -93,10 +93,11 @@ function referencedIn(objects: readonly KubeObject[]): Referenced {
 export function rulesText(rules: readonly Rule[]): string {
   return rules
     .map((rule) => {
-      const { direction, action, defaultDeny, subject, peers, ports, origin } = rule;
+      const { direction, action, defaultDeny, subject, peers, ports, origin, tier, priority } = rule;
+      const place = tier === "normal" ? "" : `, ${tier} ${priority}`;
       const who = peers ? peers.map(peerText).join(" or ") || "nobody" : "anybody";
       const where = ports ? ports.map(rangeText).join(" ") || "nothing" : "anything";
-      const head = `${originText(origin)}\n  ${direction} of {${selectorText(subject)}}${defaultDeny ? ", isolated" : ""}`;
+      const head = `${originText(origin)}\n  ${direction} of {${selectorText(subject)}}${defaultDeny ? ", isolated" : ""}${place}`;
       return `${head}\n  ${action} ${who} on ${where}\n`;
     })
     .join("");
@@ -144,9 +145,9 @@ export function entriesText(rules: readonly Rule[], identities: readonly StoryId
 }
 
 function entryText(entry: PolicyEntry, names: ReadonlyMap<number, string>, ruleIds: RuleIds): string {
-  const { direction, identity, proto, port, portBits, verdict, precedence, rule } = entry;
+  const { direction, identity, proto, port, portBits, verdict, precedence, rule, round } = entry;
   const range = { proto, first: port, last: port + 2 ** (16 - portBits) - 1 };
   const origins = (ruleIds.origins(rule) ?? []).map(originText).join(" + ");
   const what = precedence % 2 === 1 ? verdict : `${verdict} by default`;
-  return `${direction} ${names.get(identity) ?? identity} ${rangeText(range)} ${what}${origins === "" ? "" : `: ${origins}`}`;
+  return `${round === 2 ? "then " : ""}${direction} ${names.get(identity) ?? identity} ${rangeText(range)} ${what}${origins === "" ? "" : `: ${origins}`}`;
 }
