@@ -67,7 +67,7 @@ export function loadCluster(
   return {
     pods,
     services,
-    nodes: objects.flatMap(({ object }) => (isKind(object, "v1", "Node") ? [nodeOf(object)] : [])),
+    nodes: nodesOf(objects),
     policies: objects.flatMap((one) => policyOf(one, settings, referenced)),
     namespaces,
     identities: identitiesOf(objects),
@@ -116,6 +116,10 @@ function namespacesOf(objects: readonly SourcedObject[], namespace: string) {
   return found;
 }
 
+function nodesOf(objects: readonly SourcedObject[]): OfflineNode[] {
+  return objects.flatMap(({ object }) => (isKind(object, "v1", "Node") ? [nodeOf(object)] : []));
+}
+
 function nodeOf(object: NodeObject): OfflineNode {
   const addresses = (object.status?.addresses ?? [])
     .filter(({ type, address }) => type !== "Hostname" && isAddress(address))
@@ -125,6 +129,10 @@ function nodeOf(object: NodeObject): OfflineNode {
 
 /** What policies may name beside pods. A group that is not right is as one that is not there. */
 function referencedIn(objects: readonly SourcedObject[], services: readonly OfflineService[]): Referenced {
+  const nodes = nodesOf(objects).map(({ labels, ...node }) => ({
+    ...node,
+    labels: new Map(Object.entries(labels).map(([key, value]) => [`k8s:${key}`, value])),
+  }));
   const groups = objects.flatMap(({ object }) => {
     if (!object.apiVersion.startsWith("cilium.io/") || object.kind !== "CiliumCIDRGroup") return [];
     try {
@@ -136,6 +144,7 @@ function referencedIn(objects: readonly SourcedObject[], services: readonly Offl
   return {
     cidrGroups: () => groups,
     services: () => services,
+    nodes: () => nodes,
     addressesOf: ({ namespace, name }) => {
       const service = services.find((one) => one.namespace === namespace && one.name === name);
       const backends = (service?.ports ?? []).flatMap((port) => port.backends);

@@ -57,7 +57,9 @@ for (const path of manifests) {
     const more = truthTable(judge, { ports: asked, externals: outside });
     const denied = [...before, ...more].filter(({ answer }) => answer.verdict === "deny");
     assert.ok(denied.length > 50, `${denied.length} denied`);
-    for (const { from, to, answer, row } of denied.filter((_, i) => i % Math.ceil(denied.length / 30) === 0)) {
+    for (const { from, to, answer, row } of denied.filter(
+      (_, i) => i % Math.ceil(denied.length / 30) === 0,
+    )) {
       const port = answer.paths[0]!;
       const target = to.kind === "service" ? port.to : to;
       const after = afterChange(cluster, from, target, port);
