@@ -28,10 +28,14 @@ function holds(requirement: Requirement, labels: Labels): boolean {
   }
 }
 
+/** The world is the world in either family: in clusters of both, an address of nobody's has the label of its own alone. */
 function valuesOf(key: string, labels: Labels): string[] {
   const value = labels.get(key);
-  return value === undefined ? [] : [value];
+  if (value !== undefined) return [value];
+  return key === "reserved:world" && worlds.some((world) => labels.has(world)) ? [""] : [];
 }
+
+const worlds = ["reserved:world-ipv4", "reserved:world-ipv6"] as const;
 
 function valuesOfAnySource(name: string, labels: Labels): string[] {
   const found: string[] = [];

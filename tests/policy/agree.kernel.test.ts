@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+/**
+ * Three that must agree on every packet: what the references of the policy languages say (`oracle/`), what the compiled entries say
+ * (`src/policy/verdict.ts`), and what the datapath's own judge() says with those entries in its maps. POLICY_CASES and POLICY_SEED
+ * for more than the usual: `npm run test:policy -- --cases 100000 --seed 7`.
+ */
+import assert from "node:assert/strict";
+import { after, suite, test } from "node:test";
+import fc from "fast-check";
+import { type Counts, disagreement } from "./agreement.ts";
+import { attemptIn, attemptShapes, clusters } from "./generate-cluster.ts";
+import { policies, type policyKinds } from "./generate-policies.ts";
+import { KernelJudge } from "./kernel.ts";
+
+const cases = Number(process.env.POLICY_CASES ?? 12_000);
+const seed = process.env.POLICY_SEED === undefined ? undefined : Number(process.env.POLICY_SEED);
+const attemptsEach = 40;
+
+const mixes: readonly (readonly (keyof typeof policyKinds)[])[] = [
+  ["NetworkPolicy"],
+  ["Cilium"],
+  ["NetworkPolicy", "Cilium"],
+];
+
+suite("oracle, entries and program agree", () => {
+  const kernel = new KernelJudge();
+  after(() => kernel[Symbol.dispose]());
+
+  for (const kinds of mixes) {
+    test(kinds.join(" and "), { timeout: 3_600_000 }, (t) => {
+      const counts: Counts = { asked: 0, denied: 0 };
+      const wanted = Math.ceil(cases / mixes.length);
+      const shapes = fc.array(attemptShapes, { minLength: attemptsEach, maxLength: attemptsEach });
+      const world = fc.noShrink(fc.tuple(clusters, policies(kinds), shapes));
+      const property = fc.property(world, ([cluster, manifests, list]) => {
+        const attempts = list.flatMap((shape) => attemptIn(cluster, shape) ?? []);
+        assert.equal(disagreement(cluster, manifests, attempts, { kernel, counts }), undefined);
+      });
+      const numRuns = Math.ceil((wanted * 1.2) / attemptsEach);
+      fc.assert(property, { numRuns, ...(seed !== undefined && { seed }) });
+      t.diagnostic(`${counts.asked} questions, ${counts.denied} denied`);
+      assert.ok(counts.asked >= wanted, `${counts.asked} questions`);
+      assert.ok(
+        counts.denied > counts.asked / 10 && counts.denied < (counts.asked * 9) / 10,
+        "both answers occur",
+      );
+    });
+  }
+});

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+import { BlockIdentities } from "#identities/blocks.ts";
+import { CidrIdentities } from "#identities/cidr.ts";
+import type { IpcacheEntry } from "#identities/identity.ts";
+import { bestClaim } from "#identities/ipcache.ts";
+import { securityLabels } from "#identities/security-labels.ts";
+import { blockTable, identityTable, ipcacheClaimTable } from "#identities/table.ts";
+import { type Address, contains, family, hostPrefix, type Prefix, parseAddress } from "#model/ip.ts";
+import { type Labels, labelText } from "#model/labels.ts";
+import { desired } from "#nodes/controller.ts";
+import { type EngineChanges, PolicyEngine } from "#policy/engine.ts";
+import { compileRow, languageOf } from "#policy/languages.ts";
+import type { NamedPort, PolicyEntry, ResolvedPolicy } from "#policy/rule.ts";
+import { type PolicyRow, policyKey } from "#policy/table.ts";
+import { verdict } from "#policy/verdict.ts";
+import { Database } from "#store/table.ts";
+import { type Cluster, type Manifest, namespaceLabels, type Pod } from "./oracle/cluster.ts";
+import type { Attempt } from "./oracle/side.ts";
+
+/** What the product makes of a cluster and policies on the first node: rules, identities, and the content of its maps. */
+export interface Compiled {
+  readonly refused: readonly string[];
+  readonly endpoints: readonly CompiledEndpoint[];
+  readonly policies: readonly ResolvedPolicy[];
+  readonly ipcache: ReadonlyMap<Prefix, number>;
+  readonly blocks: ReadonlyMap<Prefix, number>;
+  /** Names of the policy objects a rule's number stands for. */
+  origins(rule: number): string[];
+}
+
+export interface CompiledEndpoint {
+  readonly id: number;
+  readonly identity: number;
+  readonly addresses: readonly Address[];
+  readonly policyId: number;
+  readonly enforceIngress: boolean;
+  readonly enforceEgress: boolean;
+}
+
+/** What `verdict.ts` says of one end's entries. */
+export interface Said {
+  readonly verdict: string;
+  readonly explicit: boolean;
+  readonly entry: PolicyEntry | undefined;
+}
+
+const protocols = { TCP: 6, UDP: 17, SCTP: 132 } as const;
+
+export function compile(cluster: Cluster, manifests: readonly Manifest[]): Compiled {
+  const rows = manifests.map(rowOf);
+  const node = new NodeState(cluster, rows);
+  const changes = node.engine.flush();
+  return {
+    refused: rows.flatMap(({ refused }) => (refused ? [refused.message] : [])),
+    endpoints: node.endpoints(changes),
+    policies: changes.policies,
+    ipcache: node.ipcache(),
+    blocks: new Map([...node.blocks.all()].map(({ prefix, identity }) => [prefix, identity])),
+    origins: (rule) => [...new Set((node.engine.ruleIds.origins(rule) ?? []).map(policyKey))],
+  };
+}
+
+function rowOf(manifest: Manifest): PolicyRow {
+  const language = languageOf(manifest);
+  if (!language) throw new Error(`${manifest.kind} of ${manifest.apiVersion} is no policy`);
+  return compileRow(language, manifest as object);
+}
+
+/** The agent's tables and engine, fed in the agent's order: policies, the prefixes they need, identities, pods, endpoints. */
+class NodeState {
+  readonly db = new Database();
+  readonly identities = identityTable(this.db);
+  readonly claims = ipcacheClaimTable(this.db);
+  readonly blocks = blockTable(this.db);
+  readonly engine = new PolicyEngine("default");
+  readonly #pods: readonly (Pod & { readonly identity: number; readonly sourced: Labels })[];
+  readonly #here: string;
+
+  constructor(cluster: Cluster, rows: readonly PolicyRow[]) {
+    const { db, identities, claims, blocks, engine } = this;
+    this.#here = cluster.nodes[0]!.name;
+    this.#pods = this.#identify(cluster);
+    for (const row of rows) engine.setPolicy(policyKey(row), row.rules);
+    const required = engine.requiredPrefixes();
+    new CidrIdentities({ db, identities, claims, dualStack: true }).require(required.cidrs);
+    new BlockIdentities({ db, identities, blocks }).require(required.blocks);
+    this.#claim(cluster);
+    for (const row of identities.all()) engine.setIdentity(row);
+    for (const pod of this.#pods)
+      engine.setPod(`${pod.namespace}/${pod.name}`, { identity: pod.identity, ports: portsOf(pod) });
+    for (const [index, pod] of this.#local().entries())
+      engine.setEndpoint({ id: index + 1, labels: pod.sourced, namedPorts: portsOf(pod) });
+  }
+
+  #local() {
+    return this.#pods.filter(({ node }) => node === this.#here);
+  }
+
+  #identify(cluster: Cluster) {
+    const ids = new Map<string, number>();
+    return cluster.pods.map((pod) => {
+      const { namespace, labels, serviceAccount } = pod;
+      const facts = { namespace, labels, serviceAccount, cluster: "default" };
+      const sourced = securityLabels({ ...facts, namespaceLabels: namespaceLabels(cluster, namespace) });
+      const text = labelText(sourced);
+      const identity = ids.get(text) ?? 256 + ids.size;
+      ids.set(text, identity);
+      this.db.write((tx) => tx.put(this.identities, { id: identity, labels: sourced }));
+      return { ...pod, identity, sourced };
+    });
+  }
+
+  #claim(cluster: Cluster): void {
+    const nodes = cluster.nodes.map(({ name, addresses, labels }, index) => ({
+      name,
+      self: index === 0,
+      addresses: addresses.map(parseAddress),
+      podCidrs: [],
+      labels: new Map(Object.entries(labels).map(([key, value]) => [`k8s:${key}`, value])),
+    }));
+    const apiServers = cluster.apiServers.map((address) => ({ address: parseAddress(address) }));
+    const { claims } = desired(nodes, apiServers, { routing: "native", families: [4, 6] });
+    const ofPods = this.#pods.flatMap(({ addresses, identity }) =>
+      addresses.map((address) => ({
+        prefix: hostPrefix(parseAddress(address)),
+        identity,
+        source: "endpoint",
+      })),
+    );
+    this.db.write((tx) => {
+      for (const claim of [...claims, ...ofPods]) tx.put(this.claims, claim);
+    });
+  }
+
+  ipcache(): Map<Prefix, number> {
+    const byPrefix = Map.groupBy(this.claims.all() as Iterable<IpcacheEntry>, ({ prefix }) => prefix);
+    return new Map([...byPrefix].map(([prefix, claims]) => [prefix, bestClaim(claims)!.identity]));
+  }
+
+  endpoints({ endpoints }: EngineChanges): CompiledEndpoint[] {
+    const rows = new Map(endpoints.map((row) => [row.endpointId, row]));
+    return this.#local().map(({ identity, addresses }, index) => {
+      const { policyId, enforceIngress, enforceEgress } = rows.get(index + 1)!;
+      const parsed = addresses.map(parseAddress);
+      return { id: index + 1, identity, addresses: parsed, policyId, enforceIngress, enforceEgress };
+    });
+  }
+}
+
+function portsOf({ ports }: Pod): NamedPort[] {
+  return ports.map(({ name, port, protocol }) => ({ name, port, proto: protocols[protocol] }));
+}
+
+/** Asks the entries of both ends, as far as they are pods of the node. */
+export function ask(compiled: Compiled, attempt: Attempt): { egress?: Said; ingress?: Said } {
+  const from = parseAddress(attempt.from);
+  const to = parseAddress(attempt.to);
+  const at = (address: Address) => compiled.endpoints.find(({ addresses }) => addresses.includes(address));
+  const [sender, receiver] = [at(from), at(to)];
+  return {
+    ...(sender && { egress: askEnd(compiled, sender, { direction: "egress", peer: to, attempt }) }),
+    ...(receiver && { ingress: askEnd(compiled, receiver, { direction: "ingress", peer: from, attempt }) }),
+  };
+}
+
+function askEnd(
+  compiled: Compiled,
+  { policyId }: CompiledEndpoint,
+  { direction, peer, attempt }: { direction: "ingress" | "egress"; peer: Address; attempt: Attempt },
+): Said {
+  const policy = compiled.policies.find(({ id }) => id === policyId);
+  if (!policy) return { verdict: "allow", explicit: false, entry: undefined };
+  const block = longest(compiled.blocks, peer);
+  const identity = longest(compiled.ipcache, peer) ?? (family(peer) === 4 ? 9 : 10);
+  const proto = protocolNumber(attempt);
+  const question = { direction, identity, proto, port: attempt.port, ...(block && { block }) };
+  const { verdict: said, explicit, entry } = verdict(policy, question);
+  return { verdict: said, explicit, entry };
+}
+
+export function protocolNumber({ protocol, to }: Attempt): number {
+  if (protocol !== "ICMP") return protocols[protocol];
+  return family(parseAddress(to)) === 4 ? 1 : 58;
+}
+
+function longest(prefixes: ReadonlyMap<Prefix, number>, address: Address): number | undefined {
+  let best: { readonly bits: number; readonly id: number } | undefined;
+  for (const [prefix, id] of prefixes) {
+    const bits = Number(prefix.slice(prefix.indexOf("/") + 1));
+    if (contains(prefix, hostPrefix(address)) && (!best || bits > best.bits)) best = { bits, id };
+  }
+  return best?.id;
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+import fc from "fast-check";
+import type { Cluster, ClusterNode, Manifest, NamedPort, Pod } from "./oracle/cluster.ts";
+import type { Attempt } from "./oracle/side.ts";
+
+/** Random clusters, small enough that what random policies speak of is mostly there. They shrink. */
+
+export const namespaces = ["x", "y", "z"] as const;
+export const outside = [
+  "203.0.113.5",
+  "203.0.113.77",
+  "198.51.100.7",
+  "2001:db8::5",
+  "2001:db8:1::7",
+] as const;
+const apiServers = ["192.0.2.10", "2001:db8:ffff::10"] as const;
+
+/** A name is another number in other pods, and the same number of another protocol. */
+const portsOf: Readonly<Record<string, readonly NamedPort[]>> = {
+  a: [
+    { name: "http", port: 80, protocol: "TCP" },
+    { name: "alt", port: 81, protocol: "TCP" },
+    { name: "game", port: 80, protocol: "UDP" },
+  ],
+  b: [
+    { name: "http", port: 81, protocol: "TCP" },
+    { name: "alt", port: 80, protocol: "TCP" },
+    { name: "dns", port: 53, protocol: "UDP" },
+    { name: "dns", port: 53, protocol: "TCP" },
+    { name: "signal", port: 80, protocol: "SCTP" },
+  ],
+  c: [],
+};
+
+const nodeLabels = fc.record({
+  zone: fc.constantFrom("north", "south"),
+  "node-role.kubernetes.io/control-plane": fc.constantFrom("", "yes"),
+});
+
+function nodeAt(index: number, labels: Readonly<Record<string, string>>): ClusterNode {
+  return { name: `n${index}`, labels, addresses: [`172.18.0.${index + 1}`, `fd00:172:18::${index + 1}`] };
+}
+
+interface PodShape {
+  readonly namespace: (typeof namespaces)[number];
+  readonly app: string;
+  readonly tier: string;
+  readonly canary: string | undefined;
+  readonly serviceAccount: string;
+  readonly node: number;
+}
+
+const podShape: fc.Arbitrary<PodShape> = fc.record({
+  namespace: fc.constantFrom(...namespaces),
+  app: fc.constantFrom("a", "b", "c"),
+  tier: fc.constantFrom("front", "back"),
+  canary: fc.option(fc.constantFrom("yes", "no"), { nil: undefined }),
+  serviceAccount: fc.constantFrom("default", "robot"),
+  node: fc.nat({ max: 1 }),
+});
+
+/** Addresses of two blocks per node, so that some of a node's pods share a narrow prefix. */
+function podAt(shape: PodShape, index: number): Pod {
+  const { namespace, app, tier, canary, serviceAccount } = shape;
+  const node = index === 0 ? 0 : shape.node;
+  return {
+    namespace,
+    name: `p${index}`,
+    labels: { app, tier, ...(canary !== undefined && { canary }) },
+    serviceAccount,
+    node: `n${node}`,
+    addresses: [`10.244.${node}.${index + 2}`, `fd00:10:244:${node}::${index + 2}`],
+    ports: portsOf[app]!,
+  };
+}
+
+const groups = fc.subarray(
+  [
+    { name: "partners", labels: { trust: "some" }, externalCIDRs: ["203.0.113.0/24", "2001:db8::/64"] },
+    { name: "office", labels: { trust: "full" }, externalCIDRs: ["198.51.100.0/24", "203.0.113.64/26"] },
+  ],
+  { minLength: 0 },
+);
+
+export const clusters: fc.Arbitrary<Cluster> = fc
+  .record({
+    nodes: fc.array(nodeLabels, { minLength: 2, maxLength: 3 }),
+    spaces: fc.tuple(...namespaces.map(() => spaceLabels())),
+    pods: fc.array(podShape, { minLength: 1, maxLength: 7 }),
+    withApiServer: fc.boolean(),
+    groups,
+  })
+  .map(({ nodes, spaces, pods, withApiServer, groups: present }) => ({
+    nodes: nodes.map((labels, index) => nodeAt(index, labels)),
+    namespaces: Object.fromEntries(namespaces.map((name, index) => [name, spaces[index]!])),
+    pods: pods.map(podAt),
+    apiServers: withApiServer ? apiServers : [],
+    referred: present.map(groupOf),
+  }));
+
+function spaceLabels() {
+  return fc.record({ team: fc.constantFrom("red", "blue"), env: fc.constantFrom("prod", "dev") });
+}
+
+function groupOf({ name, labels, externalCIDRs }: { name: string; labels: object; externalCIDRs: string[] }) {
+  const metadata = { name, labels: { ...labels } };
+  return {
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumCIDRGroup",
+    metadata,
+    spec: { externalCIDRs },
+  } as Manifest;
+}
+
+/** Who speaks to whom, by places in the cluster's lists, so that an attempt shrinks on its own. */
+export interface AttemptShape {
+  readonly mine: number;
+  readonly other: number;
+  readonly outgoing: boolean;
+  readonly v6: boolean;
+  readonly what: Pick<Attempt, "protocol" | "port">;
+}
+
+const port = fc.constantFrom(53, 79, 80, 80, 81, 82, 443, 8080, 65535);
+const what: fc.Arbitrary<Pick<Attempt, "protocol" | "port">> = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ protocol: fc.constant("TCP"), port }) },
+  { weight: 2, arbitrary: fc.record({ protocol: fc.constant("UDP"), port }) },
+  { weight: 1, arbitrary: fc.record({ protocol: fc.constant("SCTP"), port }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ protocol: fc.constant("ICMP"), port: fc.constantFrom(8, 128, 3, 13, 1) }),
+  },
+);
+
+export const attemptShapes: fc.Arbitrary<AttemptShape> = fc.record({
+  mine: fc.nat({ max: 20 }),
+  other: fc.nat({ max: 60 }),
+  outgoing: fc.boolean(),
+  v6: fc.boolean(),
+  what,
+});
+
+/** The attempt in this cluster; undefined: a pod to itself, which meets no policy. */
+export function attemptIn(
+  cluster: Cluster,
+  { mine, other, outgoing, v6, what: said }: AttemptShape,
+): Attempt | undefined {
+  const here = cluster.pods.filter(({ node }) => node === cluster.nodes[0]!.name);
+  const pod = here[mine % here.length]!;
+  const own = pod.addresses[v6 ? 1 : 0]!;
+  const others = [
+    ...cluster.pods.flatMap(({ addresses }) => addresses),
+    ...cluster.nodes.flatMap(({ addresses }) => addresses),
+    ...cluster.apiServers,
+    ...outside,
+  ].filter((address) => address.includes(":") === v6);
+  const peer = others[other % others.length]!;
+  if (peer === own) return undefined;
+  return outgoing ? { from: own, to: peer, ...said } : { from: peer, to: own, ...said };
+}

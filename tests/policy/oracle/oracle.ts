@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+import { ciliumVote } from "./cilium.ts";
+import { type Cluster, type Manifest, type Pod, whoHas } from "./cluster.ts";
+import { tierAnswers } from "./cluster-network-policy.ts";
+import { networkVote } from "./network-policy.ts";
+import type { Attempt, Side, Vote } from "./side.ts";
+
+/** What one end's policies say, and which of them say it. */
+export interface Answer {
+  readonly verdict: "allow" | "deny";
+  /** A rule says so; false: a default. */
+  readonly explicit: boolean;
+  /** `NetworkPolicy shop/web`: those whose rule decides; of a default denial, those that isolate the pod. */
+  readonly policies: readonly string[];
+}
+
+/** Each list: every answer that the references leave open, mostly one. Undefined: that end is no pod of the first node. */
+export interface Judgement {
+  readonly egress: readonly Answer[] | undefined;
+  readonly ingress: readonly Answer[] | undefined;
+}
+
+/** What the first node must say to an attempt, by the words of the references. */
+export function judge(cluster: Cluster, policies: readonly Manifest[], attempt: Attempt): Judgement {
+  const [here] = cluster.nodes;
+  const from = whoHas(cluster, attempt.from);
+  const to = whoHas(cluster, attempt.to);
+  const ask = (pod: Pod, direction: Side["direction"]) => {
+    const peer = direction === "ingress" ? from : to;
+    return judgeSide(policies, { cluster, pod, peer, direction, attempt });
+  };
+  return {
+    egress: from.kind === "pod" && from.pod.node === here?.name ? ask(from.pod, "egress") : undefined,
+    ingress: to.kind === "pod" && to.pod.node === here?.name ? ask(to.pod, "ingress") : undefined,
+  };
+}
+
+/** Admin, then the policies of namespaces, then Baseline: the first that decides. */
+function judgeSide(policies: readonly Manifest[], side: Side): Answer[] {
+  const admin = tierAnswers(policies, "Admin", side);
+  const final = admin.filter(({ action }) => action !== "Pass");
+  const goesOn = admin.length === 0 || final.length < admin.length;
+  return [...final.map(tierAnswer), ...(goesOn ? [...afterAdmin(policies, side)] : [])];
+}
+
+function tierAnswer({ action, policy }: ReturnType<typeof tierAnswers>[number]): Answer {
+  return { verdict: action === "Accept" ? "allow" : "deny", explicit: true, policies: [nameOf(policy)] };
+}
+
+function afterAdmin(policies: readonly Manifest[], side: Side): Answer[] {
+  const votes = policies.map((policy) => ({ name: nameOf(policy), ...voteOf(policy, side) }));
+  const saying = (word: keyof Vote) => votes.filter((vote) => vote[word]).map(({ name }) => name);
+  const denying = saying("denies");
+  if (denying.length > 0) return [{ verdict: "deny", explicit: true, policies: denying }];
+  const allowing = saying("allows");
+  if (allowing.length > 0) return [{ verdict: "allow", explicit: true, policies: allowing }];
+  const isolating = saying("isolates");
+  // What a pod's own node sends it is let in when no rule denies it: the kubelet's probes.
+  if (side.direction === "ingress" && side.peer.kind === "host") return [open];
+  if (isolating.length > 0) return [{ verdict: "deny", explicit: false, policies: isolating }];
+  const baseline = tierAnswers(policies, "Baseline", side);
+  const final = baseline.filter(({ action }) => action !== "Pass");
+  return [...final.map(tierAnswer), ...(final.length === baseline.length && final.length > 0 ? [] : [open])];
+}
+
+const open: Answer = { verdict: "allow", explicit: false, policies: [] };
+
+function voteOf(policy: Manifest, side: Side): Vote {
+  switch (policy.kind) {
+    case "NetworkPolicy":
+      return networkVote(policy, side);
+    case "CiliumNetworkPolicy":
+    case "CiliumClusterwideNetworkPolicy":
+      return ciliumVote(policy, side);
+    default:
+      return { isolates: false, allows: false, denies: false };
+  }
+}
+
+export function nameOf({ kind, metadata: { namespace, name } }: Manifest): string {
+  return namespace === undefined ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
+}
