@@ -26,7 +26,7 @@ const parts: readonly Part[] = [
         "src/**/*.test.ts",
         "api/**/*.test.ts",
         "tools/**/*.test.ts",
-        "tests/{stories,unit,kit,docs,contract}/**/*.test.ts",
+        "tests/{stories,unit,kit,docs,contract,policy}/**/*.test.ts",
         "tests/k8s/{build,cluster,load,upstream}/**/*.test.ts",
       ]).filter((f) => !kernel(f)),
     root: false,
@@ -42,7 +42,7 @@ const parts: readonly Part[] = [
   },
   {
     name: "packet",
-    files: () => globSync("tests/packet/**/*.test.ts"),
+    files: () => globSync(["tests/packet/**/*.test.ts", "tests/policy/**/*.kernel.test.ts"]),
     root: true,
     concurrency: 1,
     timeoutMs: 240_000,

@@ -1,88 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { isIPv6 } from "node:net";
-import { type Attempt, mayConnect, type Party } from "./manifest-oracle.ts";
-import type { Dice, Manifest } from "./manifest-policies.ts";
-import { outside, outsideV6, pods, type WorldPod } from "./manifest-world.ts";
+import { attemptText } from "../policy/agreement.ts";
+import type { Cluster, ClusterNode, Manifest, Pod } from "../policy/oracle/cluster.ts";
+import { mayConnect } from "../policy/oracle/oracle.ts";
+import type { Attempt } from "../policy/oracle/side.ts";
+import type { Dice } from "./dice.ts";
+import { namespaces, outside, outsideV6, pods } from "./manifest-world.ts";
 import type { TestLab } from "./test-lab.ts";
 
-/** Where the lab put the pods of manifest-world.ts. */
-export interface Placement {
-  readonly pods: readonly {
-    readonly pod: WorldPod;
-    readonly node: string;
-    readonly addresses: readonly string[];
-  }[];
-  readonly nodes: readonly { readonly name: string; readonly addresses: readonly string[] }[];
-}
-
-/** Resolves when every pod has its addresses. @throws when that takes too long */
-export async function readPlacement(lab: TestLab): Promise<Placement> {
+/** The cluster of manifest-world.ts as the lab placed it. Resolves when every pod has its addresses. @throws when that takes too long */
+export async function readPlacement(lab: TestLab): Promise<Cluster> {
   for (const endMs = Date.now() + 30_000; ; ) {
     const status = await lab.status();
-    const found = status.pods.flatMap((one) => {
+    const found = status.pods.flatMap((one): Pod[] => {
       const pod = pods.find(({ namespace, name }) => namespace === one.namespace && name === one.name);
-      return pod && one.ready ? [{ pod, node: one.node, addresses: one.ips }] : [];
+      return pod && one.ready
+        ? [{ ...pod, serviceAccount: "default", node: one.node, addresses: one.ips }]
+        : [];
     });
-    if (found.length === pods.length) return { pods: found, nodes: status.nodes };
+    const nodes = status.nodes.map(({ name, addresses }): ClusterNode => ({ name, labels: {}, addresses }));
+    if (found.length === pods.length) return { nodes, namespaces, pods: found, apiServers: [], referred: [] };
     if (Date.now() > endMs) throw new Error(`only ${found.length} of ${pods.length} pods are ready`);
   }
 }
 
-const ports = { TCP: [80, 81, 82], UDP: [53, 80, 82], ICMP: [0] } as const;
+const ports = { TCP: [80, 81, 82], UDP: [53, 80, 82] } as const;
 
 /** A sample of everything that can be asked: `count` attempts from every pod. */
-export function randomAttempts(d: Dice, placement: Placement, count: number): Attempt[] {
-  const v6 = placement.nodes.some(({ addresses }) => addresses.some((one) => isIPv6(one)));
-  const v4 = placement.nodes.some(({ addresses }) => addresses.some((one) => !isIPv6(one)));
-  const away = [...(v4 ? outside : []), ...(v6 ? outsideV6 : [])];
-  return placement.pods.flatMap(({ pod: from, node, addresses }) =>
-    d.some(count, count, (): Attempt => {
+export function randomAttempts(d: Dice, cluster: Cluster, count: number): Attempt[] {
+  const everybody = [
+    ...cluster.pods.flatMap(({ addresses }) => addresses),
+    ...cluster.nodes.flatMap(({ addresses }) => addresses),
+    ...outside,
+    ...outsideV6,
+  ];
+  return cluster.pods.flatMap(({ addresses }) =>
+    d.times(count, (): Attempt => {
       const protocol = d.pick(["TCP", "TCP", "UDP", "ICMP"] as const);
-      const to = randomParty(d, placement, { away, node });
-      const source = addresses.find((one) => isIPv6(one) === isIPv6(to.address))!;
-      return { from, source, to, port: d.pick(ports[protocol]), protocol };
+      const to = d.pick(everybody);
+      const from = addresses.find((one) => isIPv6(one) === isIPv6(to))!;
+      const port = protocol === "ICMP" ? (isIPv6(to) ? 128 : 8) : d.pick(ports[protocol]);
+      return { from, to, port, protocol };
     }),
   );
 }
 
-function randomParty(
-  d: Dice,
-  placement: Placement,
-  { away, node }: { away: readonly string[]; node: string },
-): Party {
-  const form = d.below(10);
-  if (form < 2) return { kind: "outside", address: d.pick(away) };
-  if (form === 2) {
-    const to = d.pick(placement.nodes);
-    return { kind: to.name === node ? "host" : "remote-node", address: d.pick(to.addresses) };
-  }
-  const { pod, addresses } = d.pick(placement.pods);
-  return { kind: "pod", pod, address: d.pick(addresses) };
-}
-
-/** Asks the lab; the attempts whose answer is not the oracle's. */
+/** Asks the lab; what differs from the oracle, leaving out what the references leave open. */
 export async function disagreements(
   lab: TestLab,
-  policies: readonly Manifest[],
+  { cluster, policies }: { readonly cluster: Cluster; readonly policies: readonly Manifest[] },
   attempts: readonly Attempt[],
 ): Promise<Attempt[]> {
+  const nameOf = (address: string) => {
+    const pod = cluster.pods.find(({ addresses }) => addresses.includes(address));
+    return pod ? `${pod.namespace}/${pod.name}` : address;
+  };
   const questions = attempts.map(({ from, to, port, protocol }) => ({
-    from: `${from.namespace}/${from.name}`,
-    to: to.address,
-    port,
+    from: nameOf(from),
+    to,
     protocol,
+    ...(protocol !== "ICMP" && { port }),
   }));
   const answers = await lab.probe(["--questions", "-"], JSON.stringify(questions));
-  return attempts.filter(
-    (attempt, i) => answers[i]?.verdict !== (mayConnect(policies, attempt) ? "allow" : "deny"),
-  );
+  return attempts.filter((attempt, index) => {
+    const wanted = mayConnect(cluster, policies, attempt);
+    return wanted !== undefined && answers[index]?.verdict !== (wanted ? "allow" : "deny");
+  });
 }
 
-export function attemptText(attempt: Attempt, policies: readonly Manifest[]): string {
-  const { from, to, port, protocol } = attempt;
-  const target =
-    to.kind === "pod" ? `${to.pod.namespace}/${to.pod.name} (${to.address})` : `${to.kind} ${to.address}`;
-  const expected = mayConnect(policies, attempt) ? "allow" : "deny";
-  return `${from.namespace}/${from.name} → ${target} ${protocol}/${port}: must be ${expected}`;
+export function wantedText(cluster: Cluster, policies: readonly Manifest[], attempt: Attempt): string {
+  return `${attemptText(attempt)}: must be ${mayConnect(cluster, policies, attempt) ? "allow" : "deny"}`;
 }

@@ -70,7 +70,8 @@ export function compileAll(yaml: string): { rules: readonly Rule[]; refused: str
 
 const policyKinds = /NetworkPolicy$/;
 
-function referencedIn(objects: readonly KubeObject[]): Referenced {
+/** CIDR groups, Services and EndpointSlices among the objects, as policies refer to them. */
+export function referencedIn(objects: readonly KubeObject[]): Referenced {
   const ofKind = <T, R>(kind: string, toRow: (object: T) => R | undefined): R[] =>
     objects
       .filter((object) => object.kind === kind)

@@ -7,10 +7,13 @@ import { securityLabels } from "#identities/security-labels.ts";
 import { blockTable, identityTable, ipcacheClaimTable } from "#identities/table.ts";
 import { type Address, contains, family, hostPrefix, type Prefix, parseAddress } from "#model/ip.ts";
 import { type Labels, labelText } from "#model/labels.ts";
+import type { KubeObject } from "#k8s/resource.ts";
+import { referencedIn } from "#kit/policy-story.ts";
 import { desired } from "#nodes/controller.ts";
 import { type EngineChanges, PolicyEngine } from "#policy/engine.ts";
 import { compileRow, languageOf } from "#policy/languages.ts";
 import type { NamedPort, PolicyEntry, ResolvedPolicy } from "#policy/rule.ts";
+import { plainRules } from "#policy/references.ts";
 import { type PolicyRow, policyKey } from "#policy/table.ts";
 import { verdict } from "#policy/verdict.ts";
 import { Database } from "#store/table.ts";
@@ -47,7 +50,8 @@ export interface Said {
 const protocols = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
 export function compile(cluster: Cluster, manifests: readonly Manifest[]): Compiled {
-  const rows = manifests.map(rowOf);
+  const referenced = referencedIn(cluster.referred as unknown as KubeObject[]);
+  const rows = manifests.map(rowOf).map((row) => ({ ...row, rules: plainRules(row.rules, referenced).rules }));
   const node = new NodeState(cluster, rows);
   const changes = node.engine.flush();
   return {

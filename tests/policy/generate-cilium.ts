@@ -69,10 +69,31 @@ function peers(word: "from" | "to"): fc.Arbitrary<Bag> {
         [`${word}CIDR`]: few(fc.oneof(cidr, fc.constantFrom("203.0.113.77", "2001:db8::5"))),
       }),
     },
-    { weight: 2, arbitrary: fc.record({ [`${word}CIDRSet`]: few(block) }) },
+    { weight: 2, arbitrary: fc.record({ [`${word}CIDRSet`]: few(fc.oneof(block, groupSet)) }) },
+    ...(word === "to" ? [{ weight: 1, arbitrary: fc.record({ toServices: few(services) }) }] : []),
     { weight: 3, arbitrary: fc.record({ [`${word}Entities`]: few(entities) }) },
   );
 }
+
+/** Groups and Services that are there, and that are not. */
+const groupSet = fc
+  .tuple(
+    fc.constantFrom(
+      { cidrGroupRef: "partners" },
+      { cidrGroupRef: "absent" },
+      { cidrGroupSelector: { matchLabels: { trust: "some" } } },
+      { cidrGroupSelector: {} },
+    ),
+    fc.subarray(["203.0.113.64/26", "203.0.113.5/32"]),
+  )
+  .map(([named, except]): Bag => (except.length > 0 ? { ...named, except } : named));
+const services = fc.constantFrom<Bag>(
+  { k8sService: { serviceName: "web", namespace: "x" } },
+  { k8sService: { serviceName: "billing", namespace: "y" } },
+  { k8sService: { serviceName: "billing", namespace: "z" } },
+  { k8sServiceSelector: { selector: { matchLabels: { exposed: "yes" } } } },
+  { k8sServiceSelector: { selector: { matchLabels: { exposed: "yes" } }, namespace: "x" } },
+);
 
 const protocol = fc.constantFrom("TCP", "UDP", "SCTP", "ANY");
 const port: fc.Arbitrary<Bag> = fc.oneof(

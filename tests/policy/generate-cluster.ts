@@ -74,6 +74,30 @@ function podAt(shape: PodShape, index: number): Pod {
   };
 }
 
+/** One by its pods, one by the addresses that somebody wrote for it. */
+const services = [
+  {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "web", namespace: "x", labels: { exposed: "yes" } },
+    spec: { selector: { app: "a" }, clusterIP: "10.96.0.10", ports: [{ port: 80, protocol: "TCP" }] },
+  },
+  {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "billing", namespace: "y", labels: { exposed: "yes" } },
+    spec: { clusterIP: "10.96.0.11", ports: [{ port: 443, protocol: "TCP" }] },
+  },
+  ...["203.0.113.5", "2001:db8::5"].map((address, index) => ({
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: `billing-${index}`, namespace: "y", labels: { "kubernetes.io/service-name": "billing" } },
+    addressType: address.includes(":") ? "IPv6" : "IPv4",
+    endpoints: [{ addresses: [address] }],
+    ports: [{ port: 8443, protocol: "TCP" }],
+  })),
+] as const;
+
 const groups = fc.subarray(
   [
     { name: "partners", labels: { trust: "some" }, externalCIDRs: ["203.0.113.0/24", "2001:db8::/64"] },
@@ -89,13 +113,14 @@ export const clusters: fc.Arbitrary<Cluster> = fc
     pods: fc.array(podShape, { minLength: 1, maxLength: 7 }),
     withApiServer: fc.boolean(),
     groups,
+    withServices: fc.boolean(),
   })
-  .map(({ nodes, spaces, pods, withApiServer, groups: present }) => ({
+  .map(({ nodes, spaces, pods, withApiServer, groups: present, withServices }) => ({
     nodes: nodes.map((labels, index) => nodeAt(index, labels)),
     namespaces: Object.fromEntries(namespaces.map((name, index) => [name, spaces[index]!])),
     pods: pods.map(podAt),
     apiServers: withApiServer ? apiServers : [],
-    referred: present.map(groupOf),
+    referred: [...present.map(groupOf), ...(withServices ? services : [])],
   }));
 
 function spaceLabels() {

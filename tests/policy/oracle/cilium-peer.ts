@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isIPv6 } from "node:net";
-import { type Bag, type Cluster, inBlock, namespaceLabels, type Party, type Pod } from "./cluster.ts";
+import { type Bag, type Cluster, inBlock, type Manifest, namespaceLabels, type Party, type Pod } from "./cluster.ts";
 import { keysOf, selects, selectsBy } from "./selector.ts";
 import type { Side } from "./side.ts";
 
@@ -64,6 +64,7 @@ const forms: Readonly<Record<string, Form>> = {
   Entities: (one, { peer }) => entityFits(String(one), peer),
   CIDR: (one, { peer }) => peer.kind === "outside" && inBlock(peer.address, String(one)),
   CIDRSet: (one, { peer, cluster }) => peer.kind === "outside" && setFits(one as Bag, peer.address, cluster),
+  Services: (one, { peer, cluster }) => serviceFits(one as Bag, peer, cluster),
 };
 
 /**
@@ -120,4 +121,31 @@ function setFits(set: Bag, address: string, cluster: Cluster): boolean {
   );
   const cidrs = groups.flatMap(({ spec }) => (spec?.externalCIDRs ?? []) as readonly string[]);
   return cidrs.some((one) => inBlock(address, one, except));
+}
+
+/**
+ * A Service stands for what is behind it: the pods its selector selects in its namespace, or, without one, the addresses outside that
+ * somebody wrote into its EndpointSlices.
+ */
+function serviceFits({ k8sService, k8sServiceSelector }: Bag, peer: Party, cluster: Cluster): boolean {
+  const { serviceName, selector, namespace } = { ...(k8sService as Bag), ...(k8sServiceSelector as Bag) };
+  return cluster.referred
+    .filter(({ kind, metadata }) => kind === "Service" && (namespace ?? metadata.namespace) === metadata.namespace)
+    .filter(({ metadata: { name, labels = {} } }) =>
+      selector ? selects(selector as Bag, labels) : name === serviceName,
+    )
+    .some(({ metadata, spec }) =>
+      spec?.selector
+        ? peer.kind === "pod" &&
+          peer.pod.namespace === metadata.namespace &&
+          selects({ matchLabels: spec.selector }, peer.pod.labels)
+        : peer.kind === "outside" && endpointsOf(cluster, metadata).includes(peer.address),
+    );
+}
+
+function endpointsOf(cluster: Cluster, { namespace, name }: Manifest["metadata"]): string[] {
+  return cluster.referred
+    .filter(({ kind, metadata }) => kind === "EndpointSlice" && metadata.namespace === namespace)
+    .filter(({ metadata: { labels = {} } }) => labels["kubernetes.io/service-name"] === name)
+    .flatMap(({ endpoints = [] }) => endpoints.flatMap(({ addresses }) => addresses));
 }

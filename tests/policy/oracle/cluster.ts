@@ -20,6 +20,8 @@ export interface Manifest {
   };
   readonly spec?: Bag;
   readonly specs?: readonly Bag[];
+  /** Of an EndpointSlice. */
+  readonly endpoints?: readonly { readonly addresses: readonly string[] }[];
 }
 
 export interface NamedPort {

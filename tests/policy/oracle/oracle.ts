@@ -80,3 +80,26 @@ function voteOf(policy: Manifest, side: Side): Vote {
 export function nameOf({ kind, metadata: { namespace, name } }: Manifest): string {
   return namespace === undefined ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
 }
+
+/**
+ * Whether a conversation comes about anywhere in the cluster: each end is judged by the node it is on. Undefined: the references leave
+ * it open. What a pod says to itself meets no policy.
+ */
+export function mayConnect(cluster: Cluster, policies: readonly Manifest[], attempt: Attempt): boolean | undefined {
+  const from = whoHas(cluster, attempt.from);
+  const to = whoHas(cluster, attempt.to);
+  if (from.kind === "pod" && to.kind === "pod" && from.pod === to.pod) return true;
+  const ends = [from, to].flatMap((end, index) => {
+    if (end.kind !== "pod") return [];
+    const said = judge(seenFrom(cluster, end.pod.node), policies, attempt);
+    return [(index === 0 ? said.egress : said.ingress) ?? []];
+  });
+  const verdicts = ends.map((answers) => new Set(answers.map(({ verdict }) => verdict)));
+  if (verdicts.some((one) => one.has("deny") && one.size === 1)) return false;
+  return verdicts.every((one) => one.size === 1) ? true : undefined;
+}
+
+function seenFrom(cluster: Cluster, name: string): Cluster {
+  const [own, others] = [true, false].map((is) => cluster.nodes.filter((node) => (node.name === name) === is));
+  return { ...cluster, nodes: [...own!, ...others!] };
+}
