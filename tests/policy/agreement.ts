@@ -90,7 +90,7 @@ function differ(
 /** The entry names some of those that decide, and nobody else. */
 function isSaid({ verdict, explicit, policies }: Answer, said: Said, names: readonly string[]): boolean {
   if (verdict !== said.verdict) return false;
-  if (verdict === "deny" && explicit !== said.explicit) return false;
+  if (verdict !== "allow" && explicit !== said.explicit) return false;
   if (!names.every((name) => policies.includes(name))) return false;
   return verdict === "allow" || names.length > 0;
 }
@@ -111,22 +111,26 @@ function differInKernel(
   { egress, ingress }: { egress?: Said; ingress?: Said },
   answer: KernelAnswer,
 ): string | undefined {
-  const deciding = egress?.verdict === "deny" || !ingress ? egress : ingress;
-  const reached = egress?.verdict === "deny" ? undefined : ingress;
+  const denied = egress?.verdict === "deny";
+  const deciding = denied || !ingress ? egress : ingress;
+  const reached = denied ? undefined : ingress;
   const wanted = {
-    reason: reasonOf(deciding),
+    reason: reasonOf(deciding, "deny"),
+    auditedEgress: reasonOf(egress, "audit"),
+    auditedIngress: reasonOf(reached, "audit"),
     egressRule: egress?.entry?.rule ?? 0,
     ingressRule: reached?.entry?.rule ?? 0,
     explicitDeny: deciding?.verdict === "deny" && deciding.explicit,
   };
-  const { reason, egressRule, ingressRule, flags } = answer;
-  const got = { reason, egressRule, ingressRule, explicitDeny: (flags & EventFlag.explicitDeny) !== 0 };
+  const { reason, auditedEgress, auditedIngress, egressRule, ingressRule, flags } = answer;
+  const explicitDeny = (flags & EventFlag.explicitDeny) !== 0;
+  const got = { reason, auditedEgress, auditedIngress, egressRule, ingressRule, explicitDeny };
   const [a, b] = [JSON.stringify(wanted), JSON.stringify(got)];
   return a === b ? undefined : `the entries say ${a}, the program ${b}`;
 }
 
-function reasonOf(said: Said | undefined): number {
-  if (said?.verdict !== "deny") return 0;
+function reasonOf(said: Said | undefined, verdict: "deny" | "audit"): number {
+  if (said?.verdict !== verdict) return 0;
   return said.explicit ? DropReason.policyDeny : DropReason.policyDenied;
 }
 

@@ -38,6 +38,8 @@ export interface CompiledEndpoint {
   readonly policyId: number;
   readonly enforceIngress: boolean;
   readonly enforceEgress: boolean;
+  /** Policies in audit select it. */
+  readonly audits: boolean;
 }
 
 /** What `verdict.ts` says of one end's entries. */
@@ -144,9 +146,10 @@ class NodeState {
   endpoints({ endpoints }: EngineChanges): CompiledEndpoint[] {
     const rows = new Map(endpoints.map((row) => [row.endpointId, row]));
     return this.#local().map(({ identity, addresses }, index) => {
-      const { policyId, enforceIngress, enforceEgress } = rows.get(index + 1)!;
+      const { policyId, enforceIngress, enforceEgress, audits = false } = rows.get(index + 1)!;
       const parsed = addresses.map(parseAddress);
-      return { id: index + 1, identity, addresses: parsed, policyId, enforceIngress, enforceEgress };
+      const flags = { enforceIngress, enforceEgress, audits };
+      return { id: index + 1, identity, addresses: parsed, policyId, ...flags };
     });
   }
 }

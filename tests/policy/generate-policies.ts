@@ -147,11 +147,13 @@ export const policyKinds = {
 
 /** Up to five policies, of these kinds. */
 export function policies(kinds: readonly (keyof typeof policyKinds)[]): fc.Arbitrary<Manifest[]> {
-  const one = fc.oneof(...kinds.map((kind) => policyKinds[kind]));
-  return fc.array(one, { minLength: 1, maxLength: 5 }).map((list) =>
-    list.map(({ namespace, ...rest }, index) => {
-      const name = `policy-${index}`;
-      return { ...rest, metadata: namespace === undefined ? { name } : { name, namespace } };
+  const policy = fc.oneof(...kinds.map((kind) => policyKinds[kind]));
+  const audited = fc.oneof({ weight: 8, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) });
+  return fc.array(fc.tuple(policy, audited), { minLength: 1, maxLength: 5 }).map((list) =>
+    list.map(([{ namespace, ...rest }, inAudit], index) => {
+      const annotations = { "weft.io/policy-audit": "true" };
+      const named = { name: `policy-${index}`, ...(inAudit && { annotations }) };
+      return { ...rest, metadata: namespace === undefined ? named : { ...named, namespace } };
     }),
   );
 }

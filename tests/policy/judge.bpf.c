@@ -18,9 +18,12 @@ struct asked {
 	__u8 v6;
 	/* out */
 	__u16 flags; /* enum event_flag */
-	__u16 reason;
+	__u8 reason;
+	__u8 audited_egress; /* reasons */
 	__u32 egress_rule;
 	__u32 ingress_rule;
+	__u8 audited_ingress;
+	__u8 pad[7];
 };
 
 struct {
@@ -72,7 +75,9 @@ int answer(struct __sk_buff *skb)
 		p.dport = bpf_htons(q->port);
 	find_end(&p, &p.src, &p.saddr);
 	find_end(&p, &p.dst, &p.daddr);
-	q->reason = judge(skb, &p);
+	q->reason = judge(&p);
+	q->audited_egress = p.audited_egress;
+	q->audited_ingress = p.audited_ingress;
 	q->flags = p.report.flags;
 	q->egress_rule = p.egress_rule;
 	q->ingress_rule = p.ingress_rule;

@@ -23,6 +23,9 @@ import type { Attempt } from "./oracle/side.ts";
 /** What the program says; reason 0: let through. */
 export interface KernelAnswer {
   readonly reason: number;
+  /** Reasons of denials that are told and not enforced. */
+  readonly auditedEgress: number;
+  readonly auditedIngress: number;
   /** enum event_flag */
   readonly flags: number;
   readonly egressRule: number;
@@ -39,16 +42,18 @@ interface Asked extends KernelAnswer {
 /** `struct asked` of judge.bpf.c */
 const askedLayout: Layout<Asked> = {
   name: "asked",
-  size: 48,
+  size: 56,
   read: (view, at) => ({
     saddr: readAddress(view, at),
     daddr: readAddress(view, at + 16),
     port: view.getUint16(at + 32, true),
     proto: view.getUint8(at + 34),
     flags: view.getUint16(at + 36, true),
-    reason: view.getUint16(at + 38, true),
+    reason: view.getUint8(at + 38),
+    auditedEgress: view.getUint8(at + 39),
     egressRule: view.getUint32(at + 40, true),
     ingressRule: view.getUint32(at + 44, true),
+    auditedIngress: view.getUint8(at + 48),
   }),
   write: (view, at, value) => {
     writeAddress(view, at, value.saddr);
@@ -59,6 +64,8 @@ const askedLayout: Layout<Asked> = {
     view.setUint32(at + 36, 0, true);
     view.setUint32(at + 40, 0, true);
     view.setUint32(at + 44, 0, true);
+    view.setUint32(at + 48, 0, true);
+    view.setUint32(at + 52, 0, true);
   },
 };
 
@@ -142,7 +149,7 @@ function innerMap(policy: ResolvedPolicy): BpfMap {
   return map;
 }
 
-function rowOf({ id, identity, addresses, policyId, enforceIngress, enforceEgress }: CompiledEndpoint) {
+function rowOf({ id, identity, addresses, policyId, ...flags }: CompiledEndpoint) {
   const of = (wanted: 4 | 6) => addresses.find((address) => family(address) === wanted);
   return {
     v4: of(4),
@@ -153,14 +160,23 @@ function rowOf({ id, identity, addresses, policyId, enforceIngress, enforceEgres
     ifindex: id,
     id,
     flags:
-      (enforceIngress ? EndpointFlag.enforceIngress : 0) | (enforceEgress ? EndpointFlag.enforceEgress : 0),
+      (flags.enforceIngress ? EndpointFlag.enforceIngress : 0) |
+      (flags.enforceEgress ? EndpointFlag.enforceEgress : 0) |
+      (flags.audits ? EndpointFlag.audited : 0),
     mac: "02:00:00:00:01:01",
     hostMac: "02:00:00:00:02:01",
   };
 }
 
 function questionOf(attempt: Attempt): Asked {
-  const nothing = { reason: 0, flags: 0, egressRule: 0, ingressRule: 0 };
+  const nothing = {
+    reason: 0,
+    auditedEgress: 0,
+    auditedIngress: 0,
+    flags: 0,
+    egressRule: 0,
+    ingressRule: 0,
+  };
   const [saddr, daddr] = [parseAddress(attempt.from), parseAddress(attempt.to)];
   return { ...nothing, saddr, daddr, proto: protocolNumber(attempt), port: attempt.port };
 }

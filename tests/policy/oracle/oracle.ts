@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ciliumVote } from "./cilium.ts";
-import { type Cluster, type Manifest, type Pod, whoHas } from "./cluster.ts";
-import { tierAnswers } from "./cluster-network-policy.ts";
+import { type Bag, type Cluster, type Manifest, type Pod, whoHas } from "./cluster.ts";
+import { type TierAnswer, tierAnswers } from "./cluster-network-policy.ts";
 import { networkVote } from "./network-policy.ts";
-import type { Attempt, Side, Vote } from "./side.ts";
+import { type Attempt, abstains, type Side, type Vote } from "./side.ts";
 
 /** What one end's policies say, and which of them say it. */
 export interface Answer {
-  readonly verdict: "allow" | "deny";
+  /** `audit`: let through, and told: it would be denied if policies in audit were enforced. */
+  readonly verdict: "allow" | "deny" | "audit";
   /** A rule says so; false: a default. */
   readonly explicit: boolean;
   /** `NetworkPolicy shop/web`: those whose rule decides; of a default denial, those that isolate the pod. */
@@ -35,20 +36,56 @@ export function judge(cluster: Cluster, policies: readonly Manifest[], attempt: 
   };
 }
 
-/** Admin, then the policies of namespaces, then Baseline: the first that decides. */
-function judgeSide(policies: readonly Manifest[], side: Side): Answer[] {
-  const admin = tierAnswers(policies, "Admin", side);
-  const final = admin.filter(({ action }) => action !== "Pass");
-  const goesOn = admin.length === 0 || final.length < admin.length;
-  return [...final.map(tierAnswer), ...(goesOn ? [...afterAdmin(policies, side)] : [])];
+/** A policy with this annotation denies nothing: what it would is only told. */
+const auditAnnotation = "weft.io/policy-audit";
+
+/** @param enforced what policies in audit deny is left out */
+interface Asked {
+  readonly policies: readonly Manifest[];
+  readonly side: Side;
+  readonly enforced: boolean;
 }
 
-function tierAnswer({ action, policy }: ReturnType<typeof tierAnswers>[number]): Answer {
+function judgeSide(policies: readonly Manifest[], side: Side): Answer[] {
+  const enforced = afterTiers({ policies, side, enforced: true });
+  if (!policies.some(isAudited)) return enforced;
+  return enforced.flatMap((answer) => {
+    if (answer.verdict === "deny") return [answer];
+    const all = afterTiers({ policies, side, enforced: false });
+    return all.map((one): Answer => (one.verdict === "deny" ? { ...one, verdict: "audit" } : answer));
+  });
+}
+
+function isAudited({ metadata }: Manifest): boolean {
+  return metadata.annotations?.[auditAnnotation] === "true";
+}
+
+/** Admin, then the policies of namespaces, then Baseline: the first that decides. */
+function afterTiers(asked: Asked): Answer[] {
+  const admin = ofTier("Admin", asked);
+  const final = admin.filter(({ action }) => action !== "Pass");
+  const goesOn = admin.length === 0 || final.length < admin.length;
+  return [...final.map(tierAnswer), ...(goesOn ? afterAdmin(asked) : [])];
+}
+
+function ofTier(tier: "Admin" | "Baseline", { policies, side, enforced }: Asked): TierAnswer[] {
+  return tierAnswers(enforced ? policies.map(withoutDenials) : policies, tier, side);
+}
+
+function withoutDenials(policy: Manifest): Manifest {
+  const { spec = {} } = policy;
+  if (!isAudited(policy)) return policy;
+  const kept = (rules: unknown) => ((rules ?? []) as readonly Bag[]).filter(({ action }) => action !== "Deny");
+  return { ...policy, spec: { ...spec, ingress: kept(spec.ingress), egress: kept(spec.egress) } };
+}
+
+function tierAnswer({ action, policy }: TierAnswer): Answer {
   return { verdict: action === "Accept" ? "allow" : "deny", explicit: true, policies: [nameOf(policy)] };
 }
 
-function afterAdmin(policies: readonly Manifest[], side: Side): Answer[] {
-  const votes = policies.map((policy) => ({ name: nameOf(policy), ...voteOf(policy, side) }));
+function afterAdmin(asked: Asked): Answer[] {
+  const { policies, side } = asked;
+  const votes = policies.map((policy) => ({ name: nameOf(policy), ...voteOf(policy, asked) }));
   const saying = (word: keyof Vote) => votes.filter((vote) => vote[word]).map(({ name }) => name);
   const denying = saying("denies");
   if (denying.length > 0) return [{ verdict: "deny", explicit: true, policies: denying }];
@@ -58,14 +95,19 @@ function afterAdmin(policies: readonly Manifest[], side: Side): Answer[] {
   // What a pod's own node sends it is let in when no rule denies it: the kubelet's probes.
   if (side.direction === "ingress" && side.peer.kind === "host") return [open];
   if (isolating.length > 0) return [{ verdict: "deny", explicit: false, policies: isolating }];
-  const baseline = tierAnswers(policies, "Baseline", side);
+  const baseline = ofTier("Baseline", asked);
   const final = baseline.filter(({ action }) => action !== "Pass");
   return [...final.map(tierAnswer), ...(final.length === baseline.length && final.length > 0 ? [] : [open])];
 }
 
 const open: Answer = { verdict: "allow", explicit: false, policies: [] };
 
-function voteOf(policy: Manifest, side: Side): Vote {
+function voteOf(policy: Manifest, { side, enforced }: Asked): Vote {
+  const vote = fullVote(policy, side);
+  return enforced && isAudited(policy) ? { ...vote, isolates: false, denies: false } : vote;
+}
+
+function fullVote(policy: Manifest, side: Side): Vote {
   switch (policy.kind) {
     case "NetworkPolicy":
       return networkVote(policy, side);
@@ -73,7 +115,7 @@ function voteOf(policy: Manifest, side: Side): Vote {
     case "CiliumClusterwideNetworkPolicy":
       return ciliumVote(policy, side);
     default:
-      return { isolates: false, allows: false, denies: false };
+      return abstains;
   }
 }
 
