@@ -12,14 +12,15 @@ import { attemptIn, attemptShapes, clusters } from "./generate-cluster.ts";
 import { policies, type policyKinds } from "./generate-policies.ts";
 import { KernelJudge } from "./kernel.ts";
 
-const cases = Number(process.env.POLICY_CASES ?? 12_000);
+const cases = Number(process.env.POLICY_CASES ?? 16_000);
 const seed = process.env.POLICY_SEED === undefined ? undefined : Number(process.env.POLICY_SEED);
 const attemptsEach = 40;
 
 const mixes: readonly (readonly (keyof typeof policyKinds)[])[] = [
   ["NetworkPolicy"],
   ["Cilium"],
-  ["NetworkPolicy", "Cilium"],
+  ["ClusterNetworkPolicy"],
+  ["NetworkPolicy", "Cilium", "ClusterNetworkPolicy"],
 ];
 
 suite("oracle, entries and program agree", () => {
@@ -41,7 +42,7 @@ suite("oracle, entries and program agree", () => {
       t.diagnostic(`${counts.asked} questions, ${counts.denied} denied`);
       assert.ok(counts.asked >= wanted, `${counts.asked} questions`);
       assert.ok(
-        counts.denied > counts.asked / 10 && counts.denied < (counts.asked * 9) / 10,
+        counts.denied > counts.asked / 20 && counts.denied < (counts.asked * 9) / 10,
         "both answers occur",
       );
     });

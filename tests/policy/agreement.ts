@@ -2,7 +2,7 @@
 import { DropReason, EventFlag } from "#datapath/layouts/enums.ts";
 import { ask, type Compiled, compile, type Said } from "./compiled.ts";
 import type { KernelAnswer, KernelJudge } from "./kernel.ts";
-import { minimize } from "./minimize.ts";
+import { minimize, shortest } from "./minimize.ts";
 import type { Cluster, Manifest } from "./oracle/cluster.ts";
 import { type Answer, type Judgement, judge } from "./oracle/oracle.ts";
 import type { Attempt } from "./oracle/side.ts";
@@ -57,7 +57,10 @@ function smallest({ cluster, policies, attempt }: Case, { kernel }: Asking): str
       (kernel ? differInKernel(said, kernel.ask(compiled, [attempt])[0]!) : undefined)
     );
   };
-  const least = minimize({ cluster, policies }, (one) => found(one) !== undefined);
+  const policiesLeft = minimize(policies, (some) => found({ cluster, policies: some }) !== undefined);
+  const withPods = (pods: Cluster["pods"]) => ({ cluster: { ...cluster, pods }, policies: policiesLeft });
+  const podsLeft = shortest(cluster.pods, (pods) => found(withPods(pods)) !== undefined);
+  const least = withPods(podsLeft);
   const pods = least.cluster.pods.map((pod) => JSON.stringify(pod)).join("\n");
   const { pods: _, ...others } = least.cluster;
   return [

@@ -5,15 +5,15 @@ import type { IpcacheEntry } from "#identities/identity.ts";
 import { bestClaim } from "#identities/ipcache.ts";
 import { securityLabels } from "#identities/security-labels.ts";
 import { blockTable, identityTable, ipcacheClaimTable } from "#identities/table.ts";
-import { type Address, contains, family, hostPrefix, type Prefix, parseAddress } from "#model/ip.ts";
-import { type Labels, labelText } from "#model/labels.ts";
 import type { KubeObject } from "#k8s/resource.ts";
 import { referencedIn } from "#kit/policy-story.ts";
+import { type Address, contains, family, hostPrefix, type Prefix, parseAddress } from "#model/ip.ts";
+import { type Labels, labelText } from "#model/labels.ts";
 import { desired } from "#nodes/controller.ts";
 import { type EngineChanges, PolicyEngine } from "#policy/engine.ts";
 import { compileRow, languageOf } from "#policy/languages.ts";
-import type { NamedPort, PolicyEntry, ResolvedPolicy } from "#policy/rule.ts";
 import { plainRules } from "#policy/references.ts";
+import type { NamedPort, PolicyEntry, ResolvedPolicy } from "#policy/rule.ts";
 import { type PolicyRow, policyKey } from "#policy/table.ts";
 import { verdict } from "#policy/verdict.ts";
 import { Database } from "#store/table.ts";
@@ -53,7 +53,9 @@ const protocols = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
 export function compile(cluster: Cluster, manifests: readonly Manifest[]): Compiled {
   const referenced = referencedIn(cluster.referred as unknown as KubeObject[]);
-  const rows = manifests.map(rowOf).map((row) => ({ ...row, rules: plainRules(row.rules, referenced).rules }));
+  const rows = manifests
+    .map(rowOf)
+    .map((row) => ({ ...row, rules: plainRules(row.rules, referenced).rules }));
   const node = new NodeState(cluster, rows);
   const changes = node.engine.flush();
   return {

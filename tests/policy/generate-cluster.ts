@@ -91,7 +91,11 @@ const services = [
   ...["203.0.113.5", "2001:db8::5"].map((address, index) => ({
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
-    metadata: { name: `billing-${index}`, namespace: "y", labels: { "kubernetes.io/service-name": "billing" } },
+    metadata: {
+      name: `billing-${index}`,
+      namespace: "y",
+      labels: { "kubernetes.io/service-name": "billing" },
+    },
     addressType: address.includes(":") ? "IPv6" : "IPv4",
     endpoints: [{ addresses: [address] }],
     ports: [{ port: 8443, protocol: "TCP" }],

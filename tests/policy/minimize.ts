@@ -4,13 +4,15 @@
 function* without(value: unknown): Generator<unknown> {
   if (Array.isArray(value)) {
     for (const index of value.keys()) yield value.toSpliced(index, 1);
-    for (const [index, one] of value.entries()) for (const less of without(one)) yield value.with(index, less);
+    for (const [index, one] of value.entries())
+      for (const less of without(one)) yield value.with(index, less);
   } else if (typeof value === "object" && value !== null) {
     for (const key of Object.keys(value)) {
       const { [key]: _, ...rest } = value as Record<string, unknown>;
       yield rest;
     }
-    for (const [key, one] of Object.entries(value)) for (const less of without(one)) yield { ...value, [key]: less };
+    for (const [key, one] of Object.entries(value))
+      for (const less of without(one)) yield { ...value, [key]: less };
   }
 }
 
@@ -29,6 +31,16 @@ export function minimize<T>(value: T, holds: (value: T) => boolean, tries = 4000
     }
   }
   return smallest;
+}
+
+/** The list without the elements that can go. */
+export function shortest<T>(list: readonly T[], holds: (list: readonly T[]) => boolean): readonly T[] {
+  let left = list;
+  for (const one of list) {
+    const less = left.filter((other) => other !== one);
+    if (stillHolds(less, holds)) left = less;
+  }
+  return left;
 }
 
 function stillHolds<T>(value: T, holds: (value: T) => boolean): boolean {

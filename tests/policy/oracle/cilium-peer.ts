@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isIPv6 } from "node:net";
-import { type Bag, type Cluster, inBlock, type Manifest, namespaceLabels, type Party, type Pod } from "./cluster.ts";
+import {
+  type Bag,
+  type Cluster,
+  inBlock,
+  type Manifest,
+  namespaceLabels,
+  type Party,
+  type Pod,
+} from "./cluster.ts";
 import { keysOf, selects, selectsBy } from "./selector.ts";
 import type { Side } from "./side.ts";
 
@@ -130,7 +138,9 @@ function setFits(set: Bag, address: string, cluster: Cluster): boolean {
 function serviceFits({ k8sService, k8sServiceSelector }: Bag, peer: Party, cluster: Cluster): boolean {
   const { serviceName, selector, namespace } = { ...(k8sService as Bag), ...(k8sServiceSelector as Bag) };
   return cluster.referred
-    .filter(({ kind, metadata }) => kind === "Service" && (namespace ?? metadata.namespace) === metadata.namespace)
+    .filter(
+      ({ kind, metadata }) => kind === "Service" && (namespace ?? metadata.namespace) === metadata.namespace,
+    )
     .filter(({ metadata: { name, labels = {} } }) =>
       selector ? selects(selector as Bag, labels) : name === serviceName,
     )

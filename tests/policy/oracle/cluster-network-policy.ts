@@ -7,7 +7,8 @@ export type TierAction = "Accept" | "Deny" | "Pass";
 
 export interface TierAnswer {
   readonly action: TierAction;
-  readonly policy: Manifest;
+  /** Those that say so. */
+  readonly policies: readonly Manifest[];
 }
 
 /**
@@ -29,7 +30,9 @@ export function tierAnswers(
     return first ? [{ action: first.action as TierAction, policy, priority: Number(spec.priority) }] : [];
   });
   const least = Math.min(...answers.map(({ priority }) => priority));
-  return answers.filter(({ priority }) => priority === least);
+  const first = answers.filter(({ priority }) => priority === least);
+  const byAction = Map.groupBy(first, ({ action }) => action);
+  return [...byAction].map(([action, same]) => ({ action, policies: same.map(({ policy }) => policy) }));
 }
 
 function ruleFits(rule: Bag, side: Side): boolean {

@@ -75,12 +75,13 @@ function ofTier(tier: "Admin" | "Baseline", { policies, side, enforced }: Asked)
 function withoutDenials(policy: Manifest): Manifest {
   const { spec = {} } = policy;
   if (!isAudited(policy)) return policy;
-  const kept = (rules: unknown) => ((rules ?? []) as readonly Bag[]).filter(({ action }) => action !== "Deny");
+  const kept = (rules: unknown) =>
+    ((rules ?? []) as readonly Bag[]).filter(({ action }) => action !== "Deny");
   return { ...policy, spec: { ...spec, ingress: kept(spec.ingress), egress: kept(spec.egress) } };
 }
 
-function tierAnswer({ action, policy }: TierAnswer): Answer {
-  return { verdict: action === "Accept" ? "allow" : "deny", explicit: true, policies: [nameOf(policy)] };
+function tierAnswer({ action, policies }: TierAnswer): Answer {
+  return { verdict: action === "Accept" ? "allow" : "deny", explicit: true, policies: policies.map(nameOf) };
 }
 
 function afterAdmin(asked: Asked): Answer[] {
@@ -127,7 +128,11 @@ export function nameOf({ kind, metadata: { namespace, name } }: Manifest): strin
  * Whether a conversation comes about anywhere in the cluster: each end is judged by the node it is on. Undefined: the references leave
  * it open. What a pod says to itself meets no policy.
  */
-export function mayConnect(cluster: Cluster, policies: readonly Manifest[], attempt: Attempt): boolean | undefined {
+export function mayConnect(
+  cluster: Cluster,
+  policies: readonly Manifest[],
+  attempt: Attempt,
+): boolean | undefined {
   const from = whoHas(cluster, attempt.from);
   const to = whoHas(cluster, attempt.to);
   if (from.kind === "pod" && to.kind === "pod" && from.pod === to.pod) return true;
@@ -142,6 +147,8 @@ export function mayConnect(cluster: Cluster, policies: readonly Manifest[], atte
 }
 
 function seenFrom(cluster: Cluster, name: string): Cluster {
-  const [own, others] = [true, false].map((is) => cluster.nodes.filter((node) => (node.name === name) === is));
+  const [own, others] = [true, false].map((is) =>
+    cluster.nodes.filter((node) => (node.name === name) === is),
+  );
   return { ...cluster, nodes: [...own!, ...others!] };
 }
