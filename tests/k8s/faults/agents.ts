@@ -27,7 +27,7 @@ interface PodList {
   }[];
 }
 
-type App = "weft" | "weft-operator";
+export type App = "weft" | "weft-operator";
 
 /** Pods of the agent or the operator that are not being deleted. */
 export async function weftPods(cluster: Cluster, app: App = "weft"): Promise<WeftPod[]> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What a node holds of Weft: kernel state, and everything that could be left behind. */
 import assert from "node:assert/strict";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BpfMap } from "#kernel/bpf/map.ts";
 import { type KernelState, kernelStateIn } from "#kit/lab-kernel.ts";
@@ -44,6 +44,14 @@ export interface NodeCounts {
   readonly devices: number;
   readonly endpointFiles: number;
   readonly endpointElements: number;
+  /** Of `endpoints_by_addr`, for each IP family. */
+  readonly addressElements: number;
+  /** Addresses in the files, for each IP family. */
+  readonly addresses: number;
+  /** Routes of the node to its pods, for each IP family. */
+  readonly routes: number;
+  /** CiliumEndpoints that say they are on the node. */
+  readonly endpointObjects: number;
   /** Network namespaces the runtime keeps for pods. */
   readonly namespaces: number;
 }
@@ -61,16 +69,60 @@ export async function nodeCounts(cluster: Cluster, node: string): Promise<NodeCo
   const root = nodeRoot(cluster, node);
   const { stdout: links } = await cluster.onNode(node, ["ip", "-o", "link", "show", "type", "veth"]);
   using byIndex = BpfMap.openPinned(join(root, "sys/fs/bpf/weft/maps/endpoints_by_ifindex"));
+  using byAddress = BpfMap.openPinned(join(root, "sys/fs/bpf/weft/maps/endpoints_by_addr"));
+  const families = cluster.options.families === "dual" ? 2 : 1;
+  const files = endpointFilesOf(root);
   return {
     pods: items.filter(
       ({ spec, status }) => !spec.hostNetwork && ["Running", "Pending"].includes(status.phase),
     ).length,
     devices: links.split("\n").filter((line) => /^\d+: weft[^_]/.test(line)).length,
-    endpointFiles: readdirSync(join(root, "var/lib/weft/endpoints")).filter((name) => name.endsWith(".json"))
-      .length,
+    endpointFiles: files.length,
     endpointElements: [...byIndex.keys()].length,
+    addressElements: [...byAddress.keys()].length / families,
+    addresses: new Set(files.flatMap(({ ips }) => ips)).size / families,
+    routes: (await podRoutes(cluster, node)) / families,
+    endpointObjects: await endpointObjects(cluster, node),
     namespaces: readdirSync(join(root, "run/netns")).filter((name) => name.startsWith("cni-")).length,
   };
+}
+
+/** The addresses of each pod an agent has written down. */
+function endpointFilesOf(root: string): { readonly ips: readonly string[] }[] {
+  const dir = join(root, "var/lib/weft/endpoints");
+  return readdirSync(dir)
+    .filter((name) => name.endsWith(".json"))
+    .map((name) => {
+      const { v4, v6 } = JSON.parse(readFileSync(join(dir, name), "utf8")) as { v4?: string; v6?: string };
+      return { ips: [v4, v6].filter((ip) => ip !== undefined) };
+    });
+}
+
+async function podRoutes(cluster: Cluster, node: string): Promise<number> {
+  const lists = ["-4", "-6"].map((family) => cluster.onNode(node, ["ip", family, "route", "show"]));
+  const toPods = /^[0-9a-f.:]+ dev weft[^_]/;
+  return (await Promise.all(lists))
+    .flatMap(({ stdout }) => stdout.split("\n"))
+    .filter((line) => toPods.test(line)).length;
+}
+
+async function endpointObjects(cluster: Cluster, node: string): Promise<number> {
+  const read = (args: readonly string[]) => cluster.kubectl(["get", ...args]);
+  const path = "jsonpath={.status.addresses[?(@.type=='InternalIP')].address}";
+  const addresses = (await read(["node", node, "-o", path])).split(" ");
+  const nodes = await read([
+    "ciliumendpoints.cilium.io",
+    "-A",
+    "-o",
+    "jsonpath={range .items[*]}{.status.networking.node} {end}",
+  ]);
+  return nodes.split(" ").filter((one) => addresses.includes(one)).length;
+}
+
+/** Names of what an agent pins. */
+function pinsOf(cluster: Cluster, node: string): string[] {
+  const dir = join(nodeRoot(cluster, node), "sys/fs/bpf/weft");
+  return readdirSync(dir, { recursive: true, encoding: "utf8" }).sort();
 }
 
 /** Waits until a node holds of every pod exactly what it should: nothing is left of those that went. @throws with the counts */
@@ -87,6 +139,8 @@ export async function nothingLeaks(cluster: Cluster, timeoutMs = 60_000): Promis
       throw new Error(`${node}: ${JSON.stringify(last)}`, { cause: error });
     }
   }
+  const [first = [], ...others] = cluster.nodes.map((node) => pinsOf(cluster, node));
+  for (const pins of others) assert.deepEqual(pins, first, "nodes pin the same");
 }
 
 /** What exists once a cluster: objects that may not pile up. */
