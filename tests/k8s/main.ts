@@ -193,7 +193,9 @@ async function up(values: Values): Promise<number> {
   return status(cluster);
 }
 
-const numberOf = (value: string | undefined) => (value === undefined ? undefined : Number(value));
+function numberOf(value: string | undefined): number | undefined {
+  return value === undefined ? undefined : Number(value);
+}
 
 function oneOf(name: string, value: string | undefined, allowed: readonly string[]): string | undefined {
   if (value === undefined || allowed.includes(value)) return value;
