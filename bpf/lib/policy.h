@@ -29,6 +29,7 @@ enum policy_direction { POLICY_INGRESS = 0, POLICY_EGRESS = 1 };
 enum policy_round {
 	POLICY_ROUND_SECOND = 2,
 	POLICY_ROUND_AUDIT = 4, /* with what policies in audit deny: asked where what is enforced allows */
+	POLICY_ROUND_SELF = 128, /* no round: one element, under identity 0, that says of the policy itself: see below */
 };
 enum policy_verdict {
 	POLICY_ALLOW = 1,
@@ -40,4 +41,9 @@ enum policy_precedence {
 	POLICY_YIELDS = 2,   /* what is said of the block may go first */
 	POLICY_PLACE_SHIFT = 2,
 };
+/*
+ * The element of the policy itself: its rule is the policy's revision, its precedence the ENDPOINT_* flags that come with it. A policy and its
+ * endpoints are written one after the other; a packet in between goes by what the policy says. While entries are written in place
+ * the revision is 0, so that what is judged meanwhile is judged again.
+ */
 enum policy_bits { POLICY_BITS_FIXED = 40, POLICY_BITS_PROTO = 48, POLICY_BITS_PORT = 64 };

@@ -56,8 +56,21 @@ static __always_inline struct policy_entry *policy_look(void *policy, const stru
 	return policy_place(other) > policy_place(found) ? other : found;
 }
 
+/* What the policy says of itself counts, whatever the endpoint's row says yet. Read before the entries: what is newer than it is judged again. */
+static __always_inline void policy_adopt(void *policy, struct end *end)
+{
+	const __u16 flags = ENDPOINT_ENFORCE_INGRESS | ENDPOINT_ENFORCE_EGRESS | ENDPOINT_AUDITED;
+	struct policy_key key = { .prefixlen = POLICY_BITS_PORT, .direction = POLICY_ROUND_SELF };
+	struct policy_entry *self = bpf_map_lookup_elem(policy, &key);
+
+	if (!self)
+		return;
+	end->policy_rev = self->rule;
+	end->flags = (end->flags & ~flags) | (self->precedence & flags);
+}
+
 /* The entry that decides, or NULL when none does. set: 0, or POLICY_ROUND_AUDIT. */
-static __always_inline struct policy_entry *policy_ask(const struct end *end, const struct question *q, __u8 set)
+static __always_inline struct policy_entry *policy_ask(struct end *end, const struct question *q, __u8 set)
 {
 	struct policy_entry *entry;
 	__u32 id = end->policy_id;
@@ -68,6 +81,8 @@ static __always_inline struct policy_entry *policy_ask(const struct end *end, co
 	policy = bpf_map_lookup_elem(&policies, &id);
 	if (!policy)
 		return NULL;
+	if (!set)
+		policy_adopt(policy, end);
 	entry = policy_look(policy, q, set);
 	if (!entry || entry->verdict != POLICY_PASS)
 		return entry;
@@ -155,7 +170,7 @@ static __always_inline void note_audited(struct pkt *p, __u8 direction, __u8 rea
  */
 static __always_inline int judge_end(struct pkt *p, const struct question *q, bool sender)
 {
-	const struct end *end = sender ? &p->src : &p->dst;
+	struct end *end = sender ? &p->src : &p->dst;
 	struct policy_entry *entry = policy_ask(end, q, 0);
 	int reason = denial(entry);
 

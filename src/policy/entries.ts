@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { PolicyBits, PolicyDirection, PolicyRound, PolicyVerdict } from "#datapath/layouts/enums.ts";
+import {
+  EndpointFlag,
+  PolicyBits,
+  PolicyDirection,
+  PolicyRound,
+  PolicyVerdict,
+} from "#datapath/layouts/enums.ts";
 import type { PolicyEntry as EntryValue } from "#datapath/layouts/policy-entry.ts";
 import type { PolicyKey } from "#datapath/layouts/policy-key.ts";
-import type { PolicyEntry } from "./rule.ts";
+import type { PolicyEntry, ResolvedPolicy } from "./rule.ts";
 
 /** One element of a policy's LPM map (`bpf/lib/policy.h`). */
 export interface PolicyElement {
@@ -51,4 +57,37 @@ export function entryOf({ key, value }: PolicyElement): PolicyEntry {
 function verdictOf(number: number): PolicyEntry["verdict"] {
   if (number === PolicyVerdict.allow) return "allow";
   return number === PolicyVerdict.pass ? "pass" : "deny";
+}
+
+/** What a policy's map says of the policy itself. */
+export type PolicySelf = Pick<ResolvedPolicy, "revision" | "enforceIngress" | "enforceEgress" | "audits">;
+
+/** The element that says it. Revision 0: the entries are being written. */
+export function selfElementOf({
+  revision,
+  enforceIngress,
+  enforceEgress,
+  audits,
+}: PolicySelf): PolicyElement {
+  const flags =
+    (enforceIngress ? EndpointFlag.enforceIngress : 0) |
+    (enforceEgress ? EndpointFlag.enforceEgress : 0) |
+    (audits ? EndpointFlag.audited : 0);
+  const key = { prefixlen: PolicyBits.port, identity: 0, direction: PolicyRound.self, proto: 0, port: 0 };
+  return { key, value: { precedence: flags, rule: revision, proxyPort: 0, verdict: 0, auth: 0 } };
+}
+
+export function isSelfElement({ key }: PolicyElement): boolean {
+  return key.direction === PolicyRound.self;
+}
+
+/** The inverse of {@link selfElementOf}. */
+export function selfOf({ value }: PolicyElement): PolicySelf {
+  const has = (flag: number) => (value.precedence & flag) !== 0;
+  return {
+    revision: value.rule,
+    enforceIngress: has(EndpointFlag.enforceIngress),
+    enforceEgress: has(EndpointFlag.enforceEgress),
+    ...(has(EndpointFlag.audited) && { audits: true as const }),
+  };
 }

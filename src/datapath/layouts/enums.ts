@@ -407,12 +407,14 @@ export const policyDirectionNames: ReadonlyMap<number, string> = new Map([
 export const PolicyRound = {
   second: 2,
   audit: 4,
+  self: 128,
 } as const;
 export type PolicyRound = (typeof PolicyRound)[keyof typeof PolicyRound];
 
 export const policyRoundNames: ReadonlyMap<number, string> = new Map([
   [2, "SECOND"],
   [4, "AUDIT"],
+  [128, "SELF"],
 ]);
 
 /** `enum policy_verdict` */
