@@ -8,7 +8,7 @@ import { weftCluster } from "../cluster/weft.ts";
 import { type LoadClients, startLoad } from "../load/clients.ts";
 import { reportText } from "../load/report.ts";
 import { killOn, kubeSystem, pidOn, weftPods, weftReady } from "./agents.ts";
-import { clusterObjects, kernelStateOf, nothingLeaks } from "./node-state.ts";
+import { assertSameObjects, clusterObjects, kernelStateOf, nothingLeaks } from "./node-state.ts";
 import { assertNothingLost } from "./verdict.ts";
 
 /** Two minutes; `WEFT_OUTAGE_SEC` says otherwise. */
@@ -46,7 +46,7 @@ suite("without a control plane", () => {
     const reports = await load.report({ fromMs, toMs: Date.now() });
     console.log(reportText(reports));
     assertNothingLost(reports);
-    assert.deepEqual(await clusterObjects(cluster), objects);
+    assertSameObjects(await clusterObjects(cluster), objects);
     await nothingLeaks(cluster);
     await said(other, fromMs, /API server|apiserver|watch|list/i);
   });
@@ -62,7 +62,7 @@ suite("without a control plane", () => {
     const reports = await load.report({ fromMs, toMs: Date.now() });
     console.log(reportText(reports));
     assertNothingLost(reports);
-    assert.deepEqual(await clusterObjects(cluster), objects);
+    assertSameObjects(await clusterObjects(cluster), objects);
     await nothingLeaks(cluster);
   });
 });
