@@ -23,6 +23,8 @@ suite("the wall clock is set", () => {
     await weftReady(cluster);
     load = await startLoad(cluster);
     await makeClocksSettable(cluster);
+    // So that its identity is no new one later.
+    await podComesAndGoes();
   });
   after(async () => {
     await asBefore(cluster);
