@@ -64,6 +64,8 @@ interface OriginRow {
   readonly uid: string;
   /** Place of the rule in the object. */
   readonly field?: string;
+  /** The rule's own name. */
+  readonly rule?: string;
 }
 
 interface NodeRow {
@@ -194,12 +196,16 @@ function serviceOf(key: string, { namespace, name, address, port, proto }: Front
 
 /** Several rules of one policy are one origin to a flow. */
 function policiesOf(origins: readonly OriginRow[]): PolicyOrigin[] {
-  const policies = new Map<string, PolicyOrigin & { readonly fields: string[] }>();
-  for (const { kind, namespace, name, uid, field } of origins) {
+  const policies = new Map<
+    string,
+    PolicyOrigin & { readonly fields: string[]; readonly ruleNames: string[] }
+  >();
+  for (const { kind, namespace, name, uid, field, rule } of origins) {
     const key = `${kind} ${namespace}/${name}`;
-    const policy = policies.get(key) ?? { kind, namespace, name, uid, fields: [] };
+    const policy = policies.get(key) ?? { kind, namespace, name, uid, fields: [], ruleNames: [] };
     policies.set(key, policy);
     if (field !== undefined) policy.fields.push(field);
+    if (rule !== undefined) policy.ruleNames.push(rule);
   }
   return [...policies.values()];
 }

@@ -46,6 +46,8 @@ export interface PolicyOrigin {
   readonly uid: string;
   /** Places of the rules in the object: `spec.ingress[0]`. */
   readonly fields: readonly string[];
+  /** Names that rules have in the object. */
+  readonly ruleNames: readonly string[];
 }
 
 /** A node whose flows can be asked for. */

@@ -43,7 +43,7 @@ const prefix = "k8s:io.cilium.k8s.policy.";
 
 /** The labels Cilium gives a rule made of a Kubernetes object, and where in it the rules stand. */
 function policiesOf(origins: readonly PolicyOrigin[]): Policy[] {
-  return origins.map(({ kind, namespace, name, uid, fields }) =>
+  return origins.map(({ kind, namespace, name, uid, fields, ruleNames }) =>
     create(PolicySchema, {
       name,
       namespace,
@@ -54,6 +54,7 @@ function policiesOf(origins: readonly PolicyOrigin[]): Policy[] {
         ...(namespace === "" ? [] : [`${prefix}namespace=${namespace}`]),
         ...(uid === "" ? [] : [`${prefix}uid=${uid}`]),
         ...fields.map((field) => `weft:rule=${field}`),
+        ...ruleNames.map((rule) => `weft:rule-name=${rule}`),
       ],
     }),
   );

@@ -88,10 +88,9 @@ function labelsOf({ key, values }: Requirement): string[] {
   return values.map((value) => `${nameOf(key)}=${value}`);
 }
 
-/** Without source: `any:app` asks for `k8s:app` too. The world's families are of the world. */
+/** Without source: `any:app` asks for `k8s:app` too. */
 function nameOf(key: string): string {
-  const name = key.slice(key.indexOf(":") + 1);
-  return name === "world-ipv4" || name === "world-ipv6" ? "world" : name;
+  return key.slice(key.indexOf(":") + 1);
 }
 
 function bucket<T>(map: Map<string, Set<T>>, key: string): Set<T> {

@@ -36,7 +36,7 @@ spec:
   ingress:
   - from: [{podSelector: {matchLabels: {app: front}}}]
 -- rules --
-ClusterNetworkPolicy admin spec.ingress[0]
+ClusterNetworkPolicy admin spec.ingress[0] (monitoring)
   ingress of {k8s:io.cilium.k8s.namespace.labels.team=shop, k8s:io.kubernetes.pod.namespace}, admin 250
   allow {k8s:app=client, k8s:io.kubernetes.pod.namespace} on any/metrics TCP/8000-8191
 ClusterNetworkPolicy admin spec.ingress[1]
@@ -59,7 +59,7 @@ shop/front: ingress enforced, egress open
   ingress shop/cart any deny: ClusterNetworkPolicy default spec.ingress[0]
   ingress shop/db any deny: ClusterNetworkPolicy default spec.ingress[0]
   ingress lab/client any deny: ClusterNetworkPolicy admin spec.ingress[2]
-  ingress lab/client TCP/7936-8191 allow: ClusterNetworkPolicy admin spec.ingress[0]
+  ingress lab/client TCP/7936-8191 allow: ClusterNetworkPolicy admin spec.ingress[0] (monitoring)
   ingress lab/client TCP/7936-7999 deny: ClusterNetworkPolicy admin spec.ingress[2]
   ingress kube-system/dns any deny: ClusterNetworkPolicy admin spec.ingress[2]
 shop/cart: ingress enforced, egress open
@@ -67,9 +67,9 @@ shop/cart: ingress enforced, egress open
   ingress host any allow: Implicit allow-localhost [0]
   ingress shop/front any allow: NetworkPolicy shop/cart spec.ingress[0]
   ingress lab/client any deny: ClusterNetworkPolicy admin spec.ingress[2]
-  ingress lab/client TCP/7936-8191 allow: ClusterNetworkPolicy admin spec.ingress[0]
+  ingress lab/client TCP/7936-8191 allow: ClusterNetworkPolicy admin spec.ingress[0] (monitoring)
   ingress lab/client TCP/7936-7999 deny: ClusterNetworkPolicy admin spec.ingress[2]
-  ingress lab/client TCP/9090 allow: ClusterNetworkPolicy admin spec.ingress[0]
+  ingress lab/client TCP/9090 allow: ClusterNetworkPolicy admin spec.ingress[0] (monitoring)
   ingress kube-system/dns any deny: ClusterNetworkPolicy admin spec.ingress[2]
 shop/db: ingress enforced, egress open
   ingress anybody any allow by default
@@ -78,7 +78,7 @@ shop/db: ingress enforced, egress open
   ingress shop/cart any deny: ClusterNetworkPolicy default spec.ingress[0]
   ingress shop/db any deny: ClusterNetworkPolicy default spec.ingress[0]
   ingress lab/client any deny: ClusterNetworkPolicy admin spec.ingress[2]
-  ingress lab/client TCP/7936-8191 allow: ClusterNetworkPolicy admin spec.ingress[0]
+  ingress lab/client TCP/7936-8191 allow: ClusterNetworkPolicy admin spec.ingress[0] (monitoring)
   ingress lab/client TCP/7936-7999 deny: ClusterNetworkPolicy admin spec.ingress[2]
   ingress kube-system/dns any deny: ClusterNetworkPolicy admin spec.ingress[2]
 lab/client: ingress enforced, egress open
