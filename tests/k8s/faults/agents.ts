@@ -109,3 +109,21 @@ export async function rollout(cluster: Cluster, what: string, timeoutSec = 180):
 export function kubeSystem(cluster: Cluster, args: readonly string[]): Promise<string> {
   return cluster.kubectl(["-n", namespace, ...args]);
 }
+
+/** The log of a node's agent has a line about it since then, and not one a second. */
+export async function agentSaid(
+  cluster: Cluster,
+  node: string,
+  sinceMs: number,
+  what: RegExp,
+): Promise<void> {
+  const agent = (await weftPods(cluster)).find((pod) => pod.node === node);
+  assert.ok(agent);
+  const since = `--since-time=${new Date(sinceMs).toISOString()}`;
+  const lines = (await kubeSystem(cluster, ["logs", agent.name, since]))
+    .split("\n")
+    .filter((line) => what.test(line));
+  console.log(lines.slice(0, 5).join("\n"));
+  assert.ok(lines.length > 0, `the agent's log of ${node} says ${what}`);
+  assert.ok(lines.length < 60, `${lines.length} lines about it`);
+}

@@ -7,8 +7,8 @@ import { apiServerReady } from "../cluster/control-plane.ts";
 import { weftCluster } from "../cluster/weft.ts";
 import { type LoadClients, startLoad } from "../load/clients.ts";
 import { reportText } from "../load/report.ts";
-import { killOn, kubeSystem, pidOn, weftPods, weftReady } from "./agents.ts";
-import { clusterObjects, kernelStateOf, nothingLeaks } from "./node-state.ts";
+import { agentSaid, killOn, pidOn, weftReady } from "./agents.ts";
+import { assertSameObjects, clusterObjects, kernelStateOf, nothingLeaks } from "./node-state.ts";
 import { assertNothingLost } from "./verdict.ts";
 
 /** Two minutes; `WEFT_OUTAGE_SEC` says otherwise. */
@@ -46,9 +46,9 @@ suite("without a control plane", () => {
     const reports = await load.report({ fromMs, toMs: Date.now() });
     console.log(reportText(reports));
     assertNothingLost(reports);
-    assert.deepEqual(await clusterObjects(cluster), objects);
+    assertSameObjects(await clusterObjects(cluster), objects);
     await nothingLeaks(cluster);
-    await said(other, fromMs, /API server|apiserver|watch|list/i);
+    await agentSaid(cluster, other, fromMs, /API server|apiserver|watch|list/i);
   });
 
   test("etcd is killed and started again", async () => {
@@ -62,20 +62,7 @@ suite("without a control plane", () => {
     const reports = await load.report({ fromMs, toMs: Date.now() });
     console.log(reportText(reports));
     assertNothingLost(reports);
-    assert.deepEqual(await clusterObjects(cluster), objects);
+    assertSameObjects(await clusterObjects(cluster), objects);
     await nothingLeaks(cluster);
   });
 });
-
-/** The agent's log has a line about it, and not one a second. */
-async function said(node: string, sinceMs: number, what: RegExp): Promise<void> {
-  const agent = (await weftPods(cluster)).find((pod) => pod.node === node);
-  assert.ok(agent);
-  const since = `--since-time=${new Date(sinceMs).toISOString()}`;
-  const lines = (await kubeSystem(cluster, ["logs", agent.name, since]))
-    .split("\n")
-    .filter((line) => what.test(line));
-  console.log(lines.slice(0, 5).join("\n"));
-  assert.ok(lines.length > 0, "the log says that the API server was away");
-  assert.ok(lines.length < 60, `${lines.length} lines about it`);
-}

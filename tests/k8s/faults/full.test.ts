@@ -8,7 +8,7 @@ import { weftCluster } from "../cluster/weft.ts";
 import { type LoadClients, startLoad } from "../load/clients.ts";
 import { loadNamespace, podObject } from "../load/manifests.ts";
 import { reportText } from "../load/report.ts";
-import { agentBack, deleteAgentPod, pidOn, weftReady } from "./agents.ts";
+import { agentBack, agentSaid, deleteAgentPod, pidOn, weftReady } from "./agents.ts";
 import { nodeCounts, nothingLeaks } from "./node-state.ts";
 import { assertNothingLost } from "./verdict.ts";
 
@@ -72,6 +72,7 @@ suite("no room left", () => {
     console.log(reportText(reports));
     assertNothingLost(reports, /^(?!flood)/);
     await weftReady(cluster);
+    await agentSaid(cluster, near, fromMs, /flow events were lost/);
   });
 
   test("the state directory is full: no pod half attached, and pods come up when there is room again", async () => {
@@ -111,6 +112,7 @@ suite("no room left", () => {
         [devices, endpointFiles, endpointElements],
         [before.devices, before.endpointFiles, before.endpointElements],
       );
+      await agentSaid(cluster, near, fromMs, /no space left/i);
       await run(`rm ${stateDir}/filler`);
       await cluster.kubectl([
         "-n",

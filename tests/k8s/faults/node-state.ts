@@ -144,17 +144,43 @@ export async function nothingLeaks(cluster: Cluster, timeoutMs = 60_000): Promis
 }
 
 /** What exists once a cluster: objects that may not pile up. */
-export async function clusterObjects(cluster: Cluster): Promise<Record<string, string[]>> {
+export interface ClusterObjects {
+  readonly identities: readonly string[];
+  /** Of these, what endpoints have: the others go some time after the last that had them. */
+  readonly usedIdentities: readonly string[];
+  readonly nodes: readonly string[];
+  readonly podCidrs: readonly string[];
+  readonly endpoints: readonly string[];
+}
+
+export async function clusterObjects(cluster: Cluster): Promise<ClusterObjects> {
   const names = async (resource: string, path = "{range .items[*]}{.metadata.name} {end}") =>
     (await cluster.kubectl(["get", resource, "-A", "-o", `jsonpath=${path}`]))
       .trim()
       .split(" ")
       .filter(Boolean)
       .sort();
+  const identities = await names("ciliumidentities.cilium.io");
+  const used = new Set(
+    await names("ciliumendpoints.cilium.io", "{range .items[*]}{.status.identity.id} {end}"),
+  );
   return {
-    identities: await names("ciliumidentities.cilium.io"),
+    identities,
+    usedIdentities: identities.filter((id) => used.has(id)),
     nodes: await names("ciliumnodes.cilium.io"),
     podCidrs: await names("ciliumnodes.cilium.io", "{range .items[*]}{.spec.ipam.podCIDRs[*]} {end}"),
     endpoints: await names("ciliumendpoints.cilium.io"),
   };
+}
+
+/** Nothing came that was not there, and of what is in use nothing went. */
+export function assertSameObjects(now: ClusterObjects, before: ClusterObjects): void {
+  const { identities, ...rest } = now;
+  const { identities: known, ...expected } = before;
+  assert.deepEqual(rest, expected);
+  assert.deepEqual(
+    identities.filter((id) => !known.includes(id)),
+    [],
+    "no new identity",
+  );
 }

@@ -8,7 +8,7 @@ import { type LoadClients, startLoad } from "../load/clients.ts";
 import { loadNamespace } from "../load/manifests.ts";
 import { reportText } from "../load/report.ts";
 import { weftReady } from "./agents.ts";
-import { clusterObjects, nothingLeaks } from "./node-state.ts";
+import { assertSameObjects, clusterObjects, nothingLeaks } from "./node-state.ts";
 import { assertNothingDeniedPassed, assertNothingLost } from "./verdict.ts";
 
 const cluster = await weftCluster();
@@ -65,15 +65,7 @@ suite("a node is pulled and returned", () => {
     assertNothingLost(reports, /^(pod|node)\/near\//);
     assertNothingDeniedPassed(reports);
     await nothingLeaks(cluster, 120_000);
-    const { identities, podCidrs, nodes } = await clusterObjects(cluster);
-    assert.deepEqual(
-      { identities, podCidrs, nodes },
-      {
-        identities: objects.identities,
-        podCidrs: objects.podCidrs,
-        nodes: objects.nodes,
-      },
-    );
+    assertSameObjects(await clusterObjects(cluster), objects);
     await load[Symbol.asyncDispose]();
     load = await startLoad(cluster);
   });
