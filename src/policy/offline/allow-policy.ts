@@ -65,7 +65,7 @@ function lastPart(text: string): string {
 }
 
 /** Labels of the object that are part of its identity. */
-function selectorOf({ own }: OfflinePod, { settings }: OfflineCluster): Record<string, string> {
+export function selectorOf({ own }: OfflinePod, { settings }: OfflineCluster): Record<string, string> {
   return Object.fromEntries(Object.entries(own).filter(([key]) => settings.keepsLabel(key)));
 }
 
@@ -75,7 +75,7 @@ interface Expression {
 }
 
 /** What tells the pod from others of its namespace that have its labels and more: they must not become isolated. */
-function notOthers(pod: OfflinePod, cluster: OfflineCluster): Expression[] {
+export function notOthers(pod: OfflinePod, cluster: OfflineCluster): Expression[] {
   const own = selectorOf(pod, cluster);
   const keys = new Set<string>();
   for (const other of cluster.pods) {
@@ -88,7 +88,8 @@ function notOthers(pod: OfflinePod, cluster: OfflineCluster): Expression[] {
   return [...keys].map((key) => ({ key, operator: "DoesNotExist" }));
 }
 
-function subjectOf(pod: OfflinePod, cluster: OfflineCluster, extra: Record<string, string> = {}): object {
+/** The selector that means this pod, those like it, and no other of its namespace. */
+export function subjectOf(pod: OfflinePod, cluster: OfflineCluster, extra: Record<string, string> = {}): object {
   const labels = { ...extra, ...selectorOf(pod, cluster) };
   const others = notOthers(pod, cluster);
   return {

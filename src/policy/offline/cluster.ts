@@ -24,6 +24,8 @@ export interface OfflineCluster {
   readonly settings: ClusterSettings;
   /** What policies may name beside pods. */
   readonly referenced: Referenced;
+  /** All it was read from. */
+  readonly objects: readonly SourcedObject[];
 }
 
 export interface OfflineNode {
@@ -73,6 +75,7 @@ export function loadCluster(
     identities: identitiesOf(objects),
     settings,
     referenced,
+    objects,
   };
 }
 

@@ -162,6 +162,8 @@ export function reasonText(side: DirectionJudgement, path: Judgement): string {
       return `${verdict === "deny" ? "denied" : "allowed"} by ${by}`;
     case "default-deny":
       return `default deny: nothing matched${by === "" ? "" : `; isolated by ${by}`}`;
+    case "audit":
+      return `allowed, since audited: would be denied${by === "" ? "" : ` by ${by}`}`;
     case "open":
       return "allowed: no rule matched, and no policy isolates it in this direction";
     case "no-policy":
@@ -184,7 +186,7 @@ function consider(
   const peer = rule.peers?.some((one) => labels.some((own) => peerMatches(one, own))) ?? true;
   const destination = path.to.kind === "pod" ? namedPorts(path.to.pod) : [];
   const port = rule.ports?.some((range) => portMatches(range, path, destination)) ?? true;
-  const decides = side.reason === "rule" && deciding.has(originText(rule.origin));
+  const decides = (side.reason === "rule" || side.reason === "audit") && deciding.has(originText(rule.origin));
   const misses = [...(peer ? [] : ["not this peer"]), ...(port ? [] : ["not this port"])];
   const why = misses.length > 0 ? misses.join(", ") : "another rule comes first";
   return {

@@ -96,7 +96,10 @@ export function flowParty(cluster: OfflineCluster, end: FlowEnd): Party | undefi
     /^reserved:(host|remote-node|kube-apiserver|health|ingress)$/.test(label),
   );
   const known = isAddress(end.address) && isKnown(cluster, end.address);
-  if (reserved && !known) return { kind: "reserved", name: reserved.slice("reserved:".length) };
+  if (reserved && !known) {
+    const address = isAddress(end.address) ? { address: parseAddress(end.address) } : {};
+    return { kind: "reserved", name: reserved.slice("reserved:".length), ...address };
+  }
   if (!isAddress(end.address)) return undefined;
   const address = parseAddress(end.address);
   const service = cluster.services.find(({ addresses }) => addresses.includes(address));

@@ -18,14 +18,14 @@ export type End =
   | { readonly kind: "pod"; readonly pod: OfflinePod }
   | { readonly kind: "address"; readonly address: Address }
   /** Whoever has a reserved identity: `world` (an address no policy names), `host`, `remote-node`, `kube-apiserver`, … */
-  | { readonly kind: "reserved"; readonly name: string };
+  | { readonly kind: "reserved"; readonly name: string; readonly address?: Address };
 
 /**
  * Why a direction is allowed or denied. `rule`: a rule says so. `default-deny`: policies isolate the endpoint, and nothing matched. `open`: policies
  * select it, none isolates it, and nothing matched. `no-policy`: none selects it. `no-endpoint`: the side is no pod, so it has no policy.
- * `itself`: a pod is never denied itself.
+ * `itself`: a pod is never denied itself. `audit`: allowed, and told: policies in audit would deny it.
  */
-export type Reason = "rule" | "default-deny" | "open" | "no-policy" | "no-endpoint" | "itself";
+export type Reason = "rule" | "default-deny" | "audit" | "open" | "no-policy" | "no-endpoint" | "itself";
 
 export interface DirectionJudgement {
   readonly direction: "ingress" | "egress";
@@ -63,6 +63,8 @@ export interface Judge {
   /** What a pod's policy map holds; undefined: no policy selects it. */
   policyOf(pod: OfflinePod): ResolvedPolicy | undefined;
   readonly policies: readonly ResolvedPolicy[];
+  /** Drops what no rule of the direction allows. */
+  isIsolated(pod: OfflinePod, direction: "ingress" | "egress"): boolean;
 }
 
 /** The engine that agents run, fed with a cluster's objects. */
@@ -75,6 +77,11 @@ export function createJudge(cluster: OfflineCluster, enforcement: Enforcement = 
     labelsOf: (identity) => known.labels.get(identity) ?? new Map(),
     policyOf: (pod) => known.policyOf.get(pod),
     policies: known.policies,
+    isIsolated: (pod, direction) =>
+      known.rules.some(
+        (rule) =>
+          rule.direction === direction && rule.defaultDeny && !rule.audit && matches(rule.subject, pod.labels),
+      ),
     judge(from, to, asked) {
       const port = echoOf(from, to, asked);
       const context = { known, port };
@@ -126,7 +133,8 @@ function judgeDirection(
   const said = verdict(policy, { ...head, ...port });
   const origins = said.entry ? known.origins(said.entry.rule).map((origin) => located(known, origin)) : [];
   const silent = selecting.length === 0 ? "no-policy" : "open";
-  const reason = said.explicit ? "rule" : said.verdict === "allow" ? silent : "default-deny";
+  const plain = said.explicit ? "rule" : said.verdict === "allow" ? silent : "default-deny";
+  const reason = said.verdict === "audit" ? "audit" : plain;
   return {
     ...head,
     verdict: said.verdict === "deny" ? "deny" : "allow",
@@ -188,7 +196,7 @@ function worldOf(address: Address): number {
 
 /** Beside who it is: what blocks say of its address. Of a pod that has none yet, nothing. */
 function blockOf(known: Known, end: End): number | undefined {
-  if (end.kind === "reserved") {
+  if (end.kind === "reserved" && end.address === undefined) {
     const every = [...known.blocks.keys()].find((prefix) => prefix === "0.0.0.0/0");
     return end.name === "world" && every ? known.blocks.get(every) : undefined;
   }

@@ -103,7 +103,7 @@ export function truthOfQuestions(judge: Judge, questions: readonly ListedQuestio
   });
 }
 
-interface Target {
+export interface Target {
   readonly to: Party;
   readonly port: PortQuestion;
   /** The service whose backend it is. */
@@ -139,7 +139,8 @@ function serviceTargets(
   return out;
 }
 
-function truthOf(judge: Judge, from: End, { to, port, service = "" }: Target): Truth {
+/** One question's row. */
+export function truthOf(judge: Judge, from: End, { to, port, service = "" }: Target): Truth {
   const answer = ask(judge, from, to, port);
   const protocol = protocolName(port.proto);
   const number = protocol.startsWith("ICMP") ? 0 : port.port;

@@ -25,7 +25,8 @@ export function partyText(party: Party): string {
 /** `NetworkPolicy shop/web spec.ingress[0] (policies.yaml:12)`. */
 export function placeText(origin: RuleOrigin): string {
   if (origin.kind === "Implicit") return origin.name;
-  const field = origin.field === undefined ? "" : ` ${origin.field}`;
+  const named = origin.rule === undefined ? "" : ` "${origin.rule}"`;
+  const field = origin.field === undefined ? "" : ` ${origin.field}${named}`;
   return `${policyKey(origin)}${field}${origin.source === undefined ? "" : ` (${origin.source})`}`;
 }
 
