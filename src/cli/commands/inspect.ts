@@ -5,7 +5,10 @@ import { gatherGrid } from "#cli/gather.ts";
 import { type Grid, outputForm, printGrid } from "#cli/print/table.ts";
 import { type ClusterChoice, withKubeconfig } from "#cli/target.ts";
 import { WeftError } from "#lib/errors.ts";
+import { generateCommand } from "./policy-generate.ts";
 import { matrixCommand } from "./policy-matrix.ts";
+import { previewCommand } from "./policy-preview.ts";
+import { testCommand } from "./policy-test.ts";
 
 interface InspectOptions extends AgentChoice, ClusterChoice {
   readonly output?: string;
@@ -104,7 +107,10 @@ export function policyCommand(): Command {
   return new Command("policy")
     .description("network policies: what is in force, and what would be")
     .addCommand(get)
-    .addCommand(matrixCommand());
+    .addCommand(testCommand())
+    .addCommand(matrixCommand())
+    .addCommand(previewCommand())
+    .addCommand(generateCommand());
 }
 
 const maps = ["policy", "ct", "ipcache", "blocks", "lb", "endpoints", "nat", "metrics"];

@@ -55,13 +55,13 @@ function canSayPlainly({ peer, port }: Context): boolean {
 }
 
 function nameOf(path: Judgement, direction: string): string {
-  const text = `allow-${direction}-${lastPart(partyText(path.from))}-to-${lastPart(partyText(path.to))}-${portText(path)}`;
+  const text = `allow-${direction}-${shortName(path.from)}-to-${shortName(path.to)}-${portText(path)}`;
   const plain = text.toLowerCase().replace(/[^a-z0-9]+/g, "-");
   return plain.slice(0, 63).replace(/-+$/, "");
 }
 
-function lastPart(text: string): string {
-  return text.slice(text.indexOf("/") + 1);
+function shortName(end: End): string {
+  return end.kind === "pod" ? end.pod.workload : partyText(end);
 }
 
 /** Labels of the object that are part of its identity. */
@@ -89,7 +89,11 @@ export function notOthers(pod: OfflinePod, cluster: OfflineCluster): Expression[
 }
 
 /** The selector that means this pod, those like it, and no other of its namespace. */
-export function subjectOf(pod: OfflinePod, cluster: OfflineCluster, extra: Record<string, string> = {}): object {
+export function subjectOf(
+  pod: OfflinePod,
+  cluster: OfflineCluster,
+  extra: Record<string, string> = {},
+): object {
   const labels = { ...extra, ...selectorOf(pod, cluster) };
   const others = notOthers(pod, cluster);
   return {

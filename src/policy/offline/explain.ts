@@ -186,7 +186,8 @@ function consider(
   const peer = rule.peers?.some((one) => labels.some((own) => peerMatches(one, own))) ?? true;
   const destination = path.to.kind === "pod" ? namedPorts(path.to.pod) : [];
   const port = rule.ports?.some((range) => portMatches(range, path, destination)) ?? true;
-  const decides = (side.reason === "rule" || side.reason === "audit") && deciding.has(originText(rule.origin));
+  const decides =
+    (side.reason === "rule" || side.reason === "audit") && deciding.has(originText(rule.origin));
   const misses = [...(peer ? [] : ["not this peer"]), ...(port ? [] : ["not this port"])];
   const why = misses.length > 0 ? misses.join(", ") : "another rule comes first";
   return {

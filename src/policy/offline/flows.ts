@@ -2,7 +2,7 @@
 import { isAddress, parseAddress } from "#model/ip.ts";
 import type { OfflineCluster } from "./cluster.ts";
 import { findPod, type Party } from "./ends.ts";
-import { type PortQuestion, protocolNumber } from "./ports.ts";
+import { type PortQuestion, portText, protocolNumber } from "./ports.ts";
 
 /** One side of a recorded flow. */
 export interface FlowEnd {
@@ -23,6 +23,8 @@ export interface RecordedFlow extends PortQuestion {
   readonly verdict: string;
   /** `POLICY_DENIED` and the like; "" of what was not dropped. */
   readonly dropReason: string;
+  /** Seen where it came in, not only where it left. */
+  readonly delivered: boolean;
   readonly from: FlowEnd;
   readonly to: FlowEnd;
 }
@@ -59,6 +61,7 @@ export function readFlow(line: unknown): RecordedFlow | undefined {
     time: text(at(flow, "time") ?? at(line, "time")),
     verdict: text(at(flow, "verdict")),
     dropReason: at(flow, "verdict") === "DROPPED" ? text(at(flow, "drop_reason_desc")) : "",
+    delivered: at(flow, "verdict") !== "DROPPED" && at(flow, "traffic_direction") === "INGRESS",
     proto,
     port: Number((icmp ? at(fields, "type") : at(fields, "destination_port")) ?? 0),
     from: endOf(flow, "source"),
@@ -113,10 +116,17 @@ function isKnown({ nodes }: OfflineCluster, address: string): boolean {
 }
 
 /** What people call that side: the workload, the pod, or the address. */
-export function flowEndText({ namespace, workload, pod, address, labels }: FlowEnd): string {
+export function flowEndText({ namespace, workload, pod, address, labels }: FlowEnd, party?: Party): string {
+  if (party?.kind === "pod") return `${party.pod.namespace}/${party.pod.workload}`;
   if (pod !== "") return `${namespace}/${workload || pod}`;
   const reserved = labels.find(
     (label) => label.startsWith("reserved:") && !label.startsWith("reserved:world"),
   );
   return reserved ? `${reserved.slice("reserved:".length)} ${address}` : address;
+}
+
+/** Names of both sides and the port: flows of the same text are one connection to people. */
+export function flowText(cluster: OfflineCluster, flow: RecordedFlow): string {
+  const [from, to] = [flow.from, flow.to].map((end) => flowEndText(end, flowParty(cluster, end)));
+  return `${from} → ${to} ${portText(flow)}`;
 }

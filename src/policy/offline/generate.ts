@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ManifestObject } from "#k8s/manifest.ts";
 import { hostPrefix, isAddress, parseAddress } from "#model/ip.ts";
-import { namespaceLabel } from "../selector.ts";
+import { matches, namespaceLabel } from "../selector.ts";
 import { subjectOf } from "./allow-policy.ts";
 import type { OfflineCluster } from "./cluster.ts";
 import type { Party } from "./ends.ts";
-import { deniedByPolicy, flowEndText, flowParty, type RecordedFlow } from "./flows.ts";
+import { deniedByPolicy, flowParty, flowText, type RecordedFlow } from "./flows.ts";
 import type { End } from "./judge.ts";
 import type { OfflinePod } from "./pods.ts";
 import { type PortQuestion, portText, protocolName } from "./ports.ts";
@@ -41,6 +41,8 @@ export interface GenerateReport {
   readonly unsayable: readonly string[];
   /** Flows of pods that the cluster does not have any more. */
   readonly unknown: readonly string[];
+  /** Policies there are for the namespace's pods beside these: what they allow stays allowed. */
+  readonly besides: readonly string[];
 }
 
 type Direction = "ingress" | "egress";
@@ -48,7 +50,10 @@ type Direction = "ingress" | "egress";
 /** One workload's seen connections: peer → ports, by direction. */
 interface Seen {
   readonly pod: OfflinePod;
-  readonly peers: Record<Direction, Map<string, { readonly peer: End; readonly ports: Map<string, PortQuestion> }>>;
+  readonly peers: Record<
+    Direction,
+    Map<string, { readonly peer: End; readonly ports: Map<string, PortQuestion> }>
+  >;
 }
 
 /** The policies of a namespace that allow exactly the connections that were seen: one object a workload, both directions isolated. */
@@ -58,18 +63,20 @@ export function generate(
   options: GenerateOptions,
 ): Generated {
   const seen = new Map<string, Seen>();
+  const stopped = stoppedOnTheirWay(cluster, flows);
   const dropped = new Map<string, { count: number; reason: string }>();
   const unsayable = new Set<string>();
   const unknown = new Set<string>();
   let counted = 0;
   for (const flow of flows) {
-    const text = `${flowEndText(flow.from)} → ${flowEndText(flow.to)} ${portText(flow)}`;
     if (flow.from.namespace !== options.namespace && flow.to.namespace !== options.namespace) continue;
+    const text = flowText(cluster, flow);
     if (flow.verdict === "DROPPED") {
       const reason = deniedByPolicy(flow) ? "denied by policy" : flow.dropReason;
       dropped.set(text, { count: (dropped.get(text)?.count ?? 0) + 1, reason });
       continue;
     }
+    if (stopped.has(text)) continue;
     const [from, to] = [flowParty(cluster, flow.from), flowParty(cluster, flow.to)];
     if (!from || !to || from.kind === "service") {
       unknown.add(text);
@@ -93,8 +100,25 @@ export function generate(
     dropped: [...dropped].map(([flow, rest]) => ({ flow, ...rest })),
     unsayable: [...unsayable],
     unknown: [...unknown],
+    besides: besidesOf(cluster, options.namespace, policies),
   };
   return { policies, report };
+}
+
+/** What left one pod and never came in at the other, since a policy there denied it. */
+function stoppedOnTheirWay(cluster: OfflineCluster, flows: readonly RecordedFlow[]): Set<string> {
+  const stopped = new Set<string>();
+  for (const flow of flows) if (deniedByPolicy(flow)) stopped.add(flowText(cluster, flow));
+  if (stopped.size > 0) for (const flow of flows) if (flow.delivered) stopped.delete(flowText(cluster, flow));
+  return stopped;
+}
+
+function besidesOf(cluster: OfflineCluster, namespace: string, made: readonly ManifestObject[]): string[] {
+  const own = new Set(made.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`));
+  const pods = cluster.pods.filter((pod) => pod.namespace === namespace);
+  const selects = ({ row }: OfflineCluster["policies"][number]) =>
+    row.rules.some((rule) => pods.some((pod) => matches(rule.subject, pod.labels)));
+  return cluster.policies.filter((one) => !own.has(one.key) && selects(one)).map(({ key }) => key);
 }
 
 /** A node may always reach its own pods. */
@@ -130,7 +154,8 @@ function note(
     own = { pod, peers: { ingress: new Map(), egress: new Map() } };
     seen.set(keyOf(pod), own);
   }
-  const name = peer.kind === "pod" && !peer.pod.hostNetwork ? keyOf(peer.pod) : partyText(peer) + addressOf(peer);
+  const name =
+    peer.kind === "pod" && !peer.pod.hostNetwork ? keyOf(peer.pod) : partyText(peer) + addressOf(peer);
   const known = own.peers[direction].get(name) ?? { peer, ports: new Map() };
   known.ports.set(portText(port), port);
   own.peers[direction].set(name, known);
@@ -147,7 +172,8 @@ function dnsPods({ pods }: OfflineCluster): OfflinePod[] {
 function addDns(cluster: OfflineCluster, { pod, peers }: Seen): void {
   for (const dns of dnsPods(cluster)) {
     const holder = new Map([[keyOf(pod), { pod, peers }]]);
-    for (const proto of [17, 6]) note(holder, pod, "egress", { peer: { kind: "pod", pod: dns }, port: { port: 53, proto } });
+    for (const proto of [17, 6])
+      note(holder, pod, "egress", { peer: { kind: "pod", pod: dns }, port: { port: 53, proto } });
   }
 }
 
@@ -163,17 +189,25 @@ function unseen(
     const own = seen.get(keyOf(pod));
     if (!own) silent.add(keyOf(pod));
     const asked = [...(own?.peers.ingress.values() ?? [])].flatMap((one) => [...one.ports.keys()]);
-    for (const port of pod.ports) if (!asked.includes(portText(port))) ports.add(`${keyOf(pod)} ${portText(port)}`);
+    for (const port of pod.ports)
+      if (!asked.includes(portText(port))) ports.add(`${keyOf(pod)} ${portText(port)}`);
   }
   const dns = new Set(dnsPods(cluster).map(keyOf));
-  const withoutDns = [...seen].filter(([, { peers }]) => ![...peers.egress.keys()].some((peer) => dns.has(peer)));
-  return { silentWorkloads: [...silent], unseenPorts: [...ports], withoutDns: withoutDns.map(([name]) => name) };
+  const withoutDns = [...seen].filter(
+    ([, { peers }]) => ![...peers.egress.keys()].some((peer) => dns.has(peer)),
+  );
+  return {
+    silentWorkloads: [...silent],
+    unseenPorts: [...ports],
+    withoutDns: withoutDns.map(([name]) => name),
+  };
 }
 
 function policyOf(cluster: OfflineCluster, { pod, peers }: Seen, kind: GeneratedKind): ManifestObject {
-  const metadata = { name: pod.workload, namespace: pod.namespace };
+  const metadata = { name: `${pod.workload}-observed`, namespace: pod.namespace };
   const subject = subjectOf(pod, cluster);
-  const rules = (direction: Direction) => grouped(peers[direction]).map((one) => ruleOf({ cluster, pod, kind, direction }, one));
+  const rules = (direction: Direction) =>
+    grouped(peers[direction], kind).flatMap((one) => rulesOf({ cluster, pod, kind, direction }, one));
   const [ingress, egress] = [rules("ingress"), rules("egress")];
   if (kind === "NetworkPolicy") {
     const spec = { podSelector: subject, policyTypes: ["Ingress", "Egress"], ingress, egress };
@@ -194,10 +228,13 @@ interface Group {
 }
 
 /** Peers that were seen on the same ports share a rule. */
-function grouped(seen: Seen["peers"][Direction]): Group[] {
+function grouped(seen: Seen["peers"][Direction], kind: GeneratedKind): Group[] {
   const byPorts = new Map<string, Group>();
   for (const { peer, ports } of seen.values()) {
-    const key = [...ports.keys()].sort().join();
+    // A CiliumNetworkPolicy's rule has peers of one kind only.
+    const sort =
+      kind === "NetworkPolicy" ? "" : peer.kind === "pod" && peer.pod.hostNetwork ? "reserved" : peer.kind;
+    const key = `${sort} ${[...ports.keys()].sort().join()}`;
     const group = byPorts.get(key) ?? { peers: [], ports: [...ports.values()] };
     group.peers.push(peer);
     byPorts.set(key, group);
@@ -212,20 +249,27 @@ interface RuleContext {
   readonly direction: Direction;
 }
 
-function ruleOf(context: RuleContext, { peers, ports }: Group): object {
-  if (context.kind === "CiliumNetworkPolicy") return ciliumRule(context, { peers, ports });
+function isIcmp({ proto }: PortQuestion): boolean {
+  return protocolName(proto).startsWith("ICMP");
+}
+
+function rulesOf(context: RuleContext, { peers, ports }: Group): object[] {
+  if (context.kind === "CiliumNetworkPolicy") {
+    const kinds = [ports.filter((port) => !isIcmp(port)), ports.filter(isIcmp)];
+    return kinds.filter((own) => own.length > 0).map((own) => ciliumRule(context, { peers, ports: own }));
+  }
   const side = context.direction === "ingress" ? "from" : "to";
-  return {
-    [side]: peers.flatMap((peer) => plainPeers(context, peer)),
-    ports: ports.map(({ port, proto }) => ({ protocol: protocolName(proto), port })),
-  };
+  const own = ports.map(({ port, proto }) => ({ protocol: protocolName(proto), port }));
+  return [{ [side]: peers.flatMap((peer) => plainPeers(context, peer)), ports: own }];
 }
 
 function plainPeers({ cluster, pod }: RuleContext, peer: End): object[] {
   if (peer.kind === "pod" && !peer.pod.hostNetwork) {
     const podSelector = subjectOf(peer.pod, cluster);
     const matchLabels = { "kubernetes.io/metadata.name": peer.pod.namespace };
-    return [{ ...(peer.pod.namespace !== pod.namespace && { namespaceSelector: { matchLabels } }), podSelector }];
+    return [
+      { ...(peer.pod.namespace !== pod.namespace && { namespaceSelector: { matchLabels } }), podSelector },
+    ];
   }
   const addresses =
     peer.kind === "pod" ? peer.pod.addresses : peer.address === undefined ? [] : [peer.address];
@@ -249,14 +293,16 @@ function ciliumRule({ cluster, pod, direction }: RuleContext, { peers, ports }: 
       if (peer.kind !== "reserved") entities.add("host").add("kube-apiserver");
     }
   }
-  const both = ports.filter(({ proto }) => !protocolName(proto).startsWith("ICMP"));
-  const icmp = ports.filter(({ proto }) => protocolName(proto).startsWith("ICMP"));
+  const both = ports.filter((port) => !isIcmp(port));
+  const icmp = ports.filter(isIcmp);
   return {
     ...(endpoints.length > 0 && { [`${side}Endpoints`]: endpoints }),
     ...(cidrs.size > 0 && { [`${side}CIDR`]: [...cidrs] }),
     ...(entities.size > 0 && { [`${side}Entities`]: [...entities] }),
     ...(both.length > 0 && {
-      toPorts: [{ ports: both.map(({ port, proto }) => ({ port: String(port), protocol: protocolName(proto) })) }],
+      toPorts: chunks(both).map((some) => ({
+        ports: some.map(({ port, proto }) => ({ port: String(port), protocol: protocolName(proto) })),
+      })),
     }),
     ...(icmp.length > 0 && {
       icmps: [
@@ -264,6 +310,12 @@ function ciliumRule({ cluster, pod, direction }: RuleContext, { peers, ports }: 
       ],
     }),
   };
+}
+
+/** A list of ports has at most 40. */
+function chunks(ports: readonly PortQuestion[]): PortQuestion[][] {
+  const count = Math.ceil(ports.length / 40);
+  return Array.from({ length: count }, (_, i) => ports.slice(i * 40, i * 40 + 40));
 }
 
 function isNode({ nodes }: OfflineCluster, address: string): boolean {

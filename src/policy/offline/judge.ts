@@ -80,7 +80,10 @@ export function createJudge(cluster: OfflineCluster, enforcement: Enforcement = 
     isIsolated: (pod, direction) =>
       known.rules.some(
         (rule) =>
-          rule.direction === direction && rule.defaultDeny && !rule.audit && matches(rule.subject, pod.labels),
+          rule.direction === direction &&
+          rule.defaultDeny &&
+          !rule.audit &&
+          matches(rule.subject, pod.labels),
       ),
     judge(from, to, asked) {
       const port = echoOf(from, to, asked);

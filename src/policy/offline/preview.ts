@@ -11,7 +11,10 @@ import { partyText } from "./text.ts";
 
 /** What would be different if objects were applied, or deleted. */
 export interface Preview {
-  readonly policies: readonly { readonly policy: string; readonly change: "new" | "changed" | "same" | "deleted" }[];
+  readonly policies: readonly {
+    readonly policy: string;
+    readonly change: "new" | "changed" | "same" | "deleted";
+  }[];
   /** Policies that would not be in force, and why. */
   readonly refused: readonly { readonly policy: string; readonly why: string }[];
   readonly flows: {
@@ -115,11 +118,23 @@ function flowChanges(judges: Judges, flows: readonly RecordedFlow[]): Preview["f
     const [before, after] = [verdictOf(judges.before, flow), verdictOf(judges.after, flow)];
     if (!before || !after) skipped++;
     if (!before || !after || before.verdict === after.verdict) continue;
-    const [from, to, port] = [flowEndText(flow.from), flowEndText(flow.to), portText(flow)];
+    const [from, to] = [flow.from, flow.to].map((end) =>
+      flowEndText(end, flowParty(judges.after.cluster, end)),
+    ) as [string, string];
+    const port = portText(flow);
     const key = `${from} ${to} ${port} ${before.verdict}`;
     const count = (changes.get(key)?.count ?? 0) + 1;
     const { uuid } = flow;
-    changes.set(key, { from, to, port, before: before.verdict, after: after.verdict, count, uuid, why: after.why });
+    changes.set(key, {
+      from,
+      to,
+      port,
+      before: before.verdict,
+      after: after.verdict,
+      count,
+      uuid,
+      why: after.why,
+    });
   }
   const list = [...changes.values()].sort((a, b) => b.count - a.count);
   return { recorded: flows.length, skipped, changes: list };
@@ -133,7 +148,8 @@ export function verdictOf(judge: Judge, flow: RecordedFlow): { verdict: Verdict;
   const { verdict, paths, note } = ask(judge, from, to, flow);
   const [path] = paths;
   if (!path) return { verdict, why: note ?? "" };
-  const side = path.egress.verdict === "deny" || path.ingress.reason === "no-endpoint" ? path.egress : path.ingress;
+  const side =
+    path.egress.verdict === "deny" || path.ingress.reason === "no-endpoint" ? path.egress : path.ingress;
   return { verdict, why: `${side.direction}: ${reasonText(side, path)}` };
 }
 
@@ -145,13 +161,16 @@ function isolationChanges({ before, after }: Judges): IsolationChange[] {
     return (["ingress", "egress"] as const).flatMap((direction): IsolationChange[] => {
       const had = was !== undefined && before.isIsolated(was, direction);
       const has = after.isIsolated(pod, direction);
-      return had === has || pod.hostNetwork ? [] : [{ pod: name, direction, change: has ? "gains" : "loses" }];
+      return had === has || pod.hostNetwork
+        ? []
+        : [{ pod: name, direction, change: has ? "gains" : "loses" }];
     });
   });
 }
 
 function connectionChanges({ before, after }: Judges): ConnectionChange[] {
-  const keyOf = (truth: ReturnType<typeof truthTable>[number]) => JSON.stringify({ ...truth.row, verdict: "" });
+  const keyOf = (truth: ReturnType<typeof truthTable>[number]) =>
+    JSON.stringify({ ...truth.row, verdict: "" });
   const old = new Map(truthTable(before, {}).map((truth) => [keyOf(truth), truth]));
   return truthTable(after, {}).flatMap((truth) => {
     const was = old.get(keyOf(truth));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isMap, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import { WeftError } from "#lib/errors.ts";
-import { parsePort, type PortQuestion, portText } from "./ports.ts";
+import { type PortQuestion, parsePort, portText } from "./ports.ts";
 
 /** What people expect of their policies. */
 export interface PolicyTestFile {
@@ -40,7 +40,8 @@ export function parseTestFile(text: string, file: string): PolicyTestFile {
   if (unknown !== undefined) throw failure(file, 1, `${unknown}: unknown field`);
   if (typeof namespace !== "string") throw failure(file, 1, "namespace: not a text");
   const paths = listOf(manifests);
-  if (!Array.isArray(tests) || tests.length === 0) throw failure(file, 1, "tests: must be a list of at least one");
+  if (!Array.isArray(tests) || tests.length === 0)
+    throw failure(file, 1, "tests: must be a list of at least one");
   const list = isMap(document.contents) ? document.contents.get("tests") : undefined;
   const lineOf = (index: number) => {
     const node = isSeq(list) ? (list.items[index] as Node | undefined) : undefined;
@@ -69,15 +70,24 @@ function listOf(value: unknown): string[] {
 const sentence = /^from (\S+) to (\S+) on (?:port )?(\S+)$/;
 
 function casesOf(entry: unknown, file: string, line: number): PolicyTestCase[] {
-  const fields = isRecord(entry) ? (spoken(entry) ?? entry) : undefined;
-  if (!fields) throw failure(file, line, "must be `from A to B on PORT: allow` or an object with from, to, port, expect");
+  const fields = isRecord(entry) ? spoken(entry) : undefined;
+  if (!fields)
+    throw failure(
+      file,
+      line,
+      "must be `from A to B on PORT: allow` or an object with from, to, port, expect",
+    );
   const { name, from, to, port, expect, ...rest } = fields;
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined) throw failure(file, line, `${unknown}: unknown field`);
   for (const [field, given] of Object.entries({ from, to, port })) {
     const all = Array.isArray(given) ? given : [given];
     if (all.length === 0 || all.some((one) => typeof one !== "string" && typeof one !== "number"))
-      throw failure(file, line, `${field}: ${given === undefined ? "is required" : "must be a text or a list of texts"}`);
+      throw failure(
+        file,
+        line,
+        `${field}: ${given === undefined ? "is required" : "must be a text or a list of texts"}`,
+      );
   }
   if (expect !== "allow" && expect !== "deny") throw failure(file, line, "expect: must be allow or deny");
   const ports = listOf(port).map((text) => {
@@ -87,10 +97,12 @@ function casesOf(entry: unknown, file: string, line: number): PolicyTestCase[] {
       throw failure(file, line, `port: ${(thrown as Error).message}`);
     }
   });
+  const said = (source: string, target: string, one: PortQuestion) =>
+    `from ${source} to ${target} on ${portText(one)}: ${expect}`;
   return listOf(from).flatMap((source) =>
     listOf(to).flatMap((target) =>
       ports.map((one) => ({
-        name: typeof name === "string" ? name : `from ${source} to ${target} on ${portText(one)}: ${expect}`,
+        name: typeof name === "string" ? `${name}: ${said(source, target, one)}` : said(source, target, one),
         from: source,
         to: target,
         port: one,
@@ -101,10 +113,11 @@ function casesOf(entry: unknown, file: string, line: number): PolicyTestCase[] {
   );
 }
 
-/** `{"from A to B on 80/TCP": "allow"}` taken apart. */
+/** `{"from A to B on 80/TCP": "allow"}` taken apart; an object stays what it is; undefined: a sentence that is not right. */
 function spoken(entry: Record<string, unknown>): Record<string, unknown> | undefined {
   const [first, ...more] = Object.entries(entry);
   const [, from, to, port] = (first && sentence.exec(first[0])) ?? [];
-  if (from === undefined || more.length > 0) return undefined;
+  if (first && more.length === 0 && /\s/.test(first[0]) && from === undefined) return undefined;
+  if (from === undefined || more.length > 0) return entry;
   return { from, to, port, expect: first![1] };
 }
