@@ -88,9 +88,10 @@ function labelsOf({ key, values }: Requirement): string[] {
   return values.map((value) => `${nameOf(key)}=${value}`);
 }
 
-/** Without source: `any:app` asks for `k8s:app` too. */
+/** Without source: `any:app` asks for `k8s:app` too. The world's families are of the world. */
 function nameOf(key: string): string {
-  return key.slice(key.indexOf(":") + 1);
+  const name = key.slice(key.indexOf(":") + 1);
+  return name === "world-ipv4" || name === "world-ipv6" ? "world" : name;
 }
 
 function bucket<T>(map: Map<string, Set<T>>, key: string): Set<T> {

@@ -10,6 +10,7 @@ import { referencedIn } from "#kit/policy-story.ts";
 import { type Address, contains, family, hostPrefix, type Prefix, parseAddress } from "#model/ip.ts";
 import { type Labels, labelText } from "#model/labels.ts";
 import { desired } from "#nodes/controller.ts";
+import type { Node } from "#nodes/node.ts";
 import { type EngineChanges, PolicyEngine } from "#policy/engine.ts";
 import { compileRow, languageOf } from "#policy/languages.ts";
 import { plainRules } from "#policy/references.ts";
@@ -52,7 +53,10 @@ export interface Said {
 const protocols = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
 export function compile(cluster: Cluster, manifests: readonly Manifest[]): Compiled {
-  const referenced = referencedIn(cluster.referred as unknown as KubeObject[]);
+  const referenced = {
+    ...referencedIn(cluster.referred as unknown as KubeObject[]),
+    nodes: () => nodesOf(cluster),
+  };
   const rows = manifests
     .map(rowOf)
     .map((row) => ({ ...row, rules: plainRules(row.rules, referenced).rules }));
@@ -66,6 +70,16 @@ export function compile(cluster: Cluster, manifests: readonly Manifest[]): Compi
     blocks: new Map([...node.blocks.all()].map(({ prefix, identity }) => [prefix, identity])),
     origins: (rule) => [...new Set((node.engine.ruleIds.origins(rule) ?? []).map(policyKey))],
   };
+}
+
+function nodesOf({ nodes }: Cluster): Node[] {
+  return nodes.map(({ name, addresses, labels }, index) => ({
+    name,
+    self: index === 0,
+    addresses: addresses.map(parseAddress),
+    podCidrs: [],
+    labels: new Map(Object.entries(labels).map(([key, value]) => [`k8s:${key}`, value])),
+  }));
 }
 
 function rowOf(manifest: Manifest): PolicyRow {
@@ -119,15 +133,8 @@ class NodeState {
   }
 
   #claim(cluster: Cluster): void {
-    const nodes = cluster.nodes.map(({ name, addresses, labels }, index) => ({
-      name,
-      self: index === 0,
-      addresses: addresses.map(parseAddress),
-      podCidrs: [],
-      labels: new Map(Object.entries(labels).map(([key, value]) => [`k8s:${key}`, value])),
-    }));
     const apiServers = cluster.apiServers.map((address) => ({ address: parseAddress(address) }));
-    const { claims } = desired(nodes, apiServers, { routing: "native", families: [4, 6] });
+    const { claims } = desired(nodesOf(cluster), apiServers, { routing: "native", families: [4, 6] });
     const ofPods = this.#pods.flatMap(({ addresses, identity }) =>
       addresses.map((address) => ({
         prefix: hostPrefix(parseAddress(address)),

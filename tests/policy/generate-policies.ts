@@ -2,7 +2,16 @@
 import fc from "fast-check";
 import { ciliumSpec } from "./generate-cilium.ts";
 import { namespaces } from "./generate-cluster.ts";
-import { block, cidr, few, podSelector, portName, portNumber, spaceSelector } from "./generate-selectors.ts";
+import {
+  block,
+  cidr,
+  few,
+  nodeSelector,
+  podSelector,
+  portName,
+  portNumber,
+  spaceSelector,
+} from "./generate-selectors.ts";
 import type { Bag, Manifest } from "./oracle/cluster.ts";
 
 /** Random policies of every language, by kind; each is valid. */
@@ -101,7 +110,11 @@ const egressRule = fc.oneof(
       {
         action,
         to: few(
-          fc.oneof(podsOf, fc.record({ networks: fc.uniqueArray(cidr, { minLength: 1, maxLength: 3 }) })),
+          fc.oneof(
+            podsOf,
+            fc.record({ networks: fc.uniqueArray(cidr, { minLength: 1, maxLength: 3 }) }),
+            fc.record({ nodes: nodeSelector }),
+          ),
         ),
         protocols: few(protocol),
       },

@@ -66,6 +66,14 @@ export const spaceSelector = labelSelector(
   spaceKeys,
 );
 
+export const nodeSelector: fc.Arbitrary<Bag> = fc.oneof(
+  fc.constant({}),
+  fc.record({ matchLabels: fc.record({ zone: fc.constantFrom("north", "south") }) }),
+  fc.constant({
+    matchExpressions: [{ key: "node-role.kubernetes.io/control-plane", operator: "In", values: ["yes"] }],
+  }),
+);
+
 /** Ranges around and inside the addresses there are, with holes that lie in them. */
 const holesOf: Readonly<Record<string, readonly string[]>> = {
   "0.0.0.0/0": ["203.0.113.0/24", "203.0.113.64/26", "10.0.0.0/8", "10.244.0.0/31"],
