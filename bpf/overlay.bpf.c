@@ -47,6 +47,20 @@ static __always_inline int to_node(struct __sk_buff *skb, struct pkt *p)
 	return to_stack(skb, p, TRACE_TO_STACK);
 }
 
+/* What the stack's routes give everything they carry, as seen from here or from the other node. */
+static __always_inline bool is_stacks_tunnel_id(__u32 id)
+{
+	return id == IDENTITY_REMOTE_NODE || id == IDENTITY_HOST;
+}
+
+/* Nodes know each other by their addresses; the tunnel says no more than that it is one. */
+static __always_inline __u32 identity_of_node(const struct pkt *p)
+{
+	struct ipcache_entry *entry = ipcache_lookup(&p->saddr);
+
+	return entry && is_remote_node(entry->identity) ? entry->identity : IDENTITY_REMOTE_NODE;
+}
+
 /* Everything that comes through the tunnel. */
 SEC("tcx/ingress")
 int from_overlay(struct __sk_buff *skb)
@@ -63,8 +77,8 @@ int from_overlay(struct __sk_buff *skb)
 		return drop(skb, &p, reason);
 	if (!p.src.identity)
 		return drop(skb, &p, DROP_INVALID_VNI);
-	if (p.src.identity == IDENTITY_HOST)
-		p.src.identity = IDENTITY_REMOTE_NODE;
+	if (is_stacks_tunnel_id(p.src.identity))
+		p.src.identity = identity_of_node(&p);
 	bpf_skb_change_type(skb, PACKET_HOST); /* the inner destination is no address of this device */
 	pod = endpoint_by_addr(&p.daddr);
 	if (pod)
@@ -85,12 +99,6 @@ static __always_inline __u32 sender_through_stack(struct pkt *p)
 	}
 	p->src.identity = identity_of(p, ipcache_lookup(&p->saddr));
 	return p->src.identity == IDENTITY_HOST ? IDENTITY_HOST : world_identity(p);
-}
-
-/* What the stack's routes give everything they carry, as seen from here or from the other node. */
-static __always_inline bool is_stacks_tunnel_id(__u32 id)
-{
-	return id == IDENTITY_REMOTE_NODE || id == IDENTITY_HOST;
 }
 
 /*

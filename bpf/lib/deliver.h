@@ -90,7 +90,7 @@ __noinline int encapsulate(struct __sk_buff *skb, struct pkt *p, const struct ad
 		return to_stack(skb, p, TRACE_TO_STACK);
 	if (decrement_ttl(skb, p) < 0)
 		return drop(skb, p, DROP_ERROR_WRITING_TO_PACKET);
-	if (set_tunnel(skb, node, p->src.identity) < 0)
+	if (set_tunnel(skb, node, identity_on_wire(p, p->src.identity)) < 0)
 		return drop(skb, p, DROP_NO_TUNNEL_OR_ENCAPSULATION_ENDPOINT);
 	p->flags |= PKT_TUNNEL;
 	forwarded(skb, p, TRACE_TO_OVERLAY);

@@ -10,8 +10,11 @@ enum identity {
 	IDENTITY_REMOTE_NODE = 6,
 	IDENTITY_KUBE_APISERVER = 7,
 	IDENTITY_FIRST_POD = 256,
-	IDENTITY_FIRST_CIDR = 1 << 24, /* from here on known to one node only */
+	IDENTITY_FIRST_LOCAL = 1 << 24, /* from here on known to one node only */
 };
+
+/* What the high byte of a local identity says it is of. */
+enum identity_scope { IDENTITY_SCOPE_CIDR = 1, IDENTITY_SCOPE_NODE = 2 };
 
 static __always_inline struct endpoint *endpoint_by_ifindex(__u32 ifindex)
 {
@@ -63,5 +66,20 @@ static __always_inline __u32 identity_of(const struct pkt *p, const struct ipcac
 /* A pod's address is nobody's service address. */
 static __always_inline bool is_pod_identity(__u32 identity)
 {
-	return identity >= IDENTITY_FIRST_POD && identity < IDENTITY_FIRST_CIDR;
+	return identity >= IDENTITY_FIRST_POD && identity < IDENTITY_FIRST_LOCAL;
+}
+
+/* Nodes have identities of their own while policies ask for their labels. An API server that is no node has a CIDR's. */
+static __always_inline bool is_remote_node(__u32 identity)
+{
+	return identity == IDENTITY_REMOTE_NODE || identity == IDENTITY_KUBE_APISERVER ||
+	       identity >> 24 == IDENTITY_SCOPE_NODE;
+}
+
+/* What other nodes know the sender as. */
+static __always_inline __u32 identity_on_wire(const struct pkt *p, __u32 identity)
+{
+	if (is_remote_node(identity))
+		return IDENTITY_REMOTE_NODE;
+	return identity < IDENTITY_FIRST_LOCAL ? identity : world_identity(p);
 }

@@ -44,12 +44,11 @@ static __always_inline bool leaves_cluster(const struct pkt *p)
 		return false;
 	entry = ipcache_lookup(&p->daddr);
 	identity = identity_of(p, entry);
-	if (identity == world_identity(p) || identity == IDENTITY_WORLD || identity >= IDENTITY_FIRST_CIDR)
-		return true;
-	if (identity == IDENTITY_KUBE_APISERVER) /* may stand outside the cluster */
+	if (identity == world_identity(p) || identity == IDENTITY_WORLD ||
+	    identity >> 24 == IDENTITY_SCOPE_CIDR)
 		return true;
 	/* other nodes reach pods by the tunnel only, not by these addresses' routes */
-	return identity == IDENTITY_REMOTE_NODE && config.tunnel_ifindex != 0;
+	return is_remote_node(identity) && config.tunnel_ifindex != 0;
 }
 
 /* The packet answers a connection that somebody opened to the pod's own address. */

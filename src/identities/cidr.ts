@@ -34,6 +34,8 @@ export class CidrIdentities {
   readonly #deps: CidrIdentityDeps;
   readonly #ids = new Map<Prefix, number>();
   readonly #source: { synced(): void };
+  #required: ReadonlySet<Prefix> = new Set();
+  #apiServers: ReadonlySet<Prefix> = new Set();
 
   constructor(deps: CidrIdentityDeps) {
     this.#deps = deps;
@@ -50,7 +52,22 @@ export class CidrIdentities {
 
   /** The prefixes that policies in force need, all of them at once. */
   require(prefixes: ReadonlySet<Prefix>): void {
+    this.#required = prefixes;
+    this.#update();
+  }
+
+  /** Addresses of API servers outside the cluster: parts of the world with a name of their own. */
+  setApiServers(prefixes: ReadonlySet<Prefix>): void {
+    const same =
+      prefixes.size === this.#apiServers.size && [...prefixes].every((one) => this.#apiServers.has(one));
+    if (same) return;
+    this.#apiServers = prefixes;
+    this.#update();
+  }
+
+  #update(): void {
     const { db, identities, claims } = this.#deps;
+    const prefixes = new Set([...this.#required, ...this.#apiServers]);
     db.write((tx) => {
       for (const [prefix, id] of this.#ids) {
         if (prefixes.has(prefix)) continue;
@@ -71,6 +88,8 @@ export class CidrIdentities {
       const claim: IpcacheEntry = { prefix, identity: id, source: "cidr" };
       if (!claims.get(claimKey(claim))) tx.put(claims, claim);
     }
-    tx.put(identities, { id, labels: cidrLabels(prefix, all, dualStack) });
+    const labels = new Map(cidrLabels(prefix, all, dualStack));
+    if (this.#apiServers.has(prefix)) labels.set("reserved:kube-apiserver", "");
+    tx.put(identities, { id, labels });
   }
 }

@@ -14,6 +14,6 @@ export interface IpcacheEntry {
   readonly identity: number;
   /** Underlay address of the node to encapsulate to; absent: not tunnelled. */
   readonly tunnel?: Address;
-  /** Who says so: `host`, `local`, `endpoint`, `apiserver`, `node`, `reserved`, `cidr`. */
+  /** Who says so: `host`, `local`, `endpoint`, `node`, `reserved`, `cidr`. */
   readonly source: string;
 }

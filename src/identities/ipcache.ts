@@ -3,7 +3,7 @@ import type { Database, Table, WritableTable } from "#store/table.ts";
 import type { IpcacheEntry } from "./identity.ts";
 
 /** Who wins when several sources speak of one prefix: the first. A pod's address is a pod's whatever a CIDR rule says of it. */
-const precedence = ["host", "local", "endpoint", "apiserver", "node", "reserved", "cidr"];
+const precedence = ["host", "local", "endpoint", "node", "reserved", "cidr"];
 
 /** The claim that counts; of equal sources the one with the lower identity, so that every agent picks the same. */
 export function bestClaim(claims: Iterable<IpcacheEntry>): IpcacheEntry | undefined {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isLocalIdentity, reservedNames } from "#model/identity.ts";
-import { labelText, parseLabels } from "#model/labels.ts";
+import { isLocalIdentity, ReservedIdentity, reservedNames } from "#model/identity.ts";
+import { type Labels, labelText, parseLabels } from "#model/labels.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 import type { Identity, IpcacheEntry } from "./identity.ts";
 
@@ -18,9 +18,15 @@ export function identityTable(db: Database): WritableTable<Identity> {
     ],
   });
   db.write((tx) => {
-    for (const [id, name] of reservedNames) tx.put(table, { id, labels: parseLabels([`reserved:${name}`]) });
+    for (const [id, name] of reservedNames) tx.put(table, { id, labels: reservedLabels(id, name) });
   });
   return table;
+}
+
+/** The identity of the API server is that of a node it runs on; one outside the cluster has a CIDR's. */
+export function reservedLabels(id: number, name: string): Labels {
+  const more = id === ReservedIdentity.kubeApiserver ? ["reserved:remote-node"] : [];
+  return parseLabels([`reserved:${name}`, ...more]);
 }
 
 function scopeOf(id: number): string {

@@ -19,6 +19,7 @@ import { BlockIdentities } from "#identities/blocks.ts";
 import { CidrIdentities } from "#identities/cidr.ts";
 import { startIpcacheController } from "#identities/ipcache.ts";
 import type { LabelFilter } from "#identities/label-filter.ts";
+import { NodeIdentities } from "#identities/nodes.ts";
 import { startBlockReconciler, startIpcacheReconciler } from "#identities/ops.ts";
 import { type CiliumIdentityObject, identityRow } from "#identities/source.ts";
 import type { KubeClient } from "#k8s/client.ts";
@@ -35,6 +36,7 @@ import { bootId } from "#nodes/self.ts";
 import { startNodeSource } from "#nodes/source.ts";
 import { startPolicyController } from "#policy/controller.ts";
 import { joinReferences } from "#policy/join-references.ts";
+import { followNodeLabels } from "#policy/node-labels.ts";
 import { startPolicyReconciler } from "#policy/ops.ts";
 import { startPolicySource } from "#policy/source.ts";
 import { startServiceController } from "#services/controller.ts";
@@ -183,12 +185,25 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   const blockReconciler = stack.use(
     startBlockReconciler({ ...common, blocks: tables.blocks, map: maps.blocks, signal }),
   );
+  const cidrs = new CidrIdentities({
+    db,
+    identities: tables.identities,
+    claims: tables.claims,
+    dualStack: config.families === "dual",
+  });
+  const nodeIdentities = stack.use(new NodeIdentities({ db, identities: tables.identities }));
   stack.use(
     startNodeController(
       {
         ...common,
         nodes: tables.nodes,
         apiServers: tables.apiServers,
+        labelKeys: tables.nodeLabelKeys,
+        identities: {
+          assign: (others, keys) => nodeIdentities.assign(others, keys),
+          setHost: (apiServer) => nodeIdentities.setHost(apiServer),
+          setApiServers: (prefixes) => cidrs.setApiServers(prefixes),
+        },
         routes: tables.routes,
         claims: tables.claims,
         routing: config.routing,
@@ -236,17 +251,12 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
       signal,
     ),
   );
-  const cidrs = new CidrIdentities({
-    db,
-    identities: tables.identities,
-    claims: tables.claims,
-    dualStack: config.families === "dual",
-  });
   const blocks = new BlockIdentities({ db, identities: tables.identities, blocks: tables.blocks });
   const { policies, endpoints, identities, policyMaps, endpointPolicies, policyRules } = tables;
   const { writtenPolicies: written, cidrGroups } = tables;
   const referenced = { cidrGroups, services, nodes: tables.kubeNodes, endpointSlices };
   stack.use(joinReferences({ db, written, ...referenced, policies }));
+  stack.use(followNodeLabels({ db, policies, labelKeys: tables.nodeLabelKeys }));
   stack.use(
     startPolicyController(
       {
@@ -262,6 +272,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
           cidrs.require(prefixes.cidrs);
           blocks.require(prefixes.blocks);
         },
+        clusterName: config.clusterName,
         enforcement: config.policy.enforcement,
         ...(families.length === 1 && { onlyFamily: families[0]! }),
       },

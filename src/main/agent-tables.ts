@@ -9,7 +9,7 @@ import {
 } from "#endpoints/table.ts";
 import { blockTable, identityTable, ipcacheClaimTable, ipcacheTable } from "#identities/table.ts";
 import { ciliumNodeTable } from "#nodes/cilium-node.ts";
-import { apiServerTable, nodeTable, routeTable } from "#nodes/table.ts";
+import { apiServerTable, nodeLabelKeyTable, nodeTable, routeTable } from "#nodes/table.ts";
 import {
   cidrGroupTable,
   endpointPolicyTable,
@@ -36,6 +36,7 @@ export function agentTables(db = new Database()) {
     ciliumNodes: ciliumNodeTable(db),
     nodes: nodeTable(db),
     apiServers: apiServerTable(db),
+    nodeLabelKeys: nodeLabelKeyTable(db),
     namespaces: namespaceTable(db),
     pods: podTable(db),
     slicedEndpoints: slicedEndpointTable(db),

@@ -36,6 +36,9 @@ export const clusterIdentityRange = { first: 256, last: 65535 } as const;
 /** Node-local identities of CIDRs: scope 0x01 in the high byte. */
 export const localIdentityScope = 0x01_00_00_00;
 
+/** Identities of other nodes, while policies ask for nodes' labels. */
+export const nodeIdentityScope = 0x02_00_00_00;
+
 /** Node-local identities of the prefixes that NetworkPolicy's ipBlocks name, whoever has an address in them. Never on the wire. */
 export const blockIdentityScope = 0x03_00_00_00;
 

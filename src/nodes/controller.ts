@@ -3,8 +3,9 @@ import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
 import { ReservedIdentity } from "#model/identity.ts";
 import { type Address, type Family, family, hostPrefix, type Prefix } from "#model/ip.ts";
+import type { Labels } from "#model/labels.ts";
 import { type Node, nodeAddress, routerAddress, tunnelAddress } from "#nodes/node.ts";
-import type { ApiServer, NodeClaim, NodeRoute } from "#nodes/table.ts";
+import type { ApiServer, NodeClaim, NodeLabelKey, NodeRoute } from "#nodes/table.ts";
 import { startController } from "#store/controller.ts";
 import type { Database, Table, WritableTable } from "#store/table.ts";
 
@@ -18,6 +19,9 @@ export interface NodeControllerDeps {
   readonly routes: WritableTable<NodeRoute>;
   /** The ipcache's claims, written: key `<source> <prefix>`. */
   readonly claims: WritableTable<NodeClaim>;
+  /** Labels that policies ask of nodes. */
+  readonly labelKeys: Table<NodeLabelKey>;
+  readonly identities: NodeIdentitySource;
   readonly routing: Routing;
   /** Families the node's datapath serves; what others have is left out. */
   readonly families: readonly Family[];
@@ -25,21 +29,37 @@ export interface NodeControllerDeps {
   readonly log: Logger;
 }
 
+/** Whom nodes and API servers are to policies. */
+export interface NodeIdentitySource {
+  /** The identities of other nodes, in their order. */
+  assign(
+    nodes: readonly { readonly labels: Labels; readonly apiServer: boolean }[],
+    keys: ReadonlySet<string>,
+  ): number[];
+  /** Whether an API server answers at this node's own address. */
+  setHost(apiServer: boolean): void;
+  /** API servers at addresses of no node. */
+  setApiServers(prefixes: ReadonlySet<Prefix>): void;
+}
+
 /** Nodes → routes to their pods, and what the ipcache says of node addresses. */
 export function startNodeController(deps: NodeControllerDeps, signal: AbortSignal): AsyncDisposable {
-  const { db, nodes, apiServers, routes, claims, health, log } = deps;
+  const { db, nodes, apiServers, routes, claims, labelKeys, health, log } = deps;
   let oldRoutes = new Set<string>();
   let oldClaims = new Set<string>();
   return startController({
     name: "nodes",
-    inputs: { nodes, apiServers },
+    inputs: { nodes, apiServers, labelKeys },
     outputs: [routes.source("nodes"), claims.source("nodes")],
     signal,
     health,
     log,
     run() {
       const all = [...nodes.all()];
-      const wanted = desired(all, [...apiServers.all()], deps);
+      const keys = new Set([...labelKeys.all()].map(({ key }) => key));
+      const servers = apiServersOf(all, [...apiServers.all()]);
+      const identityOf = identifyNodes(all, servers, { keys, identities: deps.identities });
+      const wanted = desired(all, identityOf, deps);
       db.write((tx) => {
         const newRoutes = new Set(wanted.routes.map((row) => routes.keyOf(row)));
         const newClaims = new Set(wanted.claims.map((row) => claims.keyOf(row)));
@@ -55,6 +75,36 @@ export function startNodeController(deps: NodeControllerDeps, signal: AbortSigna
   });
 }
 
+/** Which nodes API servers answer at, and the addresses of those that are at none. */
+export function apiServersOf(
+  nodes: readonly Node[],
+  apiServers: readonly ApiServer[],
+): { readonly nodes: ReadonlySet<string>; readonly outside: ReadonlySet<Prefix> } {
+  const found = new Set<string>();
+  const outside = new Set<Prefix>();
+  for (const { address } of apiServers) {
+    const node = nodes.find(({ addresses }) => addresses.includes(address));
+    if (node) found.add(node.name);
+    else outside.add(hostPrefix(address));
+  }
+  return { nodes: found, outside };
+}
+
+/** Tells who nodes and API servers are; returns the identity of each other node. */
+export function identifyNodes(
+  nodes: readonly Node[],
+  apiServers: ReturnType<typeof apiServersOf>,
+  to: { readonly keys: ReadonlySet<string>; readonly identities: NodeIdentitySource },
+): (other: Node) => number {
+  const others = nodes.filter((node) => !node.self);
+  const facts = others.map(({ name, labels }) => ({ labels, apiServer: apiServers.nodes.has(name) }));
+  const ids = to.identities.assign(facts, to.keys);
+  to.identities.setHost(nodes.some(({ self, name }) => self && apiServers.nodes.has(name)));
+  to.identities.setApiServers(apiServers.outside);
+  const byName = new Map(others.map(({ name }, at) => [name, ids[at]!]));
+  return ({ name }) => byName.get(name)!;
+}
+
 /**
  * Routes and claims for a set of nodes, pure. A node without pod CIDR has no route yet, one without an address we can
  * reach none at all. Where two nodes speak of the same prefix (one is being replaced by the other), our own wins, else
@@ -62,7 +112,7 @@ export function startNodeController(deps: NodeControllerDeps, signal: AbortSigna
  */
 export function desired(
   nodes: readonly Node[],
-  apiServers: readonly ApiServer[],
+  identityOf: (other: Node) => number,
   options: { readonly routing: Routing; readonly families: readonly Family[] },
 ): { routes: NodeRoute[]; claims: NodeClaim[] } {
   const routes = new Map<Prefix, NodeRoute>();
@@ -79,16 +129,11 @@ export function desired(
   const own = self ? [...self.addresses, ...routers(self)] : [];
   for (const address of own)
     claim({ prefix: hostPrefix(address), identity: ReservedIdentity.host, source: "host" });
-  for (const { address } of apiServers) {
-    claim({ prefix: hostPrefix(address), identity: ReservedIdentity.kubeApiserver, source: "apiserver" });
-  }
   for (const remote of nodes.filter((node) => !node.self).sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    for (const address of remote.addresses) {
-      claim({ prefix: hostPrefix(address), identity: ReservedIdentity.remoteNode, source: "node" });
-    }
+    const identity = identityOf(remote);
+    for (const address of remote.addresses) claim({ prefix: hostPrefix(address), identity, source: "node" });
     const tunnel = self && options.routing === "tunnel" ? tunnelAddress(self, remote) : undefined;
     for (const address of routers(remote).filter(serves)) {
-      const identity = ReservedIdentity.remoteNode;
       claim({ prefix: hostPrefix(address), identity, ...(tunnel && { tunnel }), source: "node" });
     }
     for (const dst of remote.podCidrs) {

@@ -5,10 +5,10 @@ import { pino } from "pino";
 import { idle } from "#kit/clock.ts";
 import { createHealth } from "#lib/health.ts";
 import { parseAddress, parsePrefix } from "#model/ip.ts";
-import { desired, startNodeController } from "#nodes/controller.ts";
+import { apiServersOf, desired, startNodeController } from "#nodes/controller.ts";
 import { type Node, routerAddress, tunnelAddress } from "#nodes/node.ts";
 import { toApiServers, toNode } from "#nodes/source.ts";
-import { apiServerTable, type NodeClaim, nodeTable, routeTable } from "#nodes/table.ts";
+import { apiServerTable, type NodeClaim, nodeLabelKeyTable, nodeTable, routeTable } from "#nodes/table.ts";
 import { Database } from "#store/table.ts";
 
 const node = (name: string, addresses: string[], podCidrs: string[], self = false): Node => ({
@@ -58,6 +58,8 @@ test("a Node object becomes a row; what cannot be read is named", () => {
   assert.deepEqual(toApiServers(slice), [{ address: "10.0.0.1" }]);
 });
 
+const anyNode = () => 6;
+
 test("router and tunnel addresses", () => {
   assert.equal(routerAddress(n1, 4), "10.244.1.1");
   assert.equal(routerAddress(n1, 6), "fd10:1::1");
@@ -68,51 +70,45 @@ test("router and tunnel addresses", () => {
 });
 
 test("tunnel: routes through the device, router addresses behind their node, node addresses directly", () => {
-  assert.deepEqual(
-    show(
-      desired([n2, n1], [{ address: parseAddress("192.168.0.9") }], { routing: "tunnel", families: both }),
-    ),
-    {
-      routes: [
-        "10.244.1.0/24 unreachable",
-        "fd10:1::/64 unreachable",
-        "10.244.2.0/24 encap 6 192.168.0.2 src 10.244.1.1",
-        "fd10:2::/64 encap 6 192.168.0.2 src fd10:1::1",
-      ],
-      claims: [
-        "host 192.168.0.1/32 1",
-        "host fd01::1/128 1",
-        "host 10.244.1.1/32 1",
-        "host fd10:1::1/128 1",
-        "apiserver 192.168.0.9/32 7",
-        "node 192.168.0.2/32 6",
-        "node fd01::2/128 6",
-        "node 10.244.2.1/32 6 at 192.168.0.2",
-        "node fd10:2::1/128 6 at 192.168.0.2",
-        "node 10.244.2.0/24 9 at 192.168.0.2",
-        "node fd10:2::/64 10 at 192.168.0.2",
-      ],
-    },
-  );
+  assert.deepEqual(show(desired([n2, n1], anyNode, { routing: "tunnel", families: both })), {
+    routes: [
+      "10.244.1.0/24 unreachable",
+      "fd10:1::/64 unreachable",
+      "10.244.2.0/24 encap 6 192.168.0.2 src 10.244.1.1",
+      "fd10:2::/64 encap 6 192.168.0.2 src fd10:1::1",
+    ],
+    claims: [
+      "host 192.168.0.1/32 1",
+      "host fd01::1/128 1",
+      "host 10.244.1.1/32 1",
+      "host fd10:1::1/128 1",
+      "node 192.168.0.2/32 6",
+      "node fd01::2/128 6",
+      "node 10.244.2.1/32 6 at 192.168.0.2",
+      "node fd10:2::1/128 6 at 192.168.0.2",
+      "node 10.244.2.0/24 9 at 192.168.0.2",
+      "node fd10:2::/64 10 at 192.168.0.2",
+    ],
+  });
 });
 
 test("native: routes by way of the node, no tunnel in the ipcache; one family only when told", () => {
-  assert.deepEqual(show(desired([n1, n2], [], { routing: "native", families: both })).routes, [
+  assert.deepEqual(show(desired([n1, n2], anyNode, { routing: "native", families: both })).routes, [
     "10.244.1.0/24 unreachable",
     "fd10:1::/64 unreachable",
     "10.244.2.0/24 via 192.168.0.2",
     "fd10:2::/64 via fd01::2",
   ]);
-  const four = show(desired([n1, n2], [], { routing: "native", families: [4] }));
+  const four = show(desired([n1, n2], anyNode, { routing: "native", families: [4] }));
   assert.deepEqual(four.routes, ["10.244.1.0/24 unreachable", "10.244.2.0/24 via 192.168.0.2"]);
   assert.ok(four.claims.includes("node 10.244.2.1/32 6"));
 });
 
 test("a node without pod CIDR or address has no route; of two with one CIDR the first by name, ours above all", () => {
   const options = { routing: "tunnel", families: both } as const;
-  assert.deepEqual(remote(desired([n1, node("n3", ["192.168.0.3"], [])], [], options)), []);
-  assert.deepEqual(remote(desired([n1, node("n3", [], ["10.244.3.0/24"])], [], options)), []);
-  assert.deepEqual(desired([n2], [], options).routes, [], "we are not registered yet");
+  assert.deepEqual(remote(desired([n1, node("n3", ["192.168.0.3"], [])], anyNode, options)), []);
+  assert.deepEqual(remote(desired([n1, node("n3", [], ["10.244.3.0/24"])], anyNode, options)), []);
+  assert.deepEqual(desired([n2], anyNode, options).routes, [], "we are not registered yet");
   const twins = [
     n1,
     node("b", ["192.168.0.4"], ["10.244.2.0/24"]),
@@ -120,7 +116,7 @@ test("a node without pod CIDR or address has no route; of two with one CIDR the 
     node("c", ["192.168.0.5"], ["10.244.1.0/24"]),
   ];
   assert.deepEqual(
-    remote(desired(twins, [], options)).map((r) => r.node),
+    remote(desired(twins, anyNode, options)).map((r) => r.node),
     ["a"],
   );
 });
@@ -135,7 +131,8 @@ test("a node that is replaced by one of the same name at another address, and on
     key: (row) => `${row.source} ${row.prefix}`,
     columns: [],
   });
-  const sources = [nodes.source("t"), apiServers.source("t")];
+  const labelKeys = nodeLabelKeyTable(db);
+  const sources = [nodes.source("t"), apiServers.source("t"), labelKeys.source("t")];
   const stop = new AbortController();
   await using _controller = startNodeController(
     {
@@ -144,6 +141,8 @@ test("a node that is replaced by one of the same name at another address, and on
       apiServers,
       routes,
       claims,
+      labelKeys,
+      identities: { assign: (others) => others.map(() => 6), setHost() {}, setApiServers() {} },
       routing: "tunnel",
       families: both,
       health: createHealth(),
@@ -173,5 +172,24 @@ test("a node that is replaced by one of the same name at another address, and on
   assert.deepEqual(
     [routes.size - 2, [...claims.all()].filter((row) => row.source === "node").length],
     [0, 0],
+  );
+});
+
+test("an API server is the node it answers at, this one too, or it is outside", () => {
+  const at = (address: string) => ({ address: parseAddress(address) });
+  const found = apiServersOf([n1, n2], [at("192.168.0.1"), at("fd01::2"), at("203.0.113.9")]);
+  assert.deepEqual([...found.nodes], ["n1", "n2"]);
+  assert.deepEqual([...found.outside], ["203.0.113.9/32"]);
+});
+
+test("each other node's addresses have the identity it is given", () => {
+  const given = desired([n1, n2], ({ name }) => (name === "n2" ? 0x02_00_00_07 : 6), {
+    routing: "tunnel",
+    families: both,
+  });
+  const ofNodes = given.claims.filter(({ identity }) => identity === 0x02_00_00_07);
+  assert.deepEqual(
+    ofNodes.map(({ prefix }) => prefix),
+    ["192.168.0.2/32", "fd01::2/128", "10.244.2.1/32", "fd10:2::1/128"],
   );
 });

@@ -49,6 +49,21 @@ export function apiServerTable(db: Database): WritableTable<ApiServer> {
   });
 }
 
+/** A label that policies ask of nodes: intent. */
+export interface NodeLabelKey {
+  /** With source: `k8s:topology.kubernetes.io/zone`. */
+  readonly key: string;
+}
+
+export function nodeLabelKeyTable(db: Database): WritableTable<NodeLabelKey> {
+  return db.table<NodeLabelKey>({
+    name: "node-label-keys",
+    key: (row) => row.key,
+    equal: () => true,
+    columns: [{ name: "KEY", of: (row) => row.key }],
+  });
+}
+
 /** A desired route: to another node's pods, or to the pods of our own that there are not. */
 export interface NodeRoute {
   readonly dst: Prefix;
@@ -88,6 +103,6 @@ export interface NodeClaim {
   readonly prefix: Prefix;
   readonly identity: number;
   readonly tunnel?: Address;
-  /** `host` (this node), `node` (another one) or `apiserver`. */
+  /** `host` (this node) or `node` (another one). */
   readonly source: string;
 }

@@ -32,10 +32,12 @@ export interface CiliumPeers {
 /** Undefined when the rule has no peer field at all. An empty list in any of the fields selects nobody. */
 export function peersOf(entry: AllowOrDeny, scope: CiliumScope): CiliumPeers | undefined {
   const fields = entry as Partial<Ingress> & Partial<Egress>;
-  const side = ["fromEndpoints", "fromCIDR", "fromCIDRSet", "fromEntities"].some((name) => name in entry)
+  const side = ["fromEndpoints", "fromCIDR", "fromCIDRSet", "fromEntities", "fromNodes"].some(
+    (name) => name in entry,
+  )
     ? "from"
     : "to";
-  for (const name of ["fromGroups", "fromNodes", "toGroups", "toNodes", "toFQDNs"] as const) {
+  for (const name of ["fromGroups", "toGroups", "toFQDNs"] as const) {
     if ((fields[name]?.length ?? 0) > 0) scope.refuse(name);
   }
   const endpoints = fields[`${side}Endpoints`];
@@ -43,15 +45,15 @@ export function peersOf(entry: AllowOrDeny, scope: CiliumScope): CiliumPeers | u
   const cidrSets = fields[`${side}CIDRSet`];
   const entities = fields[`${side}Entities`];
   const services = fields.toServices;
-  const given = [endpoints, cidrs, cidrSets, entities, services, fields.fromNodes, fields.toNodes].filter(
-    (list) => list !== undefined,
-  );
+  const nodes = fields[`${side}Nodes`];
+  const given = [endpoints, cidrs, cidrSets, entities, services, nodes].filter((list) => list !== undefined);
   if (given.length === 0) return undefined;
   if (given.some((list) => list.length === 0)) return { peers: [], references: [] };
   if (entities?.includes("all")) return { peers: undefined, references: [] };
   const peers: Peer[] = [];
   const references: Reference[] = [];
   for (const selector of endpoints ?? []) peers.push(endpointPeer(selector, scope));
+  for (const selector of nodes ?? []) peers.push(nodePeer(selector));
   for (const text of cidrs ?? []) peers.push({ kind: "cidr", prefix: prefixOf(text), except: [] });
   for (const [index, set] of (cidrSets ?? []).entries()) {
     const except = (set.except ?? []).map(parsePrefix);
@@ -60,14 +62,17 @@ export function peersOf(entry: AllowOrDeny, scope: CiliumScope): CiliumPeers | u
     if (of) references.push({ kind: "cidr-group", of, except, field });
     else peers.push({ kind: "cidr", prefix: parsePrefix(set.cidr!), except });
   }
-  for (const [index, entity] of (entities ?? []).entries()) {
-    if (entity === "cluster-mesh")
-      scope.refuse(`${side}Entities[${index}]`, '"cluster-mesh" is not enforced by this version');
-    peers.push({ kind: "entity", entity });
-  }
+  for (const entity of entities ?? []) peers.push({ kind: "entity", entity });
   for (const [index, service] of (services ?? []).entries())
     references.push(serviceReference(service, `${scope.at}.toServices[${index}]`));
   return { peers, references };
+}
+
+/** Other nodes: the own one is the host, which is always let in and which entity `host` means on the way out. */
+function nodePeer(selector: SelectorList[number]): Peer {
+  const requirements = requirementsOf(selector, sourced);
+  const isNode = { key: "reserved:remote-node", operator: "Exists", values: [] } as const;
+  return { kind: "selector", selector: { requirements: [isNode, ...requirements] } };
 }
 
 /** The labels of objects have no source. */

@@ -7,6 +7,7 @@ import type { Family } from "#model/ip.ts";
 import { startController } from "#store/controller.ts";
 import type { Changes, Database, Table, Transaction, WritableTable } from "#store/table.ts";
 import { type EngineChanges, PolicyEngine } from "./engine.ts";
+import { seenFrom } from "./peer.ts";
 import type { RequiredPrefixes } from "./required-prefixes.ts";
 import type { Enforcement } from "./resolve.ts";
 import type { ResolvedPolicy } from "./rule.ts";
@@ -32,6 +33,8 @@ export interface PolicyControllerDeps {
   readonly enforcement: Enforcement;
   /** The cluster's only address family: its world is that family's, and no CIDR of the other one means it. */
   readonly onlyFamily?: Family;
+  /** This cluster's name. */
+  readonly clusterName?: string;
   readonly health: Health;
   readonly log: Logger;
 }
@@ -87,11 +90,15 @@ function feed(
     /** Keys of identities that changed since. */
     readonly fresh: Iterable<string>;
   },
-  { identities, onlyFamily }: Pick<PolicyControllerDeps, "identities" | "onlyFamily">,
+  {
+    identities,
+    onlyFamily,
+    clusterName,
+  }: Pick<PolicyControllerDeps, "identities" | "onlyFamily" | "clusterName">,
 ): void {
   for (const key of new Set([...changes.identities.keys(), ...changes.fresh])) {
     const now = identities.get(key);
-    if (now) engine.setIdentity(onlyFamily ? worldOf(now, onlyFamily) : now);
+    if (now) engine.setIdentity(withMesh(onlyFamily ? worldOf(now, onlyFamily) : now, clusterName));
     else engine.removeIdentity(Number(key));
   }
   for (const [key, { kind, row }] of changes.pods) {
@@ -101,6 +108,11 @@ function feed(
     if (kind === "put") engine.setEndpoint(row);
     else engine.removeEndpoint(row.id);
   }
+}
+
+function withMesh(identity: Identity, cluster: string | undefined): Identity {
+  const labels = cluster === undefined ? identity.labels : seenFrom(cluster, identity.labels);
+  return labels === identity.labels ? identity : { ...identity, labels };
 }
 
 function worldOf(identity: Identity, only: Family): Identity {

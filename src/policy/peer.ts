@@ -11,6 +11,7 @@ export const entities = [
   "world-ipv4",
   "world-ipv6",
   "cluster",
+  "cluster-mesh",
   "host",
   "init",
   "ingress",
@@ -52,12 +53,24 @@ function entityMatches(entity: string, labels: Labels): boolean {
     case "world-ipv6":
       return isWorldOf(6, labels);
     case "cluster":
-      return !isWorld(labels) && clusterKeys.some((key) => labels.has(key));
+      return !labels.has(otherCluster) && clusterKeys.some((key) => labels.has(key));
+    case "cluster-mesh":
+      return labels.has(otherCluster);
     default:
       return labels.has(`reserved:${entity}`);
   }
 }
 
+/** What the identities of other clusters have beside their own labels, here alone. */
+const otherCluster = "mesh:other-cluster";
+
+/** Labels as peers see them: those of another cluster's identity say so. */
+export function seenFrom(cluster: string, labels: Labels): Labels {
+  const of = labels.get("k8s:io.cilium.k8s.policy.cluster");
+  return of === undefined || of === cluster ? labels : new Map([...labels, [otherCluster, ""]]);
+}
+
+/** Of these, all but the API server are parts of no world. */
 const clusterKeys = [
   `k8s:${namespaceLabel}`,
   ...["host", "remote-node", "init", "ingress", "unmanaged", "health", "kube-apiserver"].map(

@@ -89,6 +89,9 @@ function requirementText({ key, operator, values }: Requirement): string {
 
 /** The first key by which nothing can be selected, since identities do not carry the label; without source. */
 export function unselectableKey(selector: Selector, keeps: LabelFilter): string | undefined {
+  // Labels of nodes are all there.
+  if (selector.requirements.some(({ key }) => key === "reserved:remote-node" || key === "reserved:host"))
+    return;
   const ofPods = selector.requirements.filter(({ key }) => /^(k8s|any):/.test(key));
   return ofPods.map(({ key }) => key.slice(key.indexOf(":") + 1)).find((name) => !keeps(name));
 }

@@ -11,7 +11,9 @@ import { startPolicyStatus } from "./status.ts";
 import { policyTable } from "./table.ts";
 
 const log = createLogger("test", "silent");
-const [networkPolicy, ciliumPolicy] = policyLanguages;
+const [networkPolicy, ciliumPolicy] = ["NetworkPolicy", "CiliumNetworkPolicy"].map((kind) =>
+  policyLanguages.find((language) => language.kind === kind),
+);
 
 function object(name: string, spec: object, status?: object) {
   return { metadata: { name, namespace: "shop" }, spec, ...(status && { status }) };

@@ -135,7 +135,7 @@ export function entriesText(rules: readonly Rule[], identities: readonly StoryId
   let out = "";
   for (const { name, labels, ports } of identities) {
     const selected = rules.filter((rule) => matches(rule.subject, labels));
-    if (selected.length === 0 || !labelText(labels).includes("k8s:")) continue;
+    if (selected.length === 0 || !labels.has("k8s:io.kubernetes.pod.namespace")) continue;
     const ruleIds = new RuleIds();
     const ruleId = ruleIds.idOf.bind(ruleIds);
     const policy = resolve({ id: 1, rules: selected, peers: index, ports, ruleId, enforcement: "default" });

@@ -233,6 +233,18 @@ for (const routing of ["tunnel", "native"] as const) {
         );
       });
 
+      it("tells another node of a client no more than that node can know", () => {
+        if (routing === "native") return;
+        const bits = name === "v6" ? "/128" : "/32";
+        const vniOf = (from: string) =>
+          node.fromDevice(udp(from, net.node, [++port, NODE_PORT + 1])).tunnel?.vni;
+        node.identify(net.client + bits, 0x01_00_12_34);
+        assert.equal(vniOf(net.client), world, "a CIDR has its identity on this node only");
+        node.identify(net.client + bits, 0x02_00_12_34);
+        assert.equal(vniOf(net.client), 6);
+        node.identify(net.client + bits, world);
+      });
+
       it("says what it cannot carry to a backend of another node", () => {
         const fields = {
           from: net.client,

@@ -55,6 +55,18 @@ for (const name of ["v4", "v6"] as const) {
       );
     });
 
+    it("knows another node by its address where nodes have identities of their own, and by nothing it says itself", () => {
+      const own = 0x02_00_00_11;
+      node.identify(net.otherNode + bits, own);
+      const identityOf = (from: string, vni: number) =>
+        node.fromOverlay(udp(from, net.pod), vni).events[0]?.srcIdentity;
+      assert.equal(identityOf(net.otherNode, 6), own);
+      assert.equal(identityOf(net.otherNode, 1), own);
+      assert.equal(identityOf(net.remote, 6), 6, "a pod's address makes no node of it");
+      assert.equal(identityOf(net.otherNode, 2005), 2005);
+      node.identify(net.otherNode + bits, 6);
+    });
+
     it("leads to the node what is the node's", () => {
       for (const to of [net.router, net.node])
         assert.equal(node.fromOverlay(udp(net.remote, to), 2005).action, Action.pass);

@@ -3,16 +3,18 @@ import { BlockIdentities } from "#identities/blocks.ts";
 import { CidrIdentities } from "#identities/cidr.ts";
 import type { IpcacheEntry } from "#identities/identity.ts";
 import { bestClaim } from "#identities/ipcache.ts";
+import { NodeIdentities } from "#identities/nodes.ts";
 import { securityLabels } from "#identities/security-labels.ts";
 import { blockTable, identityTable, ipcacheClaimTable } from "#identities/table.ts";
 import type { KubeObject } from "#k8s/resource.ts";
 import { referencedIn } from "#kit/policy-story.ts";
 import { type Address, contains, family, hostPrefix, type Prefix, parseAddress } from "#model/ip.ts";
 import { type Labels, labelText } from "#model/labels.ts";
-import { desired } from "#nodes/controller.ts";
+import { apiServersOf, desired, identifyNodes } from "#nodes/controller.ts";
 import type { Node } from "#nodes/node.ts";
 import { type EngineChanges, PolicyEngine } from "#policy/engine.ts";
 import { compileRow, languageOf } from "#policy/languages.ts";
+import { nodeLabelKeys } from "#policy/node-labels.ts";
 import { plainRules } from "#policy/references.ts";
 import type { NamedPort, PolicyEntry, ResolvedPolicy } from "#policy/rule.ts";
 import { type PolicyRow, policyKey } from "#policy/table.ts";
@@ -104,9 +106,10 @@ class NodeState {
     this.#pods = this.#identify(cluster);
     for (const row of rows) engine.setPolicy(policyKey(row), row.rules);
     const required = engine.requiredPrefixes();
-    new CidrIdentities({ db, identities, claims, dualStack: true }).require(required.cidrs);
+    const cidrs = new CidrIdentities({ db, identities, claims, dualStack: true });
+    cidrs.require(required.cidrs);
     new BlockIdentities({ db, identities, blocks }).require(required.blocks);
-    this.#claim(cluster);
+    this.#claim(cluster, cidrs, nodeLabelKeys(rows.flatMap(({ rules }) => rules)));
     for (const row of identities.all()) engine.setIdentity(row);
     for (const pod of this.#pods)
       engine.setPod(`${pod.namespace}/${pod.name}`, { identity: pod.identity, ports: portsOf(pod) });
@@ -132,9 +135,19 @@ class NodeState {
     });
   }
 
-  #claim(cluster: Cluster): void {
+  #claim(cluster: Cluster, cidrs: CidrIdentities, keys: ReadonlySet<string>): void {
+    const nodes = nodesOf(cluster);
     const apiServers = cluster.apiServers.map((address) => ({ address: parseAddress(address) }));
-    const { claims } = desired(nodesOf(cluster), apiServers, { routing: "native", families: [4, 6] });
+    const ofNodes = new NodeIdentities({ db: this.db, identities: this.identities });
+    const identityOf = identifyNodes(nodes, apiServersOf(nodes, apiServers), {
+      keys,
+      identities: {
+        assign: (others, named) => ofNodes.assign(others, named),
+        setHost: (apiServer) => ofNodes.setHost(apiServer),
+        setApiServers: (prefixes) => cidrs.setApiServers(prefixes),
+      },
+    });
+    const { claims } = desired(nodes, identityOf, { routing: "native", families: [4, 6] });
     const ofPods = this.#pods.flatMap(({ addresses, identity }) =>
       addresses.map((address) => ({
         prefix: hostPrefix(parseAddress(address)),

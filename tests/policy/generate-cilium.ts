@@ -52,6 +52,7 @@ const entities = fc.constantFrom(
   "world-ipv4",
   "world-ipv6",
   "cluster",
+  "cluster-mesh",
   "host",
   "remote-node",
   "kube-apiserver",
@@ -71,9 +72,18 @@ function peers(word: "from" | "to"): fc.Arbitrary<Bag> {
     },
     { weight: 2, arbitrary: fc.record({ [`${word}CIDRSet`]: few(fc.oneof(block, groupSet)) }) },
     ...(word === "to" ? [{ weight: 1, arbitrary: fc.record({ toServices: few(services) }) }] : []),
+    { weight: 1, arbitrary: fc.record({ [`${word}Nodes`]: few(nodes) }) },
     { weight: 3, arbitrary: fc.record({ [`${word}Entities`]: few(entities) }) },
   );
 }
+
+const nodes = fc.constantFrom<Bag>(
+  {},
+  { matchLabels: { zone: "south" } },
+  { matchLabels: { "k8s:node-role.kubernetes.io/control-plane": "" } },
+  { matchExpressions: [{ key: "node-role.kubernetes.io/control-plane", operator: "DoesNotExist" }] },
+  { matchExpressions: [{ key: "zone", operator: "NotIn", values: ["south"] }] },
+);
 
 /** Groups and Services that are there, and that are not. */
 const groupSet = fc

@@ -13,7 +13,7 @@ export const outside = [
   "2001:db8::5",
   "2001:db8:1::7",
 ] as const;
-const apiServers = ["192.0.2.10", "2001:db8:ffff::10"] as const;
+const apiServers = ["192.0.2.10", "2001:db8:ffff::10", "172.18.0.1", "172.18.0.2", "fd00:172:18::2"] as const;
 
 /** A name is another number in other pods, and the same number of another protocol. */
 const portsOf: Readonly<Record<string, readonly NamedPort[]>> = {
@@ -115,15 +115,15 @@ export const clusters: fc.Arbitrary<Cluster> = fc
     nodes: fc.array(nodeLabels, { minLength: 2, maxLength: 3 }),
     spaces: fc.tuple(...namespaces.map(() => spaceLabels())),
     pods: fc.array(podShape, { minLength: 1, maxLength: 7 }),
-    withApiServer: fc.boolean(),
+    apiServers: fc.subarray([...apiServers]),
     groups,
     withServices: fc.boolean(),
   })
-  .map(({ nodes, spaces, pods, withApiServer, groups: present, withServices }) => ({
+  .map(({ nodes, spaces, pods, apiServers: servers, groups: present, withServices }) => ({
     nodes: nodes.map((labels, index) => nodeAt(index, labels)),
     namespaces: Object.fromEntries(namespaces.map((name, index) => [name, spaces[index]!])),
     pods: pods.map(podAt),
-    apiServers: withApiServer ? apiServers : [],
+    apiServers: servers,
     referred: [...present.map(groupOf), ...(withServices ? services : [])],
   }));
 

@@ -3,6 +3,7 @@ import { isIPv6 } from "node:net";
 import {
   type Bag,
   type Cluster,
+  type ClusterNode,
   inBlock,
   type Manifest,
   namespaceLabels,
@@ -31,11 +32,15 @@ function podLabels(pod: Pod, cluster: Cluster): Sourced {
 
 function partyLabels(party: Party, cluster: Cluster): Sourced {
   if (party.kind === "pod") return podLabels(party.pod, cluster);
-  if (party.kind !== "outside") return [[`reserved:${party.kind}`, ""]];
-  return [
-    ["reserved:world", ""],
-    [`reserved:world-ipv${isIPv6(party.address) ? 6 : 4}`, ""],
-  ];
+  const server = party.apiServer ? ([["reserved:kube-apiserver", ""]] as const) : [];
+  if (party.kind === "host") return [["reserved:host", ""], ...server];
+  if (party.kind === "remote-node")
+    return [["reserved:remote-node", ""], ...nodeLabels(party.node), ...server];
+  return [...server, ["reserved:world", ""], [`reserved:world-ipv${isIPv6(party.address) ? 6 : 4}`, ""]];
+}
+
+function nodeLabels({ labels }: ClusterNode): Sourced {
+  return Object.entries(labels).map(([key, value]) => [`k8s:${key}`, value]);
 }
 
 /** A key without source stands for the label of that name from any source. */
@@ -72,6 +77,8 @@ const forms: Readonly<Record<string, Form>> = {
   Entities: (one, { peer }) => entityFits(String(one), peer),
   CIDR: (one, { peer }) => peer.kind === "outside" && inBlock(peer.address, String(one)),
   CIDRSet: (one, { peer, cluster }) => peer.kind === "outside" && setFits(one as Bag, peer.address, cluster),
+  Nodes: (one, { peer, cluster }) =>
+    peer.kind === "remote-node" && selectsSourced(one as Bag, partyLabels(peer, cluster)),
   Services: (one, { peer, cluster }) => serviceFits(one as Bag, peer, cluster),
 };
 
@@ -105,7 +112,11 @@ function entityFits(entity: string, peer: Party): boolean {
     case "world-ipv6":
       return peer.kind === "outside" && isIPv6(peer.address);
     case "cluster":
-      return peer.kind !== "outside";
+      return peer.kind !== "outside" || peer.apiServer;
+    case "cluster-mesh":
+      return false;
+    case "kube-apiserver":
+      return peer.kind !== "pod" && peer.apiServer;
     default:
       return peer.kind === entity;
   }

@@ -52,7 +52,7 @@ export interface Cluster {
   /** Labels by name. */
   readonly namespaces: Readonly<Record<string, Strings>>;
   readonly pods: readonly Pod[];
-  /** Addresses where the API server answers that are no node's. */
+  /** Addresses where the API server answers: nodes' or others. */
   readonly apiServers: readonly string[];
   /** What policies refer to: Services, EndpointSlices, CiliumCIDRGroups. */
   readonly referred: readonly Manifest[];
@@ -61,16 +61,23 @@ export interface Cluster {
 /** Who has an address, as the first node sees it. */
 export type Party =
   | { readonly kind: "pod"; readonly address: string; readonly pod: Pod }
-  | { readonly kind: "host" | "remote-node"; readonly address: string; readonly node: ClusterNode }
-  | { readonly kind: "outside" | "kube-apiserver"; readonly address: string };
+  | (AnyAddress & { readonly kind: "host" | "remote-node"; readonly node: ClusterNode })
+  | (AnyAddress & { readonly kind: "outside" });
+
+interface AnyAddress {
+  readonly address: string;
+  /** The API server answers there: beside what else the address is. */
+  readonly apiServer: boolean;
+}
 
 export function whoHas(cluster: Cluster, address: string): Party {
   const pod = cluster.pods.find(({ addresses }) => addresses.includes(address));
   if (pod) return { kind: "pod", address, pod };
   const index = cluster.nodes.findIndex(({ addresses }) => addresses.includes(address));
   const node = cluster.nodes[index];
-  if (node) return { kind: index === 0 ? "host" : "remote-node", address, node };
-  return { kind: cluster.apiServers.includes(address) ? "kube-apiserver" : "outside", address };
+  const apiServer = cluster.apiServers.includes(address);
+  if (node) return { kind: index === 0 ? "host" : "remote-node", address, node, apiServer };
+  return { kind: "outside", address, apiServer };
 }
 
 /** Labels of a namespace, the one with its name included that Kubernetes puts on every one. */

@@ -36,11 +36,14 @@ shop/front: ingress enforced, egress enforced
   ingress anybody ICMPv6/128 allow: CiliumNetworkPolicy shop/front spec.ingress[1]
   ingress host any allow: Implicit allow-localhost [0]
   ingress remote-node TCP/8080 allow: CiliumNetworkPolicy shop/front spec.ingress[0]
+  ingress kube-apiserver TCP/8080 allow: CiliumNetworkPolicy shop/front spec.ingress[0]
   ingress shop/front TCP/8080 allow: CiliumNetworkPolicy shop/front spec.ingress[0]
   ingress shop/cart TCP/8080 allow: CiliumNetworkPolicy shop/front spec.ingress[0]
   ingress shop/db TCP/8080 allow: CiliumNetworkPolicy shop/front spec.ingress[0]
   ingress lab/client TCP/8080 allow: CiliumNetworkPolicy shop/front spec.ingress[0]
   ingress kube-system/dns TCP/8080 allow: CiliumNetworkPolicy shop/front spec.ingress[0]
+  ingress node-a TCP/8080 allow: CiliumNetworkPolicy shop/front spec.ingress[0]
+  ingress node-b-spot TCP/8080 allow: CiliumNetworkPolicy shop/front spec.ingress[0]
   egress anybody any allow by default
   egress 169.254.169.254/32 any deny: CiliumClusterwideNetworkPolicy no-metadata-service spec.egressDeny[0]
 shop/cart: ingress open, egress enforced
