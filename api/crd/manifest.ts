@@ -81,13 +81,18 @@ export function quote(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
+/** No kind is as deep; what is has fields that none knows, and the schema says so. */
+const deepest = 64;
+
 /**
  * The value without fields that are null, which the Kubernetes API takes for absent in its own kinds. Labels stay: one without a value is no
  * absent requirement; elements of lists stay: an empty rule would be a wide one.
  */
-export function withoutNulls(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map((one) => (one === null ? null : withoutNulls(one)));
-  if (typeof value !== "object" || value === null) return value;
+export function withoutNulls(value: unknown, depth = 0): unknown {
+  if (typeof value !== "object" || value === null || depth > deepest) return value;
+  if (Array.isArray(value)) return value.map((one) => withoutNulls(one, depth + 1));
   const kept = Object.entries(value).filter(([, one]) => one !== null);
-  return Object.fromEntries(kept.map(([key, one]) => [key, key === "matchLabels" ? one : withoutNulls(one)]));
+  return Object.fromEntries(
+    kept.map(([key, one]) => [key, key === "matchLabels" ? one : withoutNulls(one, depth + 1)]),
+  );
 }

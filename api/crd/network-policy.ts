@@ -27,15 +27,15 @@ const policyPort = z
   });
 
 const ipBlock = z.strictObject({ cidr, except: z.array(cidr).optional() }).superRefine((block, context) => {
-  for (const [index, hole] of (block.except ?? []).entries()) {
-    const whole = parsePrefix(block.cidr);
-    if (!contains(whole, parsePrefix(hole)) || parsePrefix(hole) === whole) {
-      context.addIssue({
-        code: "custom",
-        path: ["except", index],
-        message: `${quote(hole)} is not a part of ${block.cidr}`,
-      });
-    }
+  // What is no prefix has been told already.
+  if (!cidr.safeParse(block.cidr).success) return;
+  const whole = parsePrefix(block.cidr);
+  for (const [index, text] of (block.except ?? []).entries()) {
+    if (!cidr.safeParse(text).success) continue;
+    const hole = parsePrefix(text);
+    if (contains(whole, hole) && hole !== whole) continue;
+    const message = `${quote(text)} is not a part of ${block.cidr}`;
+    context.addIssue({ code: "custom", path: ["except", index], message });
   }
 });
 
