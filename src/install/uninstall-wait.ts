@@ -69,6 +69,23 @@ export async function podsGone(options: WaitOptions, app: string): Promise<void>
   if (!gone) throw new WeftError("E_TIMEOUT", `Pod ${left.join(", ")} does not end`);
 }
 
+/**
+ * Waits until definitions that were deleted are gone, with all their objects: an installation that came before would find them ending.
+ * @throws WeftError E_TIMEOUT
+ */
+export async function definitionsGone(options: WaitOptions, names: readonly string[]): Promise<void> {
+  const { client, signal } = options;
+  let left: readonly string[] = names;
+  const gone = await pollUntil(async () => {
+    const found = await Promise.all(
+      left.map((name) => getOptional(client, installKinds.CustomResourceDefinition, { name }, signal)),
+    );
+    left = left.filter((_, at) => found[at] !== undefined);
+    return left.length === 0;
+  }, options);
+  if (!gone) throw new WeftError("E_TIMEOUT", `CustomResourceDefinition ${left.join(", ")} does not end`);
+}
+
 /** The image of an agent that is Ready: nodes have it. */
 export async function runningImage(options: WaitOptions): Promise<string | undefined> {
   return (await podsOf(options, "weft")).find(isReady)?.spec?.containers?.[0]?.image;

@@ -10,7 +10,13 @@ import { type AgentSet, cleanupName, cleanupSet } from "./cleanup-pods.ts";
 import { getOptional } from "./cluster.ts";
 import { type Inventory, type InventoryObject, inventoryOf, readInventory } from "./inventory.ts";
 import { inOrder, installKinds } from "./kinds.ts";
-import { type CleanupState, podsGone, runningImage, waitForCleanup } from "./uninstall-wait.ts";
+import {
+  type CleanupState,
+  definitionsGone,
+  podsGone,
+  runningImage,
+  waitForCleanup,
+} from "./uninstall-wait.ts";
 
 export interface UninstallOptions {
   readonly client: KubeClient;
@@ -61,10 +67,11 @@ export async function uninstall(options: UninstallOptions): Promise<void> {
   for (const object of inOrder(objects).reverse()) await remove(object);
   await remove({ kind: "ConfigMap", namespace, name: "weft-inventory" });
   if (!options.crds) return;
-  for (const { metadata } of customResourceDefinitions) {
-    const { name } = metadata;
-    if (await isOurs(client, name, signal)) await remove({ kind: "CustomResourceDefinition", name });
-  }
+  const ours: string[] = [];
+  for (const { metadata } of customResourceDefinitions)
+    if (await isOurs(client, metadata.name, signal)) ours.push(metadata.name);
+  for (const name of ours) await remove({ kind: "CustomResourceDefinition", name });
+  await definitionsGone(options, ours);
 }
 
 /** A definition that somebody else installed is theirs to delete. */
