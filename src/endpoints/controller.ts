@@ -23,6 +23,11 @@ export interface EndpointControllerDeps {
    * that is not there yet would let through, or drop, what no rule says.
    */
   policyInForce(policyId: number, revision: number): boolean;
+  /** A pod with a new identity is heard only when the others' policies in the kernel know it. Absent: they do. */
+  readonly known?: {
+    isKnown(identity: number): boolean;
+    whenKnown(identity: number, then: () => void): void;
+  };
   readonly desired: WritableTable<DatapathEndpoint>;
   /** Of all the node's endpoints, whatever they say themselves. */
   readonly modes: EndpointModes;
@@ -47,6 +52,7 @@ export function startEndpointController(deps: EndpointControllerDeps): Disposabl
     source.synced();
   };
   const update = (keys: Iterable<string>) => {
+    const unknown = new Set<number>();
     db.write((tx) => {
       for (const key of keys) {
         const endpoint = endpoints.get(key);
@@ -56,11 +62,15 @@ export function startEndpointController(deps: EndpointControllerDeps): Disposabl
         else if (policy && endpoint.identity > 0) {
           if (policy.policyId !== 0 && !deps.policyInForce(policy.policyId, policy.revision))
             waiting.add(key);
-          else tx.put(desired, rowOf(endpoint, policy, deps.modes));
+          else if (deps.known?.isKnown(endpoint.identity) === false) {
+            waiting.add(key);
+            unknown.add(endpoint.identity);
+          } else tx.put(desired, rowOf(endpoint, policy, deps.modes));
         }
       }
     });
     checkSynced();
+    for (const identity of unknown) deps.known?.whenKnown(identity, () => update([...waiting]));
   };
   update([...endpoints.all()].map((endpoint) => String(endpoint.id)));
   void Promise.all([endpoints.ready, policies.ready]).then(() => {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ReservedIdentity } from "#model/identity.ts";
+import { localIdentityScope, ReservedIdentity } from "#model/identity.ts";
 import { contains, family, type Prefix, parsePrefix } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
-import type { Database, Transaction, WritableTable } from "#store/table.ts";
-import { localIdentity } from "./allocate.ts";
+import type { Database, WritableTable } from "#store/table.ts";
 import type { Identity, IpcacheEntry } from "./identity.ts";
-import { claimKey } from "./table.ts";
+import { PrefixIdentities, type PrefixOrder } from "./prefix-identities.ts";
 
 /**
  * Labels of the addresses that have `prefix` as their longest prefix among those policies speak of: the prefix, every one
@@ -24,6 +23,8 @@ export interface CidrIdentityDeps {
   readonly identities: WritableTable<Identity>;
   readonly claims: WritableTable<IpcacheEntry>;
   readonly dualStack: boolean;
+  /** Absent: everything at once. */
+  readonly order?: PrefixOrder;
 }
 
 /** IPv4 addresses are IPv4-mapped in the ipcache: without an entry of their own, ::/0 and its wide parts would take them in. */
@@ -31,18 +32,28 @@ const everyV4 = parsePrefix("0.0.0.0/0");
 
 /** Gives every prefix that policies name a node-local identity and an ipcache entry; takes them back when none names it any more. */
 export class CidrIdentities {
-  readonly #deps: CidrIdentityDeps;
-  readonly #ids = new Map<Prefix, number>();
+  readonly #prefixes: PrefixIdentities;
   readonly #source: { synced(): void };
   #required: ReadonlySet<Prefix> = new Set();
   #apiServers: ReadonlySet<Prefix> = new Set();
 
-  constructor(deps: CidrIdentityDeps) {
-    this.#deps = deps;
-    this.#source = deps.claims.source("cidr");
-    const { db, claims, dualStack } = deps;
-    const identity = dualStack ? ReservedIdentity.worldV4 : ReservedIdentity.world;
-    db.write((tx) => tx.put(claims, { prefix: everyV4, identity, source: "reserved" }));
+  constructor({ db, identities, claims, dualStack, order }: CidrIdentityDeps) {
+    this.#source = claims.source("cidr");
+    const everybody = dualStack ? ReservedIdentity.worldV4 : ReservedIdentity.world;
+    db.write((tx) => tx.put(claims, { prefix: everyV4, identity: everybody, source: "reserved" }));
+    this.#prefixes = new PrefixIdentities({
+      db,
+      identities,
+      scope: localIdentityScope,
+      labelsOf: (prefix, around) => {
+        const labels = cidrLabels(prefix, around, dualStack);
+        if (!this.#apiServers.has(prefix)) return labels;
+        return new Map([...labels, ["reserved:kube-apiserver", ""]]);
+      },
+      announce: (tx, prefix, identity) => tx.put(claims, { prefix, identity, source: "cidr" }),
+      withdraw: (tx, prefix) => tx.delete(claims, `cidr ${prefix}`),
+      order,
+    });
   }
 
   /** Says that every policy there is has been asked: what an earlier agent left in the kernel is kept until then. */
@@ -53,43 +64,16 @@ export class CidrIdentities {
   /** The prefixes that policies in force need, all of them at once. */
   require(prefixes: ReadonlySet<Prefix>): void {
     this.#required = prefixes;
-    this.#update();
+    this.#prefixes.require(new Set([...prefixes, ...this.#apiServers]));
   }
 
   /** Addresses of API servers outside the cluster: parts of the world with a name of their own. */
   setApiServers(prefixes: ReadonlySet<Prefix>): void {
-    const same =
-      prefixes.size === this.#apiServers.size && [...prefixes].every((one) => this.#apiServers.has(one));
-    if (same) return;
+    const before = this.#apiServers;
+    const others = [...prefixes, ...before].filter((one) => prefixes.has(one) !== before.has(one));
+    if (others.length === 0) return;
     this.#apiServers = prefixes;
-    this.#update();
-  }
-
-  #update(): void {
-    const { db, identities, claims } = this.#deps;
-    const prefixes = new Set([...this.#required, ...this.#apiServers]);
-    db.write((tx) => {
-      for (const [prefix, id] of this.#ids) {
-        if (prefixes.has(prefix)) continue;
-        tx.delete(identities, String(id));
-        tx.delete(claims, `cidr ${prefix}`);
-        this.#ids.delete(prefix);
-      }
-      for (const prefix of prefixes) this.#add(tx, prefix, prefixes);
-    });
-  }
-
-  #add(tx: Transaction, prefix: Prefix, all: ReadonlySet<Prefix>): void {
-    const { identities, claims, dualStack } = this.#deps;
-    let id = this.#ids.get(prefix);
-    if (id === undefined) {
-      id = localIdentity(prefix, (candidate) => identities.get(String(candidate)) !== undefined);
-      this.#ids.set(prefix, id);
-      const claim: IpcacheEntry = { prefix, identity: id, source: "cidr" };
-      if (!claims.get(claimKey(claim))) tx.put(claims, claim);
-    }
-    const labels = new Map(cidrLabels(prefix, all, dualStack));
-    if (this.#apiServers.has(prefix)) labels.set("reserved:kube-apiserver", "");
-    tx.put(identities, { id, labels });
+    this.#prefixes.require(new Set([...this.#required, ...prefixes]));
+    this.#prefixes.relabel(others);
   }
 }

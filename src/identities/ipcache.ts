@@ -18,28 +18,60 @@ export function bestClaim(claims: Iterable<IpcacheEntry>): IpcacheEntry | undefi
   return best;
 }
 
-/** Keeps the desired ipcache equal to the best claims. Runs inside each commit: no delay, nothing to wait for. */
+/** Whether policies in the kernel may lack an identity: see `known.ts`. */
+export interface KnownIdentities {
+  isKnown(identity: number): boolean;
+  whenKnown(identity: number, then: () => void): void;
+}
+
+/**
+ * Keeps the desired ipcache equal to the best claims. Runs inside each commit: no delay, nothing to wait for; but that an address gets a
+ * new identity only when the policies in the kernel know it. Until then it has the one it had.
+ */
 export function startIpcacheController(
   db: Database,
   claims: Table<IpcacheEntry>,
   ipcache: WritableTable<IpcacheEntry>,
+  known?: KnownIdentities,
 ): Disposable {
-  const update = (changed: Iterable<string>) => {
-    const prefixes = new Set<string>();
-    for (const key of changed) prefixes.add(key.slice(key.indexOf(" ") + 1));
+  const waiting = new Set<string>();
+  const source = ipcache.source("claims");
+  let synced = false;
+  const checkSynced = () => {
+    if (synced || !claims.isReady || waiting.size > 0) return;
+    synced = true;
+    source.synced();
+  };
+  const wait = (prefix: string, identity: number) => {
+    waiting.add(prefix);
+    known!.whenKnown(identity, () => {
+      if (waiting.delete(prefix)) write([prefix]);
+      checkSynced();
+    });
+  };
+  const write = (prefixes: Iterable<string>) => {
+    const later: [string, number][] = [];
     db.write((tx) => {
       for (const prefix of prefixes) {
         const best = bestClaim(claims.by("prefix", prefix));
-        if (best) tx.put(ipcache, best);
-        else tx.delete(ipcache, prefix);
+        waiting.delete(prefix);
+        if (!best) tx.delete(ipcache, prefix);
+        else if (!known || known.isKnown(best.identity) || ipcache.get(prefix)?.identity === best.identity)
+          tx.put(ipcache, best);
+        else later.push([prefix, best.identity]);
       }
     });
+    for (const [prefix, identity] of later) wait(prefix, identity);
+  };
+  const update = (changed: Iterable<string>) => {
+    const prefixes = new Set<string>();
+    for (const key of changed) prefixes.add(key.slice(key.indexOf(" ") + 1));
+    write(prefixes);
   };
   const existing = new Set<string>();
   for (const claim of claims.all()) existing.add(`${claim.source} ${claim.prefix}`);
   if (existing.size > 0) update(existing);
-  const source = ipcache.source("claims");
-  void claims.ready.then(() => source.synced());
+  void claims.ready.then(checkSynced);
   const stop = claims.onCommit(update);
   return { [Symbol.dispose]: () => stop() };
 }

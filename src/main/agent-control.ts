@@ -18,14 +18,17 @@ import {
 import { BlockIdentities } from "#identities/blocks.ts";
 import { CidrIdentities } from "#identities/cidr.ts";
 import { startIpcacheController } from "#identities/ipcache.ts";
+import { Known } from "#identities/known.ts";
 import type { LabelFilter } from "#identities/label-filter.ts";
 import { NodeIdentities } from "#identities/nodes.ts";
 import { startBlockReconciler, startIpcacheReconciler } from "#identities/ops.ts";
+import type { PrefixOrder } from "#identities/prefix-identities.ts";
 import { type CiliumIdentityObject, identityRow } from "#identities/source.ts";
 import type { KubeClient } from "#k8s/client.ts";
 import { reflect } from "#k8s/reflect.ts";
 import { resources } from "#k8s/resource.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
+import { pause } from "#lib/clock.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
 import { startNodeController } from "#nodes/controller.ts";
@@ -178,7 +181,8 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   const common = { db, health, log };
   const stack = new AsyncDisposableStack();
 
-  stack.use(startIpcacheController(db, tables.claims, tables.ipcache));
+  const known = stack.use(new Known(tables.identities));
+  stack.use(startIpcacheController(db, tables.claims, tables.ipcache, known));
   const ipcacheReconciler = stack.use(
     startIpcacheReconciler({ ...common, ipcache: tables.ipcache, map: maps.ipcache, signal }),
   );
@@ -190,6 +194,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
     identities: tables.identities,
     claims: tables.claims,
     dualStack: config.families === "dual",
+    order: prefixOrder(known, ipcacheReconciler, signal),
   });
   const nodeIdentities = stack.use(new NodeIdentities({ db, identities: tables.identities }));
   stack.use(
@@ -251,7 +256,12 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
       signal,
     ),
   );
-  const blocks = new BlockIdentities({ db, identities: tables.identities, blocks: tables.blocks });
+  const blocks = new BlockIdentities({
+    db,
+    identities: tables.identities,
+    blocks: tables.blocks,
+    order: prefixOrder(known, blockReconciler, signal),
+  });
   const { policies, endpoints, identities, policyMaps, endpointPolicies, policyRules } = tables;
   const { writtenPolicies: written, cidrGroups } = tables;
   const referenced = { cidrGroups, services, nodes: tables.kubeNodes, endpointSlices };
@@ -273,16 +283,20 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
           blocks.require(prefixes.blocks);
         },
         clusterName: config.clusterName,
+        resolved: () => known.resolved(policyReconciler.waitUntil(policyMaps.revision, signal)),
         enforcement: config.policy.enforcement,
         ...(families.length === 1 && { onlyFamily: families[0]! }),
       },
       signal,
     ),
   );
-  void policyMaps.ready.then(() => {
-    cidrs.synced();
-    blocks.synced();
-  });
+  // What is given out only when the policies know it must be there before what the tables lack is taken out of the kernel.
+  void policyMaps.ready
+    .then(() => known.all())
+    .then(() => {
+      cidrs.synced();
+      blocks.synced();
+    });
   const policyReconciler = stack.use(
     startPolicyReconciler({ ...common, policyMaps, outer: datapath.map("policies") }, signal),
   );
@@ -292,6 +306,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
       endpoints,
       policies: endpointPolicies,
       policyInForce: (id, revision) => policyReconciler.inForce(id, revision),
+      known,
       desired: tables.datapathEndpoints,
       modes: { audit: config.policy.audit, anySource: !config.policy.verifySource },
     }),
@@ -338,6 +353,20 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
     servicesFollow: follows(frontends, serviceReconciler, { signal }),
     inKernel: (until: AbortSignal) => Promise.all(stages.map((stage) => reached(stage, until))),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+const inFlightMs = 20;
+
+/** Packets have a prefix's identity only while the policies in the kernel know it. */
+function prefixOrder(known: Known, reconciler: Reconciler, signal: AbortSignal): PrefixOrder {
+  return {
+    whenKnown: (identity, then) => known.whenKnown(identity, then),
+    async withdrawn(prefix) {
+      await reconciler.settled(prefix, signal);
+      // A packet that found the entry just before it went is judged within microseconds.
+      await pause(inFlightMs, signal);
+    },
   };
 }
 

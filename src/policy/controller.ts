@@ -30,6 +30,8 @@ export interface PolicyControllerDeps {
    * writes into `identities` is part of the same round.
    */
   requirePrefixes(prefixes: RequiredPrefixes): void;
+  /** Told when what follows from all that is known is in the tables it writes. */
+  resolved?(): void;
   readonly enforcement: Enforcement;
   /** The cluster's only address family: its world is that family's, and no CIDR of the other one means it. */
   readonly onlyFamily?: Family;
@@ -62,6 +64,7 @@ export function startPolicyController(deps: PolicyControllerDeps, signal: AbortS
       feed(engine, { ...changes, fresh }, deps);
       const result = engine.flush();
       db.write((tx) => store(tx, deps, { engine, changes: changes.endpoints, result }));
+      deps.resolved?.();
       return `${policies.size} policies, ${deps.policyMaps.size} distinct, ${endpoints.size} endpoint(s)`;
     },
   });

@@ -6,6 +6,7 @@ import { startEndpointReconciler } from "#endpoints/ops.ts";
 import { BlockIdentities } from "#identities/blocks.ts";
 import { CidrIdentities } from "#identities/cidr.ts";
 import { startIpcacheController } from "#identities/ipcache.ts";
+import { Known } from "#identities/known.ts";
 import { startBlockReconciler, startIpcacheReconciler } from "#identities/ops.ts";
 import { loadCollection } from "#kernel/bpf/object.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
@@ -13,6 +14,7 @@ import { createHealth } from "#lib/health.ts";
 import { createLogger } from "#lib/log.ts";
 import { startPolicyController } from "#policy/controller.ts";
 import { startPolicyReconciler } from "#policy/ops.ts";
+import type { Reconciler } from "#store/reconciler.ts";
 import { agentTables } from "../../src/main/agent-tables.ts";
 
 export function startPolicyNode(signal: AbortSignal) {
@@ -27,18 +29,19 @@ export function startPolicyNode(signal: AbortSignal) {
   );
   const map = (name: string) => collection.map(name);
   const maps = datapathMaps({ map } as Parameters<typeof datapathMaps>[0]);
-  stack.use(startIpcacheController(db, tables.claims, tables.ipcache));
+  const known = stack.use(new Known(tables.identities));
+  stack.use(startIpcacheController(db, tables.claims, tables.ipcache, known));
   const ipcache = stack.use(
     startIpcacheReconciler({ ...common, ipcache: tables.ipcache, map: maps.ipcache }),
   );
   const blockMap = stack.use(startBlockReconciler({ ...common, blocks: tables.blocks, map: maps.blocks }));
-  const cidrs = new CidrIdentities({
-    db,
-    identities: tables.identities,
-    claims: tables.claims,
-    dualStack: false,
+  const order = (reconciler: Reconciler) => ({
+    whenKnown: (identity: number, then: () => void) => known.whenKnown(identity, then),
+    withdrawn: (prefix: string) => reconciler.settled(prefix, signal),
   });
-  const blocks = new BlockIdentities({ db, identities: tables.identities, blocks: tables.blocks });
+  const { identities: all, claims } = tables;
+  const cidrs = new CidrIdentities({ db, identities: all, claims, dualStack: false, order: order(ipcache) });
+  const blocks = new BlockIdentities({ db, identities: all, blocks: tables.blocks, order: order(blockMap) });
   const { policies, endpoints, identities, policyMaps, endpointPolicies, policyRules } = tables;
   stack.use(
     startPolicyController(
@@ -55,6 +58,7 @@ export function startPolicyNode(signal: AbortSignal) {
           cidrs.require(prefixes.cidrs);
           blocks.require(prefixes.blocks);
         },
+        resolved: () => known.resolved(policyReconciler.waitUntil(policyMaps.revision, signal)),
         enforcement: "default",
       },
       signal,
@@ -70,6 +74,7 @@ export function startPolicyNode(signal: AbortSignal) {
       policies: endpointPolicies,
       modes: { audit: false, anySource: false },
       policyInForce: (id, revision) => policyReconciler.inForce(id, revision),
+      known,
       desired: tables.datapathEndpoints,
     }),
   );
@@ -99,6 +104,7 @@ export function startPolicyNode(signal: AbortSignal) {
         await endpointMaps.waitUntil(tables.datapathEndpoints.revision, signal);
         await ipcache.waitUntil(tables.ipcache.revision, signal);
         await blockMap.waitUntil(tables.blocks.revision, signal);
+        await known.all();
         if (revisions(tables) !== before) quiet = 0;
       }
     },
