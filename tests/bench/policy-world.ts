@@ -24,10 +24,16 @@ export function labelsOf(namespace: number, app: number): Labels {
   ]);
 }
 
-/** Identities by number, from 0. The 10,000 of the cluster come first; further ones are like them. */
+/** Identities by number, from 0. The 10,000 of the cluster come first; further ones live in namespaces that no policy speaks of. */
 export function identityOf(index: number): Identity {
   const app = Math.floor(index / size.namespaces);
-  return { id: firstIdentity + index, labels: labelsOf(index % size.namespaces, app) };
+  const namespace = index % size.namespaces;
+  const labels = new Map(labelsOf(namespace, app));
+  if (app >= size.apps) {
+    labels.set("k8s:io.cilium.k8s.namespace.labels.team", "none");
+    labels.set("k8s:io.kubernetes.pod.namespace", `other-${namespace}`);
+  }
+  return { id: firstIdentity + index, labels };
 }
 
 /** A pod elsewhere: the ipcache's entry of pod number `index`. */
