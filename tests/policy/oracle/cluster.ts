@@ -75,7 +75,9 @@ export function whoHas(cluster: Cluster, address: string): Party {
   if (pod) return { kind: "pod", address, pod };
   const index = cluster.nodes.findIndex(({ addresses }) => addresses.includes(address));
   const node = cluster.nodes[index];
-  const apiServer = cluster.apiServers.includes(address);
+  // A node where an API server answers is one at each of its addresses.
+  const own = node?.addresses ?? [address];
+  const apiServer = own.some((one) => cluster.apiServers.includes(one));
   if (node) return { kind: index === 0 ? "host" : "remote-node", address, node, apiServer };
   return { kind: "outside", address, apiServer };
 }
