@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
 import { contains, parsePrefix } from "#model/ip.ts";
-import { fqdnSelector, icmpRule, portDenyRule, portRule } from "./cilium-ports.ts";
+import { fqdnSelector, icmpRule, ingressPortRule, portDenyRule, portRule } from "./cilium-ports.ts";
 import { cidr, cidrOrAddress, ciliumSelector, labelSelector, metadata } from "./fields.ts";
-import { readManifest } from "./manifest.ts";
+import { quote, readManifest } from "./manifest.ts";
 
 /**
  * cilium.io/v2 CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy: every field the kinds have. What of them is enforced is
@@ -105,7 +105,9 @@ const icmps = z.array(icmpRule).optional();
 const authentication = z
   .strictObject({ mode: z.enum(["disabled", "required", "test-always-fail"]) })
   .optional();
-const allow = { toPorts: z.array(portRule).optional(), icmps, authentication };
+const allow = { icmps, authentication };
+const ingressPorts = z.array(ingressPortRule).optional();
+const egressPorts = z.array(portRule).optional();
 const deny = { toPorts: z.array(portDenyRule).optional(), icmps };
 
 const ruleLabel = z.strictObject({
@@ -114,21 +116,26 @@ const ruleLabel = z.strictObject({
   value: z.string().optional(),
 });
 
+const printable = z
+  .string()
+  .max(32)
+  .regex(/^\P{C}*$/u, { error: (issue) => `${quote(issue.input)} has characters that are not printed` });
+
 export const ciliumRule = z
   .strictObject({
     description: z.string().optional(),
     labels: z.array(ruleLabel).optional(),
-    log: z.strictObject({ value: z.string().max(32).optional() }).optional(),
+    log: z.strictObject({ value: printable.optional() }).optional(),
     enableDefaultDeny: z
       .strictObject({ ingress: z.boolean().optional(), egress: z.boolean().optional() })
       .optional(),
     endpointSelector: ciliumSelector.optional(),
     nodeSelector: ciliumSelector.optional(),
-    ingress: z.array(exclusive({ ...from, ...allow }, Object.keys(from))).optional(),
+    ingress: z.array(exclusive({ ...from, ...allow, toPorts: ingressPorts }, Object.keys(from))).optional(),
     ingressDeny: z.array(exclusive({ ...from, ...deny }, Object.keys(from))).optional(),
     egress: z
       .array(
-        exclusive({ ...to, toFQDNs: z.array(fqdnSelector).optional(), ...allow }, [
+        exclusive({ ...to, toFQDNs: z.array(fqdnSelector).optional(), ...allow, toPorts: egressPorts }, [
           ...Object.keys(to),
           "toFQDNs",
         ]),

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { endPort, isPortName } from "./fields.ts";
 import { icmpType } from "./icmp.ts";
 import { quote } from "./manifest.ts";
+import { isRe2 } from "./regex.ts";
 
 /** `toPorts` and `icmps` of cilium.io/v2 policies. */
 
@@ -60,9 +61,19 @@ const fqdnPattern = z
   .string()
   .max(255)
   .regex(/^([-a-zA-Z0-9_*]+[.]?)+$/);
-export const fqdnSelector = z.strictObject({
-  matchName: fqdnName.optional(),
-  matchPattern: fqdnPattern.optional(),
+export const fqdnSelector = z
+  .strictObject({ matchName: fqdnName.optional(), matchPattern: fqdnPattern.optional() })
+  .superRefine(({ matchName, matchPattern }, context) => {
+    if ((matchName === undefined) === (matchPattern === undefined))
+      context.addIssue({ code: "custom", message: "needs one of matchName and matchPattern" });
+  });
+
+const expression = z.string().refine(isRe2, {
+  error: (issue) => `${quote(issue.input)} is not a regular expression (RE2)`,
+});
+/** RFC 9110 section 5.6.2. */
+const headerName = z.string().regex(/^[-!#$%&'*+.^_`|~0-9A-Za-z]+$/, {
+  error: (issue) => `${quote(issue.input)} is not a header's name`,
 });
 
 const secret = z.strictObject({ name: z.string(), namespace: z.string().optional() });
@@ -74,21 +85,30 @@ const tls = z.strictObject({
 });
 
 const headerMatch = z.strictObject({
-  name: z.string(),
+  name: headerName,
   value: z.string().optional(),
   secret: secret.optional(),
   mismatch: z.enum(["LOG", "ADD", "DELETE", "REPLACE"]).optional(),
 });
 
 const httpRule = z.strictObject({
-  path: z.string().optional(),
-  method: z.string().optional(),
-  host: z.string().optional(),
-  headers: z.array(z.string()).optional(),
+  path: expression.optional(),
+  method: expression.optional(),
+  host: expression.optional(),
+  headers: z.array(z.string().min(1)).optional(),
   headerMatches: z.array(headerMatch).optional(),
 });
 
-const l7Rules = z.strictObject({ http: z.array(httpRule).optional(), dns: z.array(fqdnSelector).optional() });
+const l7Rules = z
+  .strictObject({ http: z.array(httpRule).optional(), dns: z.array(fqdnSelector).optional() })
+  .superRefine(({ http, dns }, context) => {
+    if (http && dns)
+      context.addIssue({
+        code: "custom",
+        path: ["dns"],
+        message: "can't stand beside http: write two rules",
+      });
+  });
 
 const listener = z.strictObject({
   envoyConfig: z.strictObject({
@@ -99,7 +119,7 @@ const listener = z.strictObject({
   priority: z.int().min(1).max(100).optional(),
 });
 
-export const portRule = z.strictObject({
+const portRuleShape = z.strictObject({
   ports: ports.optional(),
   rules: l7Rules.optional(),
   serverNames: z.array(fqdnPattern).min(1).optional(),
@@ -107,6 +127,40 @@ export const portRule = z.strictObject({
   originatingTLS: tls.optional(),
   listener: listener.optional(),
 });
+type PortRule = z.output<typeof portRuleShape>;
+
+/** What does not go together in one entry of `toPorts`. */
+export const portRule = portRuleShape.superRefine((rule, context) => {
+  for (const [path, message] of contradictions(rule))
+    context.addIssue({ code: "custom", path: [...path], message });
+});
+
+/** The same for who is judged as a destination: names are asked by clients, and redirected traffic is theirs. */
+export const ingressPortRule = portRule.superRefine(({ rules, listener: to }, context) => {
+  const problem = (path: string[], message: string) => context.addIssue({ code: "custom", path, message });
+  if (rules?.dns) problem(["rules", "dns"], "is for egress only");
+  if (to) problem(["listener"], "is for egress only");
+});
+
+type Contradiction = readonly [path: readonly (string | number)[], message: string];
+
+function contradictions({ ports: list = [], rules, ...rule }: PortRule): Contradiction[] {
+  const found: Contradiction[] = [];
+  const reads = (rules?.http?.length ?? 0) + (rules?.dns?.length ?? 0) > 0;
+  if (reads && rule.listener) found.push([["listener"], "can't stand beside rules"]);
+  if (reads && rule.serverNames && !rule.terminatingTLS)
+    found.push([["serverNames"], "can't stand beside rules without terminatingTLS"]);
+  if (!reads) return found;
+  if (rules?.dns && list.length === 0) found.push([["ports"], "is required beside rules.dns"]);
+  for (const [index, { port: number = 0, endPort: last = 0, protocol = "ANY" }] of list.entries()) {
+    if (Number(number) === 0) found.push([["ports", index, "port"], "can't be any port beside rules"]);
+    if (rules?.dns && last > Number(number))
+      found.push([["ports", index, "endPort"], "can't stand beside rules.dns"]);
+    if (rules?.http && protocol !== "TCP")
+      found.push([["ports", index, "protocol"], "must be TCP beside rules.http"]);
+  }
+  return found;
+}
 
 export const portDenyRule = z.strictObject({ ports: ports.optional() });
 

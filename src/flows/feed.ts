@@ -64,6 +64,8 @@ interface OriginRow {
   readonly uid: string;
   /** Place of the rule in the object. */
   readonly field?: string;
+  readonly labels?: readonly string[];
+  readonly log?: string;
   /** The rule's own name. */
   readonly rule?: string;
 }
@@ -198,16 +200,22 @@ function serviceOf(key: string, { namespace, name, address, port, proto }: Front
 function policiesOf(origins: readonly OriginRow[]): PolicyOrigin[] {
   const policies = new Map<
     string,
-    PolicyOrigin & { readonly fields: string[]; readonly ruleNames: string[] }
+    PolicyOrigin & Record<"fields" | "ruleNames" | "labels" | "log", string[]>
   >();
-  for (const { kind, namespace, name, uid, field, rule } of origins) {
+  for (const { kind, namespace, name, uid, field, rule, labels = [], log } of origins) {
     const key = `${kind} ${namespace}/${name}`;
-    const policy = policies.get(key) ?? { kind, namespace, name, uid, fields: [], ruleNames: [] };
+    const policy = policies.get(key) ?? { ...empty(), kind, namespace, name, uid };
     policies.set(key, policy);
     if (field !== undefined) policy.fields.push(field);
     if (rule !== undefined) policy.ruleNames.push(rule);
+    for (const label of labels) if (!policy.labels.includes(label)) policy.labels.push(label);
+    if (log !== undefined && !policy.log.includes(log)) policy.log.push(log);
   }
   return [...policies.values()];
+}
+
+function empty() {
+  return { fields: [] as string[], ruleNames: [] as string[], labels: [] as string[], log: [] as string[] };
 }
 
 function nodesOf(changes: Changes<NodeRow>, { clusterName, observerPort }: FeedOptions): DirectoryUpdate {

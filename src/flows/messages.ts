@@ -48,6 +48,10 @@ export interface PolicyOrigin {
   readonly fields: readonly string[];
   /** Names that rules have in the object. */
   readonly ruleNames: readonly string[];
+  /** Labels of the object's own, with source. */
+  readonly labels: readonly string[];
+  /** What the object wants to stand in the flows it decides. */
+  readonly log: readonly string[];
 }
 
 /** A node whose flows can be asked for. */

@@ -16,12 +16,16 @@ export function addPolicies(flow: Flow, record: RecordCursor, directory: Directo
   const egress = record.has(EventFlag.egressJudged) || denied === "egress";
   const ingress = record.has(EventFlag.ingressJudged) || denied === "ingress";
   if (egress) {
-    const policies = policiesOf(directory.origins(record.u32(FlowEventOffset.egressRule)));
+    const origins = directory.origins(record.u32(FlowEventOffset.egressRule));
+    const policies = policiesOf(origins);
+    flow.policyLog.push(...logOf(origins));
     if (denied === "egress") flow.egressDeniedBy = policies;
     else flow.egressAllowedBy = policies;
   }
   if (ingress) {
-    const policies = policiesOf(directory.origins(record.u32(FlowEventOffset.ingressRule)));
+    const origins = directory.origins(record.u32(FlowEventOffset.ingressRule));
+    const policies = policiesOf(origins);
+    flow.policyLog.push(...logOf(origins).filter((text) => !flow.policyLog.includes(text)));
     if (denied === "ingress") flow.ingressDeniedBy = policies;
     else flow.ingressAllowedBy = policies;
   }
@@ -39,11 +43,15 @@ function deniedDirection(record: RecordCursor): "egress" | "ingress" | undefined
   return record.has(EventFlag.ingress) ? "ingress" : "egress";
 }
 
+function logOf(origins: readonly PolicyOrigin[]): string[] {
+  return [...new Set(origins.flatMap(({ log }) => log))];
+}
+
 const prefix = "k8s:io.cilium.k8s.policy.";
 
 /** The labels Cilium gives a rule made of a Kubernetes object, and where in it the rules stand. */
 function policiesOf(origins: readonly PolicyOrigin[]): Policy[] {
-  return origins.map(({ kind, namespace, name, uid, fields, ruleNames }) =>
+  return origins.map(({ kind, namespace, name, uid, fields, ruleNames, labels }) =>
     create(PolicySchema, {
       name,
       namespace,
@@ -53,6 +61,7 @@ function policiesOf(origins: readonly PolicyOrigin[]): Policy[] {
         `${prefix}name=${name}`,
         ...(namespace === "" ? [] : [`${prefix}namespace=${namespace}`]),
         ...(uid === "" ? [] : [`${prefix}uid=${uid}`]),
+        ...labels,
         ...fields.map((field) => `weft:rule=${field}`),
         ...ruleNames.map((rule) => `weft:rule-name=${rule}`),
       ],

@@ -56,8 +56,11 @@ test("the host is where an API server answers, or not", () => {
   const db = new Database();
   const identities = identityTable(db);
   using nodes = new NodeIdentities({ db, identities });
-  nodes.setHost(true);
-  assert.equal(labelText(identities.get("1")!.labels), "reserved:host,reserved:kube-apiserver");
-  nodes.setHost(false);
-  assert.equal(labelText(identities.get("1")!.labels), "reserved:host");
+  const hostLabels = () => labelText(identities.get("1")!.labels);
+  nodes.setHost(node("a", "n1", true), new Set());
+  assert.equal(hostLabels(), "reserved:host,reserved:kube-apiserver");
+  nodes.setHost(node("a", "n1"), new Set(["k8s:zone"]));
+  assert.equal(hostLabels(), "k8s:zone=a,reserved:host");
+  nodes.setHost(node("a", "n1"), new Set());
+  assert.equal(hostLabels(), "reserved:host");
 });

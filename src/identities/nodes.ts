@@ -60,14 +60,13 @@ export class NodeIdentities implements Disposable {
     return assigned;
   }
 
-  /** This node's own identity says whether it is where an API server answers. */
-  setHost(apiServer: boolean): void {
+  /** The same of this node's own identity, which stays what it is. */
+  setHost({ labels, apiServer }: NodeFacts, keys: ReadonlySet<string>): void {
     const { db, identities } = this.#deps;
-    const id = ReservedIdentity.host;
-    const labels = new Map(identities.get(String(id))?.labels ?? [["reserved:host", ""]]);
-    if (apiServer) labels.set("reserved:kube-apiserver", "");
-    else labels.delete("reserved:kube-apiserver");
-    db.write((tx) => tx.put(identities, { id, labels }));
+    const kept = new Map([...labels].filter(([key]) => keys.has(key)));
+    if (apiServer) kept.set("reserved:kube-apiserver", "");
+    kept.set("reserved:host", "");
+    db.write((tx) => tx.put(identities, { id: ReservedIdentity.host, labels: kept }));
   }
 
   #idOf(text: string, labels: Labels): number {

@@ -206,7 +206,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
         labelKeys: tables.nodeLabelKeys,
         identities: {
           assign: (others, keys) => nodeIdentities.assign(others, keys),
-          setHost: (apiServer) => nodeIdentities.setHost(apiServer),
+          setHost: (self, keys) => nodeIdentities.setHost(self, keys),
           setApiServers: (prefixes) => cidrs.setApiServers(prefixes),
         },
         routes: tables.routes,

@@ -36,8 +36,8 @@ export interface NodeIdentitySource {
     nodes: readonly { readonly labels: Labels; readonly apiServer: boolean }[],
     keys: ReadonlySet<string>,
   ): number[];
-  /** Whether an API server answers at this node's own address. */
-  setHost(apiServer: boolean): void;
+  /** Of this node. */
+  setHost(self: { readonly labels: Labels; readonly apiServer: boolean }, keys: ReadonlySet<string>): void;
   /** API servers at addresses of no node. */
   setApiServers(prefixes: ReadonlySet<Prefix>): void;
 }
@@ -96,10 +96,11 @@ export function identifyNodes(
   apiServers: ReturnType<typeof apiServersOf>,
   to: { readonly keys: ReadonlySet<string>; readonly identities: NodeIdentitySource },
 ): (other: Node) => number {
+  const factsOf = ({ name, labels }: Node) => ({ labels, apiServer: apiServers.nodes.has(name) });
   const others = nodes.filter((node) => !node.self);
-  const facts = others.map(({ name, labels }) => ({ labels, apiServer: apiServers.nodes.has(name) }));
-  const ids = to.identities.assign(facts, to.keys);
-  to.identities.setHost(nodes.some(({ self, name }) => self && apiServers.nodes.has(name)));
+  const ids = to.identities.assign(others.map(factsOf), to.keys);
+  const self = nodes.find((node) => node.self);
+  if (self) to.identities.setHost(factsOf(self), to.keys);
   to.identities.setApiServers(apiServers.outside);
   const byName = new Map(others.map(({ name }, at) => [name, ids[at]!]));
   return ({ name }) => byName.get(name)!;

@@ -3,7 +3,7 @@
 import type { CiliumRule } from "#api/crd/cilium-network-policy.ts";
 import type { PortProtocol } from "#api/crd/cilium-ports.ts";
 import { icmpType } from "#api/crd/icmp.ts";
-import type { PortRange } from "./rule.ts";
+import type { Need, NeedKind, PortRange } from "./rule.ts";
 
 /** Says that a field can't be enforced, which refuses the whole policy. Path relative to the rule it was made for. */
 export type Refuse = (path: string, why?: string) => never;
@@ -29,15 +29,11 @@ const numbers = {
 const withPorts = [6, 17, 132] as const;
 
 /** The ports of one rule; undefined when it names none, which means any. */
-export function portsOf(entry: AllowOrDeny, refuse: Refuse): PortRange[] | undefined {
+export function portsOf(entry: AllowOrDeny): PortRange[] | undefined {
   if (!entry.toPorts?.length && !entry.icmps?.length) return undefined;
   const out: PortRange[] = [];
-  for (const [index, rule] of (entry.toPorts ?? []).entries()) {
-    const at = `toPorts[${index}]`;
-    refuseLayer7(rule, (path) => refuse(`${at}.${path}`));
-    if (!rule.ports) refuse(at, "has no ports");
-    for (const port of rule.ports ?? []) out.push(...rangesOf(port));
-  }
+  for (const { ports } of entry.toPorts ?? [])
+    out.push(...(ports ? ports.flatMap(rangesOf) : [{ proto: 0, first: 0, last: 65535 }]));
   for (const { fields } of entry.icmps ?? []) {
     for (const { family, type } of fields ?? []) {
       const number = icmpType(family, type)!;
@@ -47,13 +43,32 @@ export function portsOf(entry: AllowOrDeny, refuse: Refuse): PortRange[] | undef
   return out;
 }
 
-function refuseLayer7(rule: object, refuse: Refuse): void {
-  for (const field of ["terminatingTLS", "originatingTLS", "serverNames", "listener"]) {
-    if (field in rule) refuse(field);
+const needKinds: Readonly<Record<string, NeedKind>> = {
+  terminatingTLS: "tls",
+  originatingTLS: "tls",
+  serverNames: "tls",
+  listener: "proxy",
+};
+
+/** What one rule asks for beyond peers and ports. @param at where it stands in the object */
+export function needsOf(entry: AllowOrDeny, at: string): Need[] {
+  const needs: Need[] = [];
+  const { authentication, toFQDNs } = entry as Partial<Allow>;
+  if (authentication && authentication.mode !== "disabled")
+    needs.push({ kind: "auth", field: `${at}.authentication.mode`, value: authentication.mode });
+  if (toFQDNs && toFQDNs.length > 0) needs.push({ kind: "dns", field: `${at}.toFQDNs`, value: toFQDNs });
+  for (const [index, rule] of (entry.toPorts ?? []).entries()) {
+    const field = `${at}.toPorts[${index}]`;
+    for (const [name, value] of Object.entries(rule))
+      if (needKinds[name]) needs.push({ kind: needKinds[name], field: `${field}.${name}`, value });
+    const rules = "rules" in rule ? Object.entries(rule.rules ?? {}) : [];
+    for (const [language, value] of rules)
+      needs.push({ kind: language === "dns" ? "dns" : "proxy", field: `${field}.rules.${language}`, value });
   }
-  const rules = "rules" in rule ? (rule.rules as object | undefined) : undefined;
-  for (const language of Object.keys(rules ?? {})) refuse(`rules.${language}`);
+  return needs;
 }
+
+type Allow = NonNullable<CiliumRule["egress"]>[number];
 
 function rangesOf({ port = 0, endPort, protocol = "ANY" }: PortProtocol): PortRange[] {
   const number = Number(port);

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { WeftError } from "#lib/errors.ts";
-import { compileCiliumPolicy } from "./from-cilium.ts";
+import { ciliumRules, compileCiliumPolicy } from "./from-cilium.ts";
+import { compileRow, languageOf } from "./languages.ts";
 import { peerText } from "./peer.ts";
 import type { Rule } from "./rule.ts";
 import { selectorText } from "./selector.ts";
@@ -187,7 +188,7 @@ test("what is malformed is named with its place", () => {
 });
 
 test("what is not enforced refuses the whole policy, by the field", () => {
-  const http = { toPorts: [{ ports: [{ port: "80" }], rules: { http: [{ method: "GET" }] } }] };
+  const http = { toPorts: [{ ports: [{ port: "80", protocol: "TCP" }], rules: { http: [{ method: "GET" }] } }] };
   const problems: [object, string][] = [
     [{ ingress: [{ fromEntities: ["all"] }, http] }, "spec.ingress[1].toPorts[0].rules.http"],
     [
@@ -203,7 +204,6 @@ test("what is not enforced refuses the whole policy, by the field", () => {
       { egress: [{ toPorts: [{ ports: [{ port: "443" }], serverNames: ["a.example"] }] }] },
       "spec.egress[0].toPorts[0].serverNames",
     ],
-    [{ log: { value: "x" } }, "spec.log"],
   ];
   for (const [rule, field] of problems) {
     assert.throws(
@@ -231,4 +231,73 @@ test("authentication that is off and layer 7 rules that are empty change nothing
     toPorts: [{ ports: [{ port: "80" }], rules: {} }],
   };
   assert.equal(compile({ ingress: [rule] }).length, 1);
+});
+
+test("what needs more than the datapath is read, carried, and refused as a whole", () => {
+  const port = { port: "443", protocol: "TCP" };
+  const object = (rule: object) => ({
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumNetworkPolicy",
+    metadata: { name: "p", namespace: "shop" },
+    spec: { ...selectsWeb, ...rule },
+  });
+  const needing: [object, string, string][] = [
+    [{ ingress: [{ toPorts: [{ ports: [port], rules: { http: [{ path: "/(a|b)?" }] } }] }] }, "proxy", "http"],
+    [{ egress: [{ toFQDNs: [{ matchPattern: "*.example.org" }] }] }, "dns", "toFQDNs"],
+    [{ egress: [{ toPorts: [{ ports: [port], serverNames: ["*.example.org"] }] }] }, "tls", "serverNames"],
+    [{ egress: [{ toPorts: [{ ports: [port], terminatingTLS: { secret: { name: "s" } } }] }] }, "tls", "TLS"],
+    [{ ingress: [{ fromEntities: ["host"], authentication: { mode: "required" } }] }, "auth", "mode"],
+  ];
+  for (const [rule, kind, field] of needing) {
+    const needs = ciliumRules(object(rule)).flatMap((one) => one.needs ?? []);
+    assert.deepEqual([needs.length, needs[0]?.kind, needs[0]?.field.endsWith(field)], [1, kind, true], field);
+    const language = languageOf(object(rule))!;
+    const row = compileRow(language, object(rule));
+    assert.deepEqual([row.rules, row.needs, row.refused?.code], [[], [kind], "E_POLICY_UNSUPPORTED"]);
+  }
+});
+
+test("what of layer 7 contradicts itself is malformed, by the field", () => {
+  const tcp = { port: "80", protocol: "TCP" };
+  const toPorts = (rule: object) => ({ egress: [{ toPorts: [rule] }] });
+  const at = "spec.egress[0].toPorts[0]";
+  const problems: [object, string][] = [
+    [toPorts({ ports: [tcp], rules: { http: [{ path: "(" }] } }), `${at}.rules.http[0].path`],
+    [toPorts({ ports: [tcp], rules: { http: [{ path: "(?=a)" }] } }), `${at}.rules.http[0].path`],
+    [toPorts({ ports: [{ port: "80" }], rules: { http: [{}] } }), `${at}.ports[0].protocol`],
+    [toPorts({ ports: [{ port: "0", protocol: "TCP" }], rules: { http: [{}] } }), `${at}.ports[0].port`],
+    [toPorts({ ports: [tcp], rules: { http: [{}], dns: [{ matchName: "a" }] } }), `${at}.rules.dns`],
+    [toPorts({ ports: [tcp], rules: { dns: [{}] } }), `${at}.rules.dns[0]`],
+    [toPorts({ ports: [tcp], rules: { kafka: [{}] } }), `${at}.rules.kafka`],
+    [toPorts({ rules: { dns: [{ matchName: "a" }] } }), `${at}.ports`],
+    [toPorts({ ports: [tcp], serverNames: ["a"], rules: { http: [{}] } }), `${at}.serverNames`],
+    [
+      { ingress: [{ toPorts: [{ ports: [tcp], rules: { dns: [{ matchName: "a" }] } }] }] },
+      "spec.ingress[0].toPorts[0].rules.dns",
+    ],
+    [{ ingress: [{ toFQDNs: [{ matchName: "a" }] }] }, "spec.ingress[0].toFQDNs"],
+    [{ egress: [{ toFQDNs: [{ matchName: "a", matchPattern: "b" }] }] }, "spec.egress[0].toFQDNs[0]"],
+    [{ egress: [{ toServices: [{}] }] }, "spec.egress[0].toServices[0]"],
+    [
+      { egress: [{ toCIDRSet: [{ cidr: "10.0.0.0/8", except: ["11.0.0.0/8"] }] }] },
+      "spec.egress[0].toCIDRSet[0].except[0]",
+    ],
+    [{ ingress: [{ fromRequires: [{}] }] }, "spec.ingress[0].fromRequires"],
+    [{ log: { value: "a\u0000b" } }, "spec.log.value"],
+  ];
+  for (const [rule, field] of problems) {
+    const wrong = (error: unknown) =>
+      error instanceof WeftError &&
+      error.code === "E_MANIFEST" &&
+      error.message.startsWith(`CiliumNetworkPolicy shop/p: ${field}: `);
+    assert.throws(() => compile(rule), wrong, field);
+  }
+});
+
+test("what the policy says of itself is with its rules; a namespace that is not its own counts for nothing", () => {
+  const labels = [{ key: "team", source: "k8s", value: "web" }, { key: "tier" }];
+  const endpointSelector = { matchLabels: { "k8s:io.kubernetes.pod.namespace": "other", app: "web" } };
+  const [rule] = compile({ endpointSelector, labels, log: { value: "seen" }, ingress: [{}] });
+  assert.deepEqual([rule!.origin.log, rule!.origin.labels], ["seen", ["k8s:team=web", "unspec:tier"]]);
+  assert.equal(selectorText(rule!.subject), "any:app=web, k8s:io.kubernetes.pod.namespace=shop");
 });

@@ -2,16 +2,25 @@
 import { type CiliumRule, readCiliumPolicy } from "#api/crd/cilium-network-policy.ts";
 import { objectName } from "#api/crd/manifest.ts";
 import { type CiliumScope, peersOf } from "./cilium-peers.ts";
-import { type AllowOrDeny, portsOf, type Refuse } from "./cilium-ports.ts";
-import { checkSelectable, unsupported } from "./refuse.ts";
+import { type AllowOrDeny, needsOf, portsOf, type Refuse } from "./cilium-ports.ts";
+import { checkSelectable, NeedsError, unsupported } from "./refuse.ts";
 import type { Requirement, Rule, RuleOrigin, Selector } from "./rule.ts";
 import { namespaceLabel, requirementsOf, sourced } from "./selector.ts";
 
 /**
  * The rules of a cilium.io/v2 CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy, layers 3 and 4.
- * @throws WeftError E_MANIFEST for a malformed object, E_POLICY_UNSUPPORTED for one with a field that is not enforced: never a part of a policy
+ * @throws WeftError E_MANIFEST for a malformed object, E_POLICY_UNSUPPORTED for one with a field that is not enforced: never a part of a policy;
+ * NeedsError, of the same code, where what is missing is a proxy or authentication
  */
 export function compileCiliumPolicy(object: unknown): Rule[] {
+  const rules = ciliumRules(object);
+  const needs = rules.flatMap((rule) => rule.needs ?? []);
+  if (needs.length > 0) throw new NeedsError(objectName(object), needs);
+  return rules;
+}
+
+/** The same with the rules that need more than the datapath, which say what. For who can give it to them. */
+export function ciliumRules(object: unknown): Rule[] {
   const policy = readCiliumPolicy(object);
   const { kind, metadata } = policy;
   const clusterwide = kind === "CiliumClusterwideNetworkPolicy";
@@ -44,9 +53,9 @@ function compilePart(part: CiliumRule, context: PartContext): Rule[] {
   const refuse = refuseAt(at);
   if (!part.endpointSelector)
     return refuse("nodeSelector", "policies about nodes are not enforced by this version");
-  if (part.log) refuse("log");
   const subject = subjectOf(part.endpointSelector, namespace);
   const aboutInit = subject.requirements.some(({ key }) => key === "reserved:init");
+  const said = { ...context.origin, ...saidBy(part) };
   const lists = [
     { direction: "ingress", action: "allow", field: "ingress" },
     { direction: "ingress", action: "deny", field: "ingressDeny" },
@@ -59,7 +68,7 @@ function compilePart(part: CiliumRule, context: PartContext): Rule[] {
     for (const [index, entry] of (part[field] ?? []).entries()) {
       const path = `${at}.${field}[${index}]`;
       const compiled = compileEntry(entry, { namespace, aboutInit, at: path, refuse: refuseAt(path) });
-      const origin = { ...context.origin, index, field: path };
+      const origin = { ...said, index, field: path };
       rules.push({
         origin,
         subject,
@@ -82,7 +91,7 @@ function compilePart(part: CiliumRule, context: PartContext): Rule[] {
       ports: undefined,
       defaultDeny: true,
     } as const;
-    rules.push({ origin: { ...context.origin, index: -1, field: at }, subject, direction, ...what });
+    rules.push({ origin: { ...said, index: -1, field: at }, subject, direction, ...what });
   }
   return rules;
 }
@@ -96,17 +105,30 @@ function isolates(part: CiliumRule, direction: "ingress" | "egress"): boolean {
 function subjectOf(selector: NonNullable<CiliumRule["endpointSelector"]>, namespace: string): Selector {
   const own: Requirement[] =
     namespace === "" ? [] : [{ key: `k8s:${namespaceLabel}`, operator: "In", values: [namespace] }];
-  return { requirements: [...own, ...requirementsOf(selector, sourced)] };
+  const { [`k8s:${namespaceLabel}`]: _elsewhere, ...matchLabels } = selector.matchLabels ?? {};
+  // A policy is about its own namespace, whatever it says: as with Cilium, which takes the label out.
+  const kept = namespace === "" ? selector : { ...selector, matchLabels };
+  return { requirements: [...own, ...requirementsOf(kept, sourced)] };
+}
+
+/** What the policy says of itself in flows. */
+function saidBy({ log, labels }: CiliumRule): Pick<RuleOrigin, "log" | "labels"> {
+  const texts = (labels ?? []).map(
+    ({ source = "unspec", key, value }) => `${source}:${key}${value ? `=${value}` : ""}`,
+  );
+  return { ...(log?.value && { log: log.value }), ...(texts.length > 0 && { labels: texts }) };
 }
 
 /** An entry that names neither peers nor ports matches nothing: with `- {}` a policy isolates and allows nobody. */
-function compileEntry(entry: AllowOrDeny, scope: CiliumScope): Pick<Rule, "peers" | "ports" | "references"> {
-  if ("authentication" in entry && entry.authentication && entry.authentication.mode !== "disabled") {
-    scope.refuse("authentication.mode");
-  }
+function compileEntry(
+  entry: AllowOrDeny,
+  scope: CiliumScope,
+): Pick<Rule, "peers" | "ports" | "references" | "needs"> {
   const named = peersOf(entry, scope);
-  const ports = portsOf(entry, scope.refuse);
-  if (!named) return { peers: ports ? undefined : [], ports };
+  const ports = portsOf(entry);
+  const needs = needsOf(entry, scope.at);
+  const more = needs.length > 0 && { needs };
+  if (!named) return { peers: ports ? undefined : [], ports, ...more };
   const { peers, references } = named;
-  return { peers, ports, ...(references.length > 0 && { references }) };
+  return { peers, ports, ...(references.length > 0 && { references }), ...more };
 }

@@ -7,7 +7,7 @@ import { conditionText, type ValidCondition } from "./condition.ts";
 import { compileCiliumPolicy } from "./from-cilium.ts";
 import { compileClusterNetworkPolicy } from "./from-cluster-network-policy.ts";
 import { compileNetworkPolicy } from "./from-network-policy.ts";
-import { checkSelectable } from "./refuse.ts";
+import { checkSelectable, NeedsError } from "./refuse.ts";
 import type { Rule } from "./rule.ts";
 import { type PolicyRow, policyKey } from "./table.ts";
 
@@ -100,6 +100,7 @@ export function compileRow(
   } catch (thrown) {
     const code = thrown instanceof WeftError ? thrown.code : "E_INTERNAL";
     const message = thrown instanceof Error ? thrown.message : String(thrown);
-    return { ...row, rules: [], refused: { code, message } };
+    const needs = thrown instanceof NeedsError ? [...new Set(thrown.needs.map(({ kind }) => kind))] : [];
+    return { ...row, rules: [], refused: { code, message }, ...(needs.length > 0 && { needs }) };
   }
 }

@@ -3,7 +3,7 @@ import type { Database, Table, WritableTable } from "#store/table.ts";
 import type { Rule } from "./rule.ts";
 import type { PolicyRow } from "./table.ts";
 
-const ofNodes = "reserved:remote-node";
+const ofNodes: readonly string[] = ["reserved:remote-node", "reserved:host"];
 
 /** Keys of the labels, with source, by which peers tell nodes apart. */
 export function nodeLabelKeys(rules: readonly Rule[]): Set<string> {
@@ -12,7 +12,7 @@ export function nodeLabelKeys(rules: readonly Rule[]): Set<string> {
     for (const peer of peers) {
       if (peer.kind !== "selector") continue;
       const keys = peer.selector.requirements.map(({ key }) => key);
-      if (!keys.includes(ofNodes)) continue;
+      if (!keys.some((key) => ofNodes.includes(key))) continue;
       for (const key of keys)
         if (/^(k8s|any):/.test(key)) found.add(`k8s:${key.slice(key.indexOf(":") + 1)}`);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { usualLabels } from "#identities/label-filter.ts";
 import { WeftError } from "#lib/errors.ts";
-import type { Rule, Selector } from "./rule.ts";
+import type { Need, NeedKind, Rule, Selector } from "./rule.ts";
 import { unselectableKey } from "./selector.ts";
 
 /** A policy that can't be enforced as it is written: it is not in force at all. */
@@ -9,6 +9,30 @@ export function unsupported(object: string, field: string, why: string): WeftErr
   return new WeftError("E_POLICY_UNSUPPORTED", `${object}: ${field}: ${why}`, {
     hint: "the policy as a whole is not in force; take the field out to enforce the rest",
   });
+}
+
+const needed: Readonly<Record<NeedKind, string>> = {
+  proxy: "a proxy that reads requests",
+  dns: "a proxy that reads DNS answers",
+  tls: "a proxy that reads TLS",
+  auth: "mutual authentication",
+};
+
+/** A policy that is right but asks for more than the datapath: not in force as long as nobody gives it that. */
+export class NeedsError extends WeftError {
+  readonly needs: readonly Need[];
+
+  constructor(object: string, needs: readonly Need[]) {
+    const [first, ...more] = needs;
+    const others = [...new Set(more.map(({ field }) => field))].slice(0, 5);
+    const also = others.length === 0 ? "" : ` (as do ${others.join(", ")})`;
+    super(
+      "E_POLICY_UNSUPPORTED",
+      `${object}: ${first!.field}: needs ${needed[first!.kind]}, which this version does not have${also}`,
+      { hint: "the policy as a whole is not in force; take the field out to enforce the rest" },
+    );
+    this.needs = needs;
+  }
 }
 
 /**

@@ -68,8 +68,9 @@ export class RuleIds {
 
 /** `NetworkPolicy shop/web spec.ingress[0]`: the place, not the instance, so a policy made again has the same numbers. */
 export function originText(origin: RuleOrigin): string {
-  const { kind, namespace, name, index, field, rule } = origin;
+  const { kind, namespace, name, index, field, rule, log } = origin;
   const object = namespace === "" ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
-  if (field !== undefined) return `${object} ${field}${rule === undefined ? "" : ` (${rule})`}`;
+  const said = [rule, log && `log: ${log}`].filter((text) => text !== undefined);
+  if (field !== undefined) return `${object} ${field}${said.map((text) => ` (${text})`).join("")}`;
   return index < 0 ? object : `${object} [${index}]`;
 }

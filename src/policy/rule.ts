@@ -26,6 +26,19 @@ export interface Rule {
   readonly audit?: true;
   /** Peers that other objects name, beside `peers`. `references.ts` puts peers in their place; what resolves rules takes none with references. */
   readonly references?: readonly Reference[];
+  /** What beside the datapath must stand in the way. A rule that has any is not enforced: it would allow more than it says. */
+  readonly needs?: readonly Need[];
+}
+
+/** `proxy`: reads requests; `dns`: reads DNS answers; `tls`: reads or ends TLS; `auth`: both ends prove who they are. */
+export type NeedKind = "proxy" | "dns" | "tls" | "auth";
+
+export interface Need {
+  readonly kind: NeedKind;
+  /** Where it stands in the object. */
+  readonly field: string;
+  /** What stands there, as the object has it. */
+  readonly value: unknown;
 }
 
 /** `admin` before `normal` before `baseline`. */
@@ -43,6 +56,10 @@ export interface RuleOrigin {
   readonly field?: string;
   /** Name the rule itself has in the object. */
   readonly rule?: string;
+  /** What the policy wants to stand in the flows its rules decide (`log.value`). */
+  readonly log?: string;
+  /** The policy's own labels, with source. */
+  readonly labels?: readonly string[];
   /** Line of the source file when applied from one. */
   readonly source?: string;
 }

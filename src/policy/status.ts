@@ -7,6 +7,7 @@ import { startJob } from "#lib/jobs.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Table } from "#store/table.ts";
 import { conditionText, type ValidCondition } from "./condition.ts";
+import type { NeedKind } from "./rule.ts";
 import type { PolicyRow } from "./table.ts";
 
 export interface PolicyStatusDeps {
@@ -55,11 +56,19 @@ async function report(deps: PolicyStatusDeps, row: PolicyRow, signal: AbortSigna
   }
 }
 
-function conditionOf({ refused, warnings = [] }: PolicyRow): ValidCondition {
+const needReasons: Readonly<Record<NeedKind, string>> = {
+  proxy: "NeedsProxy",
+  dns: "NeedsDNSProxy",
+  tls: "NeedsTLSProxy",
+  auth: "NeedsAuthentication",
+};
+
+function conditionOf({ refused, needs, warnings = [] }: PolicyRow): ValidCondition {
   if (!refused) {
     const message = ["Policy is in force", ...warnings].join("; ");
     return { type: "Valid", status: "True", reason: "InForce", message };
   }
-  const reason = refused.code === "E_POLICY_UNSUPPORTED" ? "Unsupported" : "Malformed";
+  const missing = needs?.[0] && needReasons[needs[0]];
+  const reason = missing ?? (refused.code === "E_POLICY_UNSUPPORTED" ? "Unsupported" : "Malformed");
   return { type: "Valid", status: "False", reason, message: refused.message };
 }

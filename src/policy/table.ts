@@ -2,7 +2,7 @@
 import type { Prefix } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
 import type { Database, WritableTable } from "#store/table.ts";
-import type { NamedPort, ResolvedPolicy, Rule, RuleOrigin } from "./rule.ts";
+import type { NamedPort, NeedKind, ResolvedPolicy, Rule, RuleOrigin } from "./rule.ts";
 
 /** Intent: one policy object, compiled as a whole or refused as a whole. */
 export interface PolicyRow {
@@ -16,6 +16,8 @@ export interface PolicyRow {
   readonly rules: readonly Rule[];
   /** Why the policy is not in force. */
   readonly refused?: { readonly code: string; readonly message: string };
+  /** What it would need beside the datapath to be in force; absent: nothing. */
+  readonly needs?: readonly NeedKind[];
   /** What of it selects nobody for now, and why. */
   readonly warnings?: readonly string[];
   /** What the object's status says of it by now: see `status.ts`. */

@@ -143,7 +143,7 @@ class NodeState {
       keys,
       identities: {
         assign: (others, named) => ofNodes.assign(others, named),
-        setHost: (apiServer) => ofNodes.setHost(apiServer),
+        setHost: (self, named) => ofNodes.setHost(self, named),
         setApiServers: (prefixes) => cidrs.setApiServers(prefixes),
       },
     });
