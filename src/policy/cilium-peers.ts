@@ -46,7 +46,9 @@ export function peersOf(entry: AllowOrDeny, scope: CiliumScope): CiliumPeers | u
   const entities = fields[`${side}Entities`];
   const services = fields.toServices;
   const nodes = fields[`${side}Nodes`];
-  const given = [endpoints, cidrs, cidrSets, entities, services, nodes, fields.toFQDNs].filter((list) => list !== undefined);
+  const given = [endpoints, cidrs, cidrSets, entities, services, nodes, fields.toFQDNs].filter(
+    (list) => list !== undefined,
+  );
   if (given.length === 0) return undefined;
   if (given.some((list) => list.length === 0)) return { peers: [], references: [] };
   if (entities?.includes("all")) return { peers: undefined, references: [] };

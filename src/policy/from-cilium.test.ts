@@ -188,7 +188,9 @@ test("what is malformed is named with its place", () => {
 });
 
 test("what is not enforced refuses the whole policy, by the field", () => {
-  const http = { toPorts: [{ ports: [{ port: "80", protocol: "TCP" }], rules: { http: [{ method: "GET" }] } }] };
+  const http = {
+    toPorts: [{ ports: [{ port: "80", protocol: "TCP" }], rules: { http: [{ method: "GET" }] } }],
+  };
   const problems: [object, string][] = [
     [{ ingress: [{ fromEntities: ["all"] }, http] }, "spec.ingress[1].toPorts[0].rules.http"],
     [
@@ -242,7 +244,11 @@ test("what needs more than the datapath is read, carried, and refused as a whole
     spec: { ...selectsWeb, ...rule },
   });
   const needing: [object, string, string][] = [
-    [{ ingress: [{ toPorts: [{ ports: [port], rules: { http: [{ path: "/(a|b)?" }] } }] }] }, "proxy", "http"],
+    [
+      { ingress: [{ toPorts: [{ ports: [port], rules: { http: [{ path: "/(a|b)?" }] } }] }] },
+      "proxy",
+      "http",
+    ],
     [{ egress: [{ toFQDNs: [{ matchPattern: "*.example.org" }] }] }, "dns", "toFQDNs"],
     [{ egress: [{ toPorts: [{ ports: [port], serverNames: ["*.example.org"] }] }] }, "tls", "serverNames"],
     [{ egress: [{ toPorts: [{ ports: [port], terminatingTLS: { secret: { name: "s" } } }] }] }, "tls", "TLS"],

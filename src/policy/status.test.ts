@@ -60,8 +60,9 @@ test("each policy's object is told once whether it is in force", async () => {
     message: "Policy is in force",
     lastTransitionTime,
   };
-  const message = "CiliumNetworkPolicy shop/bad: spec.egress[0].toFQDNs: is not enforced by this version";
-  const refused = { type: "Valid", status: "False", reason: "Unsupported", message, lastTransitionTime };
+  const message =
+    "CiliumNetworkPolicy shop/bad: spec.egress[0].toFQDNs: needs a proxy that reads DNS answers, which this version does not have";
+  const refused = { type: "Valid", status: "False", reason: "NeedsDNSProxy", message, lastTransitionTime };
   assert.deepEqual(sent, [
     ["ciliumnetworkpolicies", "good", "status", { status: { conditions: [inForce] } }],
     ["ciliumnetworkpolicies", "bad", "status", { status: { conditions: [refused] } }],

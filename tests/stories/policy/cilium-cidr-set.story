@@ -38,4 +38,4 @@ lab/client: ingress open, egress enforced
   egress 0.0.0.0/0 TCP/8064-8079 allow: CiliumNetworkPolicy lab/out spec.egress[0]
   egress 0.0.0.0/0 TCP/8080 allow: CiliumNetworkPolicy lab/out spec.egress[0]
 -- refused --
-CiliumNetworkPolicy lab/by-name: spec.egress[0].toFQDNs: is not enforced by this version
+CiliumNetworkPolicy lab/by-name: spec.egress[0].toFQDNs: needs a proxy that reads DNS answers, which this version does not have
