@@ -46,7 +46,9 @@ export async function openApi(cluster: Cluster): Promise<Api> {
       return JSON.parse(text);
     },
     async watchPods(namespace, onEvent) {
-      const answer = await open("GET", `/api/v1/namespaces/${namespace}/pods?watch=1`);
+      // From what the API server has at hand: its newest state it would have to ask etcd for, which not every etcd tells.
+      const query = "watch=1&resourceVersion=0";
+      const answer = await open("GET", `/api/v1/namespaces/${namespace}/pods?${query}`);
       createInterface({ input: answer }).on("line", (line) => onEvent(podEvent(JSON.parse(line) as Change)));
       answer.on("error", () => {});
       return { [Symbol.dispose]: () => answer.destroy() };
