@@ -175,6 +175,7 @@ function policyDump(datapath: Datapath, tables: AgentTables): () => TableDump {
     [
       { name: "POLICY", of: (row) => row.id },
       { name: "DIRECTION", of: ({ entry }) => entry.direction },
+      { name: "ROUND", of: ({ entry }) => entry.round ?? 1 },
       { name: "VERDICT", of: ({ entry }) => (entry.audit ? `${entry.verdict} in audit` : entry.verdict) },
       { name: "PEER", of: ({ entry }) => (entry.identity === 0 ? "any" : entry.identity) },
       { name: "PROTOCOL", of: ({ entry }) => (entry.proto === 0 ? "any" : protocol(entry.proto)) },
