@@ -212,6 +212,11 @@ export class TestNode implements Disposable {
     this.#stack.dispose();
   }
 
+  /** Name of the network namespace that test runs take place in. */
+  get netns(): string {
+    return this.#netns;
+  }
+
   map(name: string): BpfMap {
     return mapOf(this.#maps, name);
   }
