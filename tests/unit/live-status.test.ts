@@ -11,7 +11,8 @@ const lease = {
   metadata: { name: "weft-operator-leader", namespace: "kube-system" },
   spec: {
     holderIdentity: "op-1",
-    leaseDurationSeconds: 15,
+    // Long: on a busy machine the whole file takes minutes.
+    leaseDurationSeconds: 3600,
     renewTime: new Date().toISOString().replace("Z", "000Z"),
   },
 };
