@@ -49,9 +49,19 @@ test("flows are asked for and printed, with the policy that allowed", async () =
   assert.deepEqual(await run({}), {
     out:
       "Nov 14 22:13:20.000: shop/client-xyz:40000 (ID:1234) -> shop/front-abc:8080 (ID:5678) to-endpoint FORWARDED (TCP Flags: SYN) [ingress allowed by NetworkPolicy shop/front-from-client]\n" +
-      "Nov 14 22:13:20.001: shop/client-xyz:40000 (ID:1234) -> shop/front-abc:8080 (ID:5678) Policy denied DROPPED (TCP Flags: SYN)\n",
+      "Nov 14 22:13:20.001: shop/client-xyz:40000 (ID:1234) -> shop/front-abc:8080 (ID:5678) Policy denied DROPPED (TCP Flags: SYN) [ingress: default deny: nothing matched]\n",
     err: "",
   });
+});
+
+test("with --why each flow tells the rule that decided, or that there is none", async () => {
+  const { out } = await run({ print: { why: true } });
+  const [allowed, denied] = out.split("\n");
+  assert.match(
+    allowed!,
+    / \[ingress allowed by NetworkPolicy shop\/front-from-client spec\.ingress\[0\]; egress: no policy selects\]$/,
+  );
+  assert.match(denied!, /ingress: default deny: nothing matched\]$/);
 });
 
 test("filters of the command line reach the server, saved flows print the same", async () => {
@@ -63,7 +73,7 @@ test("filters of the command line reach the server, saved flows print the same",
   writeFileSync(file, out);
   assert.match(
     (await run({ inputFile: file })).out,
-    /^Nov 14 22:13:20\.001: .* Policy denied DROPPED \(TCP Flags: SYN\)\n$/,
+    /^Nov 14 22:13:20\.001: .* Policy denied DROPPED \(TCP Flags: SYN\) \[ingress: default deny: nothing matched\]\n$/,
   );
   writeFileSync(file, `${out}nonsense\n`);
   await assert.rejects(run({ inputFile: file }), { code: "E_INPUT", message: /flows\.json, line 2/ });

@@ -72,6 +72,7 @@ interface CommandOptions extends ClusterChoice {
   readonly printNodeName?: boolean;
   readonly printPolicyNames?: boolean;
   readonly policies: boolean;
+  readonly why?: boolean;
   readonly numeric?: boolean;
   readonly ipTranslation: boolean;
   readonly debug?: boolean;
@@ -174,6 +175,7 @@ function addFormatting(command: Command): void {
     )
     .option("--print-node-name", "with the node that saw the flow")
     .option("--print-policy-names", "policy names after the verdict")
+    .option("--why", "of every flow the rules that decided, file and line; a drop tells them anyway")
     .option("--no-policies", "without the policies at the end of the line")
     .option("--numeric", "addresses instead of names")
     .option("--ip-translation <bool>", "names instead of addresses", (text) => text !== "false", true)
@@ -206,6 +208,7 @@ function printOptions(options: CommandOptions): FlowPrinterOptions {
     timeFormat: options.timeFormat,
     nodeName: options.printNodeName ?? false,
     policyNames: options.printPolicyNames ?? false,
+    why: options.why ?? false,
     policies: options.policies,
     translate: options.ipTranslation && !options.numeric,
     debug: options.debug ?? false,

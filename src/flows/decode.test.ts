@@ -84,6 +84,7 @@ test("a new connection to a pod", () => {
         ],
       },
     ],
+    policy_log: ["egress: no policy selects"],
   });
 });
 

@@ -66,6 +66,7 @@ interface OriginRow {
   readonly field?: string;
   readonly labels?: readonly string[];
   readonly log?: string;
+  readonly source?: string;
   /** The rule's own name. */
   readonly rule?: string;
 }
@@ -200,14 +201,15 @@ function serviceOf(key: string, { namespace, name, address, port, proto }: Front
 function policiesOf(origins: readonly OriginRow[]): PolicyOrigin[] {
   const policies = new Map<
     string,
-    PolicyOrigin & Record<"fields" | "ruleNames" | "labels" | "log", string[]>
+    PolicyOrigin & Record<"fields" | "ruleNames" | "labels" | "log" | "sources", string[]>
   >();
-  for (const { kind, namespace, name, uid, field, rule, labels = [], log } of origins) {
+  for (const { kind, namespace, name, uid, field, rule, source, labels = [], log } of origins) {
     const key = `${kind} ${namespace}/${name}`;
     const policy = policies.get(key) ?? { ...empty(), kind, namespace, name, uid };
     policies.set(key, policy);
     if (field !== undefined) policy.fields.push(field);
     if (rule !== undefined) policy.ruleNames.push(rule);
+    if (source !== undefined) policy.sources.push(source);
     for (const label of labels) if (!policy.labels.includes(label)) policy.labels.push(label);
     if (log !== undefined && !policy.log.includes(log)) policy.log.push(log);
   }
@@ -215,7 +217,8 @@ function policiesOf(origins: readonly OriginRow[]): PolicyOrigin[] {
 }
 
 function empty() {
-  return { fields: [] as string[], ruleNames: [] as string[], labels: [] as string[], log: [] as string[] };
+  const list = (): string[] => [];
+  return { fields: list(), ruleNames: list(), sources: list(), labels: list(), log: list() };
 }
 
 function nodesOf(changes: Changes<NodeRow>, { clusterName, observerPort }: FeedOptions): DirectoryUpdate {

@@ -52,6 +52,8 @@ export interface PolicyOrigin {
   readonly labels: readonly string[];
   /** What the object wants to stand in the flows it decides. */
   readonly log: readonly string[];
+  /** `shop.yaml:12`: where the rules are written, when applied from files. */
+  readonly sources: readonly string[];
 }
 
 /** A node whose flows can be asked for. */

@@ -2,7 +2,7 @@
 
 import type { KubeClient } from "#k8s/client.ts";
 import { isNotFound, KubeError } from "#k8s/errors.ts";
-import { documentText, type ManifestDocument } from "#k8s/manifest.ts";
+import { documentText, type ManifestDocument, type ManifestObject } from "#k8s/manifest.ts";
 import { type Resource, resourcePath } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
 import { loadManifests } from "./manifest.ts";
@@ -23,6 +23,8 @@ export interface ApplyOptions {
   readonly namespace?: string;
   readonly signal?: AbortSignal;
   onApplied?(applied: Applied): void;
+  /** Annotations to apply with an object, told its namespace. */
+  annotate?(document: ManifestDocument, namespace: string | undefined): Readonly<Record<string, string>>;
 }
 
 interface Served extends Resource {
@@ -106,8 +108,15 @@ async function place(options: ApplyOptions, documents: readonly ManifestDocument
     const namespace = namespaced
       ? (object.metadata.namespace ?? options.namespace ?? client.namespace)
       : undefined;
-    return { ...document, served: found, namespace };
+    const extra = options.annotate?.(document, namespace) ?? {};
+    return { ...document, object: annotated(object, extra), served: found, namespace };
   });
+}
+
+function annotated(object: ManifestObject, extra: Readonly<Record<string, string>>): ManifestObject {
+  if (Object.keys(extra).length === 0) return object;
+  const annotations = { ...object.metadata.annotations, ...extra };
+  return { ...object, metadata: { ...object.metadata, annotations } };
 }
 
 /** Kinds of a group and version; an unknown one has none. */

@@ -6,7 +6,7 @@ import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
 import { entryPoint } from "#lib/assets.ts";
 import { WeftError } from "#lib/errors.ts";
-import { type Applied, applyManifests } from "./apply.ts";
+import { type Applied, type ApplyOptions, applyManifests } from "./apply.ts";
 import { loadImageMap } from "./image-map.ts";
 import { DETACHED_LOG, type LabPlan, type LabShape, planLab, STATE_DIR, statePaths } from "./layout.ts";
 import { loadManifests } from "./manifest.ts";
@@ -37,6 +37,8 @@ export interface LabServices extends AsyncDisposable {
 export interface UpDeps extends LabDeps {
   startServices?(plan: LabPlan, signal: AbortSignal): Promise<LabServices>;
   onApplied?(applied: Applied): void;
+  /** As of `applyManifests`. */
+  annotate?: ApplyOptions["annotate"];
   onReadiness?(readiness: Readiness): void;
   /** Some pods did not become ready in time. The lab stays: looking at it is how one finds out why. */
   onNotReady?(message: string): void;
@@ -140,6 +142,7 @@ async function applyFiles(options: UpOptions, deps: UpDeps): Promise<void> {
     paths: options.files,
     signal: deps.signal,
     ...(deps.onApplied && { onApplied: deps.onApplied }),
+    ...(deps.annotate && { annotate: deps.annotate }),
   });
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { annotateSource } from "#cli/policy-files.ts";
 import { labUp, type SupervisorMessage, type UpOptions } from "#lab/up.ts";
 import { aborted } from "#lib/clock.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
@@ -21,6 +22,7 @@ async function main(): Promise<void> {
       log: createLogger("lab"),
       signal: stop.signal,
       startServices: startLabServices,
+      annotate: annotateSource,
       progress: (step) => tell({ type: "progress", step }),
       onApplied: (applied) => tell({ type: "applied", applied }),
       onReadiness: (readiness) => tell({ type: "readiness", readiness }),

@@ -9,6 +9,7 @@ import { compileClusterNetworkPolicy } from "./from-cluster-network-policy.ts";
 import { compileNetworkPolicy } from "./from-network-policy.ts";
 import { checkSelectable, NeedsError } from "./refuse.ts";
 import type { Rule } from "./rule.ts";
+import { sourceAnnotation, withSourceLines } from "./source-lines.ts";
 import { type PolicyRow, policyKey } from "./table.ts";
 
 /** One kind of objects that hold policies. */
@@ -96,7 +97,8 @@ export function compileRow(
   try {
     const rules = language.compile({ ...object, apiVersion, kind });
     checkSelectable(rules, policyKey(row), keepsLabel);
-    return { ...row, rules: auditedRules(rules, metadata.annotations) };
+    const located = withSourceLines(rules, metadata.annotations?.[sourceAnnotation]);
+    return { ...row, rules: auditedRules(located, metadata.annotations) };
   } catch (thrown) {
     const code = thrown instanceof WeftError ? thrown.code : "E_INTERNAL";
     const message = thrown instanceof Error ? thrown.message : String(thrown);

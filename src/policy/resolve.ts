@@ -217,5 +217,8 @@ const nothing: Decision = { verdict: "deny", precedence: defaultPrecedence, rule
 function originsOf(rules: readonly Rule[], decision: Decision): RuleOrigin[] {
   const origins = decision.rules.map((index) => rules[index]!.origin);
   if (isExplicit(decision)) return origins;
-  return origins.map(({ kind, namespace, name, uid }) => ({ kind, namespace, name, uid, index: -1 }));
+  return origins.map(({ kind, namespace, name, uid, objectSource: source }) => ({
+    ...{ kind, namespace, name, uid, index: -1 },
+    ...(source !== undefined && { source }),
+  }));
 }

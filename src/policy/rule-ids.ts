@@ -28,6 +28,10 @@ export class RuleIds {
     const known = this.#byText.get(text);
     if (known !== undefined) {
       this.#unused.delete(known);
+      this.#relocate(
+        known,
+        texts.map((one) => byText.get(one)!),
+      );
       return known;
     }
     let id = this.#hash(text) || 1;
@@ -36,6 +40,14 @@ export class RuleIds {
     this.#changed.add(id);
     this.#byId.set(id, { text, origins: texts.map((one) => byText.get(one)!) });
     return id;
+  }
+
+  /** The same rules, perhaps at other lines of their files. */
+  #relocate(id: number, origins: readonly RuleOrigin[]): void {
+    const { text, origins: held } = this.#byId.get(id)!;
+    if (origins.every(({ source }, i) => source === held[i]!.source)) return;
+    this.#byId.set(id, { text, origins });
+    this.#changed.add(id);
   }
 
   /** The rules a number stands for, in the order of their texts; undefined for a number nobody was given. */

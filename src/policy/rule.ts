@@ -62,6 +62,8 @@ export interface RuleOrigin {
   readonly labels?: readonly string[];
   /** Line of the source file when applied from one. */
   readonly source?: string;
+  /** Line its object begins at. */
+  readonly objectSource?: string;
 }
 
 /** Label requirements over source-prefixed labels; all must hold. No requirement: everything matches. */

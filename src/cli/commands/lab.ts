@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
-import { checkPolicyFiles } from "#cli/policy-files.ts";
+import { annotateSource, checkPolicyFiles } from "#cli/policy-files.ts";
 import { nodeGrid, podGrid, reach } from "#cli/print/lab.ts";
 import { outputForm, printObject, renderGrid } from "#cli/print/table.ts";
 import { type Applied, applyManifests, deleteManifests } from "#lab/apply.ts";
@@ -45,6 +45,7 @@ function filesCommand(name: string, description: string, work: typeof applyManif
       const onApplied = (one: Applied) => process.stdout.write(`${one.what} ${one.action}\n`);
       const done = await work({
         client,
+        annotate: annotateSource,
         paths: options.filename,
         onApplied,
         ...(options.namespace && { namespace: options.namespace }),

@@ -29,6 +29,8 @@ export interface FlowPrinterOptions {
   readonly policyNames: boolean;
   /** Which policies decided, at the end of a compact line and as POLICY in dict. */
   readonly policies: boolean;
+  /** Also the rules that allowed it, and that no policy selects. */
+  readonly why?: boolean;
   readonly translate: boolean;
   /** Also tell of nodes that connect and leave. */
   readonly debug: boolean;
@@ -99,7 +101,7 @@ function flowText(flow: Flow, { options, text, rows, isFirst }: PrintContext): s
     return "";
   }
   if (options.output === "compact") return compactLine(flow, { options, text, rows, isFirst });
-  const policies = options.policies ? policyText(flow).slice(2, -1) : "";
+  const policies = options.policies ? policyText(flow, options.why).slice(2, -1) : "";
   const lines = [
     ["TIMESTAMP", time],
     ...(options.nodeName ? [["NODE", flow.nodeName]] : []),
@@ -127,7 +129,7 @@ function compactLine(flow: Flow, { options, text }: PrintContext): string {
         : [source, "->", destination];
   const node = options.nodeName ? ` [${flow.nodeName}]` : "";
   const verdict = verdictText(flow, text, options.policyNames);
-  const policies = options.policies && !options.policyNames ? policyText(flow) : "";
+  const policies = options.policies && !options.policyNames ? policyText(flow, options.why) : "";
   return `${formatTime(options.timeFormat, flow.time)}${node}: ${left} ${arrow} ${right} ${typeText(flow)} ${verdict} (${flow.Summary})${policies}\n`;
 }
 

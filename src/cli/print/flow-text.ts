@@ -96,21 +96,37 @@ function verdictPolicies(flow: Flow): Policy[] {
 
 /**
  * Which policies decided, for the end of a line: ` [egress allowed by NetworkPolicy shop/a; ingress denied by
- * CiliumNetworkPolicy shop/b,shop/c]`; empty when none is known.
+ * CiliumNetworkPolicy shop/b spec.egressDeny[0] (shop.yaml:12)]`; empty when none is known. The rule and where it is written are told of denials.
+ * @param why of every flow, and also that no policy selects
  */
-export function policyText(flow: Flow): string {
+export function policyText(flow: Flow, why = false): string {
+  const detailed = why || flow.verdict === Verdict.DROPPED || flow.verdict === Verdict.AUDIT;
+  const part = (what: string, policies: readonly Policy[]) => decidedText(what, policies, detailed);
+  const silent = flow.policyLog.filter((text) =>
+    (why ? /: (no policy|default deny)/ : /: default deny/).test(text),
+  );
   const parts = [
     part("egress allowed", flow.egressAllowedBy),
     part("egress denied", flow.egressDeniedBy),
     part("ingress allowed", flow.ingressAllowedBy),
     part("ingress denied", flow.ingressDeniedBy),
+    ...silent,
   ].filter((text) => text !== undefined);
   return parts.length === 0 ? "" : ` [${parts.join("; ")}]`;
 }
 
-function part(what: string, policies: readonly Policy[]): string | undefined {
+function decidedText(what: string, policies: readonly Policy[], detailed: boolean): string | undefined {
   if (policies.length === 0) return undefined;
-  return `${what} by ${policies.map(({ kind, namespace, name }) => `${kind} ${joinName(namespace, name)}`).join(", ")}`;
+  const texts = policies.map(({ kind, namespace, name, labels }) => {
+    const own = (prefix: string) =>
+      labels.filter((label) => label.startsWith(prefix)).map((label) => label.slice(prefix.length));
+    const object = `${kind} ${joinName(namespace, name)}`;
+    if (!detailed) return object;
+    const sources = own("weft:source=");
+    const place = sources.length > 0 ? ` (${sources.join(", ")})` : "";
+    return [object, ...own("weft:rule=")].join(" ") + place;
+  });
+  return `${what} by ${texts.join(", ")}`;
 }
 
 /** Names come from the cluster: control characters would reach the terminal. */

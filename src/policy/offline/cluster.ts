@@ -178,7 +178,9 @@ function policyOf(
 
 function withSource(rule: Rule, sourceOf: (field: string) => string | undefined): Rule {
   const source = sourceOf(rule.origin.field ?? "spec");
-  return source === undefined ? rule : { ...rule, origin: { ...rule.origin, source } };
+  const objectSource = sourceOf("");
+  const origin = { ...rule.origin, ...(source && { source }), ...(objectSource && { objectSource }) };
+  return { ...rule, origin };
 }
 
 function identitiesOf(objects: readonly SourcedObject[]): Map<string, number> {

@@ -6,7 +6,6 @@ import type { Labels } from "#model/labels.ts";
 import type { Enforcement } from "../resolve.ts";
 import type { PolicyEntry, ResolvedPolicy, Rule, RuleOrigin } from "../rule.ts";
 import { matches } from "../selector.ts";
-import { policyKey } from "../table.ts";
 import { verdict } from "../verdict.ts";
 import type { OfflineCluster, OfflineNode } from "./cluster.ts";
 import { type Known, resolveCluster } from "./engine.ts";
@@ -134,7 +133,7 @@ function judgeDirection(
   const policy = known.policyOf.get(pod);
   if (!policy) return { ...allowed("no-policy", selecting), pod };
   const said = verdict(policy, { ...head, ...port });
-  const origins = said.entry ? known.origins(said.entry.rule).map((origin) => located(known, origin)) : [];
+  const origins = said.entry ? known.origins(said.entry.rule) : [];
   const silent = selecting.length === 0 ? "no-policy" : "open";
   const plain = said.explicit ? "rule" : said.verdict === "allow" ? silent : "default-deny";
   const reason = said.verdict === "audit" ? "audit" : plain;
@@ -148,13 +147,6 @@ function judgeDirection(
     ...(said.entry && { entry: said.entry }),
     decidedBy: origins,
   };
-}
-
-/** Who isolates is an object as a whole: it stands where the object begins. */
-function located({ cluster }: Known, origin: RuleOrigin): RuleOrigin {
-  if (origin.index >= 0 || origin.source !== undefined) return origin;
-  const source = cluster.policies.find(({ key }) => key === policyKey(origin))?.source;
-  return source === undefined ? origin : { ...origin, source };
 }
 
 function endIdentity(known: Known, end: End, other: End): number {
