@@ -57,10 +57,7 @@ test("flows are asked for and printed, with the policy that allowed", async () =
 test("with --why each flow tells the rule that decided, or that there is none", async () => {
   const { out } = await run({ print: { why: true } });
   const [allowed, denied] = out.split("\n");
-  assert.match(
-    allowed!,
-    / \[ingress allowed by NetworkPolicy shop\/front-from-client spec\.ingress\[0\]; egress: no policy selects\]$/,
-  );
+  assert.match(allowed!, / \[ingress allowed by NetworkPolicy shop\/front-from-client spec\.ingress\[0\]\]$/);
   assert.match(denied!, /ingress: default deny: nothing matched\]$/);
 });
 

@@ -20,6 +20,8 @@ export interface UpOptions {
   readonly shape: LabShape;
   /** Manifests to apply once the API server answers. */
   readonly files: readonly string[];
+  /** Directory the files were named in, when it is another than this process's. */
+  readonly from?: string;
   readonly imageMap?: string;
   /** For all pods to be ready. Default 120 s. */
   readonly timeoutMs?: number;
@@ -38,7 +40,7 @@ export interface UpDeps extends LabDeps {
   startServices?(plan: LabPlan, signal: AbortSignal): Promise<LabServices>;
   onApplied?(applied: Applied): void;
   /** As of `applyManifests`. */
-  annotate?: ApplyOptions["annotate"];
+  readonly annotate?: ApplyOptions["annotate"];
   onReadiness?(readiness: Readiness): void;
   /** Some pods did not become ready in time. The lab stays: looking at it is how one finds out why. */
   onNotReady?(message: string): void;
@@ -171,7 +173,12 @@ export async function labUpDetached(
   const argv = [
     "--disable-warning=ExperimentalWarning",
     entryPoint("lab-supervisor", "src/main/lab-supervisor.ts"),
-    JSON.stringify({ ...options, files, ...(options.imageMap && { imageMap: resolve(options.imageMap) }) }),
+    JSON.stringify({
+      ...options,
+      files,
+      from: process.cwd(),
+      ...(options.imageMap && { imageMap: resolve(options.imageMap) }),
+    }),
   ];
   const child = spawn(process.execPath, argv, {
     stdio: ["ignore", log, log, "ipc"],

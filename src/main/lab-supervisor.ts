@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { relative } from "node:path";
 import { annotateSource } from "#cli/policy-files.ts";
 import { labUp, type SupervisorMessage, type UpOptions } from "#lab/up.ts";
 import { aborted } from "#lib/clock.ts";
@@ -9,6 +10,7 @@ import { startLabServices } from "./lab-services.ts";
 /** The supervisor of a detached lab: `labUp` in a process of its own, until SIGTERM. */
 async function main(): Promise<void> {
   const options = JSON.parse(process.argv[2] ?? "{}") as UpOptions;
+  const nameOf = (file: string) => (options.from === undefined ? file : relative(options.from, file));
   const stop = new AbortController();
   for (const name of ["SIGTERM", "SIGINT"] as const)
     process.once(name, () => stop.abort(new WeftError("E_STOPPED", `stopped by ${name}`)));
@@ -22,7 +24,8 @@ async function main(): Promise<void> {
       log: createLogger("lab"),
       signal: stop.signal,
       startServices: startLabServices,
-      annotate: annotateSource,
+      annotate: (document, namespace) =>
+        annotateSource({ ...document, file: nameOf(document.file) }, namespace),
       progress: (step) => tell({ type: "progress", step }),
       onApplied: (applied) => tell({ type: "applied", applied }),
       onReadiness: (readiness) => tell({ type: "readiness", readiness }),

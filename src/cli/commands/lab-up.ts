@@ -2,7 +2,7 @@
 import { styleText } from "node:util";
 import { Command, Option } from "commander";
 import { observe } from "#cli/observe-run.ts";
-import { checkPolicyFiles } from "#cli/policy-files.ts";
+import { annotateSource, checkPolicyFiles } from "#cli/policy-files.ts";
 import type { Families, Routing } from "#lab/layout.ts";
 import { MAX_NODES, statePaths } from "#lab/layout.ts";
 import { labUp, labUpDetached, type UpDeps, type UpOptions } from "#lab/up.ts";
@@ -78,7 +78,7 @@ async function up(args: UpArguments, startServices: StartServices): Promise<void
     return;
   }
   const log = createLogger("lab", process.env["WEFT_LOG"] ?? "error");
-  const lab = await labUp(options, { log, signal, startServices, ...progress });
+  const lab = await labUp(options, { log, signal, startServices, annotate: annotateSource, ...progress });
   try {
     await printLab(signal);
     if (!args.quiet) await showFlows(signal);

@@ -101,32 +101,33 @@ function verdictPolicies(flow: Flow): Policy[] {
  */
 export function policyText(flow: Flow, why = false): string {
   const detailed = why || flow.verdict === Verdict.DROPPED || flow.verdict === Verdict.AUDIT;
-  const part = (what: string, policies: readonly Policy[]) => decidedText(what, policies, detailed);
-  const silent = flow.policyLog.filter((text) =>
-    (why ? /: (no policy|default deny)/ : /: default deny/).test(text),
-  );
-  const parts = [
-    part("egress allowed", flow.egressAllowedBy),
-    part("egress denied", flow.egressDeniedBy),
-    part("ingress allowed", flow.ingressAllowedBy),
-    part("ingress denied", flow.ingressDeniedBy),
-    ...silent,
-  ].filter((text) => text !== undefined);
+  const directions = [
+    { name: "egress", allowed: flow.egressAllowedBy, denied: flow.egressDeniedBy },
+    { name: "ingress", allowed: flow.ingressAllowedBy, denied: flow.ingressDeniedBy },
+  ] as const;
+  const parts = directions.flatMap(({ name, allowed, denied }) => {
+    const log = flow.policyLog.flatMap((text) =>
+      text.startsWith(`${name}: `) ? [text.slice(name.length + 2)] : [],
+    );
+    const silence = log.find((text) => text.startsWith("default deny") || (why && text === noPolicy));
+    const by = (policies: readonly Policy[]) => policies.map((one) => decidedText(one, detailed)).join(", ");
+    if (denied.length > 0) return [`${name} denied by ${by(denied)}${silence ? `: ${silence}` : ""}`];
+    if (allowed.length > 0) return [`${name} allowed by ${by(allowed)}`];
+    return silence === undefined ? [] : [`${name}: ${silence}`];
+  });
   return parts.length === 0 ? "" : ` [${parts.join("; ")}]`;
 }
 
-function decidedText(what: string, policies: readonly Policy[], detailed: boolean): string | undefined {
-  if (policies.length === 0) return undefined;
-  const texts = policies.map(({ kind, namespace, name, labels }) => {
-    const own = (prefix: string) =>
-      labels.filter((label) => label.startsWith(prefix)).map((label) => label.slice(prefix.length));
-    const object = `${kind} ${joinName(namespace, name)}`;
-    if (!detailed) return object;
-    const sources = own("weft:source=");
-    const place = sources.length > 0 ? ` (${sources.join(", ")})` : "";
-    return [object, ...own("weft:rule=")].join(" ") + place;
-  });
-  return `${what} by ${texts.join(", ")}`;
+const noPolicy = "no policy selects";
+
+function decidedText({ kind, namespace, name, labels }: Policy, detailed: boolean): string {
+  const object = `${kind} ${joinName(namespace, name)}`;
+  if (!detailed) return object;
+  const own = (prefix: string) =>
+    labels.filter((label) => label.startsWith(prefix)).map((label) => label.slice(prefix.length));
+  const sources = own("weft:source=");
+  const place = sources.length > 0 ? ` (${sources.join(", ")})` : "";
+  return [object, ...own("weft:rule=")].join(" ") + place;
 }
 
 /** Names come from the cluster: control characters would reach the terminal. */
