@@ -32,10 +32,12 @@ suite("oracle, entries and program agree", () => {
       const counts: Counts = { asked: 0, denied: 0 };
       const wanted = Math.ceil(cases / mixes.length);
       const shapes = fc.array(attemptShapes, { minLength: attemptsEach, maxLength: attemptsEach });
-      const world = fc.noShrink(fc.tuple(clusters, policies(kinds), shapes));
-      const property = fc.property(world, ([cluster, manifests, list]) => {
+      const world = fc.noShrink(
+        fc.tuple(clusters, policies(kinds), shapes, fc.constantFrom("once", "steps")),
+      );
+      const property = fc.property(world, ([cluster, manifests, list, by]) => {
         const attempts = list.flatMap((shape) => attemptIn(cluster, shape) ?? []);
-        assert.equal(disagreement(cluster, manifests, attempts, { kernel, counts }), undefined);
+        assert.equal(disagreement(cluster, manifests, attempts, { kernel, counts, by }), undefined);
       });
       const numRuns = Math.ceil((wanted * 1.2) / attemptsEach);
       fc.assert(property, { numRuns, ...(seed !== undefined && { seed }) });

@@ -16,6 +16,8 @@ export interface Asking {
   /** undefined: only the oracle and the entries are asked */
   readonly kernel: KernelJudge | undefined;
   readonly counts: Counts;
+  /** See `compile`. */
+  readonly by: "once" | "steps";
 }
 
 /** Asks the oracle, the compiled entries and the datapath the same; the first that differ, as small as it gets, or undefined. */
@@ -25,7 +27,7 @@ export function disagreement(
   attempts: readonly Attempt[],
   asking: Asking,
 ): string | undefined {
-  const compiled = compile(cluster, policies);
+  const compiled = compile(cluster, policies, asking.by);
   if (compiled.refused.length > 0) return `a valid policy is refused: ${compiled.refused.join("; ")}`;
   if (attempts.length === 0) return undefined;
   const answers = asking.kernel?.ask(compiled, attempts);
@@ -47,9 +49,9 @@ interface Case {
   readonly attempt: Attempt;
 }
 
-function smallest({ cluster, policies, attempt }: Case, { kernel }: Asking): string {
+function smallest({ cluster, policies, attempt }: Case, { kernel, by }: Asking): string {
   const found = (one: Omit<Case, "attempt">): string | undefined => {
-    const compiled = compile(one.cluster, one.policies);
+    const compiled = compile(one.cluster, one.policies, by);
     if (compiled.refused.length > 0) return undefined;
     const said = ask(compiled, attempt);
     return (

@@ -12,12 +12,12 @@ import { type Address, contains, family, hostPrefix, type Prefix, parseAddress }
 import { type Labels, labelText } from "#model/labels.ts";
 import { apiServersOf, desired, identifyNodes } from "#nodes/controller.ts";
 import type { Node } from "#nodes/node.ts";
-import { type EngineChanges, PolicyEngine } from "#policy/engine.ts";
+import { PolicyEngine } from "#policy/engine.ts";
 import { compileRow, languageOf } from "#policy/languages.ts";
 import { nodeLabelKeys } from "#policy/node-labels.ts";
 import { plainRules } from "#policy/references.ts";
 import type { NamedPort, PolicyEntry, ResolvedPolicy } from "#policy/rule.ts";
-import { type PolicyRow, policyKey } from "#policy/table.ts";
+import { type EndpointPolicyRow, type PolicyRow, policyKey } from "#policy/table.ts";
 import { verdict } from "#policy/verdict.ts";
 import { Database } from "#store/table.ts";
 import { type Cluster, type Manifest, namespaceLabels, type Pod } from "./oracle/cluster.ts";
@@ -54,7 +54,15 @@ export interface Said {
 
 const protocols = { TCP: 6, UDP: 17, SCTP: 132 } as const;
 
-export function compile(cluster: Cluster, manifests: readonly Manifest[]): Compiled {
+/**
+ * @param by `once`: everything is there before the first round; `steps`: one thing after the other, some of it taken away and put back, with a
+ * round after each. What comes out must say the same.
+ */
+export function compile(
+  cluster: Cluster,
+  manifests: readonly Manifest[],
+  by: "once" | "steps" = "once",
+): Compiled {
   const referenced = {
     ...referencedIn(cluster.referred as unknown as KubeObject[]),
     nodes: () => nodesOf(cluster),
@@ -62,12 +70,13 @@ export function compile(cluster: Cluster, manifests: readonly Manifest[]): Compi
   const rows = manifests
     .map(rowOf)
     .map((row) => ({ ...row, rules: plainRules(row.rules, referenced).rules }));
-  const node = new NodeState(cluster, rows);
-  const changes = node.engine.flush();
+  const node = new NodeState(cluster);
+  if (by === "once") node.feed(rows);
+  else node.feedBySteps(rows);
   return {
     refused: rows.flatMap(({ refused }) => (refused ? [refused.message] : [])),
-    endpoints: node.endpoints(changes),
-    policies: changes.policies,
+    endpoints: node.endpoints(),
+    policies: [...node.policies.values()],
     ipcache: node.ipcache(),
     blocks: new Map([...node.blocks.all()].map(({ prefix, identity }) => [prefix, identity])),
     origins: (rule) => [...new Set((node.engine.ruleIds.origins(rule) ?? []).map(policyKey))],
@@ -90,35 +99,95 @@ function rowOf(manifest: Manifest): PolicyRow {
   return compileRow(language, manifest as object);
 }
 
-/** The agent's tables and engine, fed in the agent's order: policies, the prefixes they need, identities, pods, endpoints. */
+/** The agent's tables and engine, and what the engine said in all rounds. */
 class NodeState {
   readonly db = new Database();
   readonly identities = identityTable(this.db);
   readonly claims = ipcacheClaimTable(this.db);
   readonly blocks = blockTable(this.db);
   readonly engine = new PolicyEngine("default");
+  readonly policies = new Map<number, ResolvedPolicy>();
+  readonly #rows = new Map<number, EndpointPolicyRow>();
+  readonly #cidrs = new CidrIdentities({ ...this, dualStack: true });
+  readonly #blockIds = new BlockIdentities(this);
+  readonly #nodeIds = new NodeIdentities(this);
+  readonly #cluster: Cluster;
   readonly #pods: readonly (Pod & { readonly identity: number; readonly sourced: Labels })[];
-  readonly #here: string;
+  #known = new Set<number>();
 
-  constructor(cluster: Cluster, rows: readonly PolicyRow[]) {
-    const { db, identities, claims, blocks, engine } = this;
-    this.#here = cluster.nodes[0]!.name;
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
     this.#pods = this.#identify(cluster);
-    for (const row of rows) engine.setPolicy(policyKey(row), row.rules);
+  }
+
+  /** In the agent's order: policies, the prefixes they need, identities, pods, endpoints. */
+  feed(rows: readonly PolicyRow[]): void {
+    for (const row of rows) this.engine.setPolicy(policyKey(row), row.rules);
+    this.#identifyFor(rows);
+    for (const pod of this.#pods) this.#setPod(pod);
+    for (const index of this.#local().keys()) this.#setEndpoint(index);
+    this.#round();
+  }
+
+  feedBySteps(rows: readonly PolicyRow[]): void {
+    const { engine } = this;
+    const [first] = rows;
+    const [pod] = this.#pods;
+    const put = (some: readonly PolicyRow[], row: PolicyRow, rules: PolicyRow["rules"]) => {
+      engine.setPolicy(policyKey(row), rules);
+      this.#identifyFor(some);
+    };
+    const steps = [
+      () => this.#identifyFor([]),
+      ...[...this.#local().keys()].map((index) => () => this.#setEndpoint(index)),
+      ...this.#pods.map((one) => () => this.#setPod(one)),
+      ...rows.map((row, index) => () => put(rows.slice(0, index + 1), row, row.rules)),
+      () => first && put(rows.slice(1), first, []),
+      () => pod && engine.setPod(`${pod.namespace}/${pod.name}`, undefined),
+      () => first && put(rows, first, first.rules),
+      () => pod && engine.removeIdentity(pod.identity),
+      () => engine.removeEndpoint(1),
+      () => pod && engine.setIdentity(this.identities.get(String(pod.identity))!),
+      () => pod && this.#setPod(pod),
+      () => this.#setEndpoint(0),
+    ];
+    for (const step of steps) {
+      step();
+      this.#round();
+    }
+  }
+
+  #round(): void {
+    const { policies, gonePolicies, endpoints } = this.engine.flush();
+    for (const policy of policies) this.policies.set(policy.id, policy);
+    for (const id of gonePolicies) this.policies.delete(id);
+    for (const row of endpoints) this.#rows.set(row.endpointId, row);
+  }
+
+  /** Identities of the prefixes and nodes that the rules speak of, and the engine told of all that changed. */
+  #identifyFor(rows: readonly PolicyRow[]): void {
+    const { engine, identities } = this;
     const required = engine.requiredPrefixes();
-    const cidrs = new CidrIdentities({ db, identities, claims, dualStack: true });
-    cidrs.require(required.cidrs);
-    new BlockIdentities({ db, identities, blocks }).require(required.blocks);
-    this.#claim(cluster, cidrs, nodeLabelKeys(rows.flatMap(({ rules }) => rules)));
+    this.#cidrs.require(required.cidrs);
+    this.#blockIds.require(required.blocks);
+    this.#claim(this.#cluster, this.#cidrs, nodeLabelKeys(rows.flatMap(({ rules }) => rules)));
+    const now = new Set([...identities.all()].map(({ id }) => id));
+    for (const id of this.#known) if (!now.has(id)) engine.removeIdentity(id);
     for (const row of identities.all()) engine.setIdentity(row);
-    for (const pod of this.#pods)
-      engine.setPod(`${pod.namespace}/${pod.name}`, { identity: pod.identity, ports: portsOf(pod) });
-    for (const [index, pod] of this.#local().entries())
-      engine.setEndpoint({ id: index + 1, labels: pod.sourced, namedPorts: portsOf(pod) });
+    this.#known = now;
+  }
+
+  #setPod(pod: Pod & { readonly identity: number }): void {
+    this.engine.setPod(`${pod.namespace}/${pod.name}`, { identity: pod.identity, ports: portsOf(pod) });
+  }
+
+  #setEndpoint(index: number): void {
+    const pod = this.#local()[index]!;
+    this.engine.setEndpoint({ id: index + 1, labels: pod.sourced, namedPorts: portsOf(pod) });
   }
 
   #local() {
-    return this.#pods.filter(({ node }) => node === this.#here);
+    return this.#pods.filter(({ node }) => node === this.#cluster.nodes[0]!.name);
   }
 
   #identify(cluster: Cluster) {
@@ -138,7 +207,7 @@ class NodeState {
   #claim(cluster: Cluster, cidrs: CidrIdentities, keys: ReadonlySet<string>): void {
     const nodes = nodesOf(cluster);
     const apiServers = cluster.apiServers.map((address) => ({ address: parseAddress(address) }));
-    const ofNodes = new NodeIdentities({ db: this.db, identities: this.identities });
+    const ofNodes = this.#nodeIds;
     const identityOf = identifyNodes(nodes, apiServersOf(nodes, apiServers), {
       keys,
       identities: {
@@ -165,10 +234,9 @@ class NodeState {
     return new Map([...byPrefix].map(([prefix, claims]) => [prefix, bestClaim(claims)!.identity]));
   }
 
-  endpoints({ endpoints }: EngineChanges): CompiledEndpoint[] {
-    const rows = new Map(endpoints.map((row) => [row.endpointId, row]));
+  endpoints(): CompiledEndpoint[] {
     return this.#local().map(({ identity, addresses }, index) => {
-      const { policyId, enforceIngress, enforceEgress, audits = false } = rows.get(index + 1)!;
+      const { policyId, enforceIngress, enforceEgress, audits = false } = this.#rows.get(index + 1)!;
       const parsed = addresses.map(parseAddress);
       const flags = { enforceIngress, enforceEgress, audits };
       return { id: index + 1, identity, addresses: parsed, policyId, ...flags };

@@ -15,7 +15,7 @@ import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
 import { encode, type TypedMap, typedMap, u32Layout } from "#kernel/bpf/typed-map.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
 import { type Address, family, type Prefix, parseAddress, prefixBits128 } from "#model/ip.ts";
-import { elementOf } from "#policy/entries.ts";
+import { elementOf, selfElementOf } from "#policy/entries.ts";
 import type { ResolvedPolicy } from "#policy/rule.ts";
 import { type Compiled, type CompiledEndpoint, protocolNumber } from "./compiled.ts";
 import type { Attempt } from "./oracle/side.ts";
@@ -144,7 +144,9 @@ function innerMap(policy: ResolvedPolicy): BpfMap {
     maxEntries: 65536,
     flags: MapFlag.noPrealloc,
   });
-  const elements = policy.entries.map(elementOf).map(({ key, value }) => [key, value] as const);
+  const elements = [...policy.entries.map(elementOf), selfElementOf(policy)].map(
+    ({ key, value }) => [key, value] as const,
+  );
   typedMap(map, policyKeyLayout, policyEntryLayout).setMany(elements);
   return map;
 }
