@@ -12,6 +12,7 @@
 #include "lib/deliver.h"
 #include "lib/arrive.h"
 #include "lib/refuse.h"
+#include "lib/host.h"
 
 const volatile struct node_config config = {};
 
@@ -71,6 +72,7 @@ static __always_inline int to_service(struct __sk_buff *skb, struct pkt *p, cons
 	p->dst.identity = identity_of(p, entry);
 	if (p->dst.identity != IDENTITY_HOST)
 		return to_remote_backend(skb, p, sent, entry);
+	set_host_end(&p->dst);
 	reason = admit(skb, p); /* a process of the node itself: to_device turns its answers round */
 	return reason ? drop(skb, p, reason) : to_stack(skb, p, TRACE_TO_HOST);
 }
@@ -96,6 +98,42 @@ static __always_inline int refuse(struct __sk_buff *skb, struct pkt *p, int reas
 	return bpf_redirect(skb->ifindex, 0);
 }
 
+/* Sent to an address of the node: one the cluster knows, or one that its routes say is its own. */
+__noinline int is_for_host(struct __sk_buff *skb, struct pkt *p)
+{
+	struct bpf_fib_lookup fib = {};
+	struct ipcache_entry *entry;
+
+	if (!p)
+		return false;
+	entry = ipcache_lookup(&p->daddr);
+	if (entry && entry->identity == IDENTITY_HOST)
+		return true;
+	if (is_multicast(&p->daddr))
+		return false;
+	if (is_link_local(&p->daddr))
+		return true;
+	fib_question(skb, p, &fib);
+	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0) == BPF_FIB_LKUP_RET_NOT_FWDED;
+}
+
+/* What is for the node itself, if its policies allow. malformed: why it could not be parsed, or 0. */
+static __always_inline int to_host(struct __sk_buff *skb, struct pkt *p, int malformed)
+{
+	int reason;
+
+	if (!set_host_end(&p->dst))
+		return TC_ACT_OK;
+	if ((!malformed && passes_firewall(p)) || !is_for_host(skb, p))
+		return TC_ACT_OK;
+	if (malformed)
+		return p->dst.flags & ENDPOINT_ENFORCE_INGRESS ? drop(skb, p, malformed) : TC_ACT_OK;
+	reason = identify_sender(p);
+	if (!reason)
+		reason = admit(skb, p);
+	return reason ? drop(skb, p, reason) : to_stack(skb, p, TRACE_TO_HOST);
+}
+
 /* Everything that arrives on the device. What is none of ours goes to the stack untouched. */
 SEC("tcx/ingress")
 int from_device(struct __sk_buff *skb)
@@ -105,7 +143,12 @@ int from_device(struct __sk_buff *skb)
 	struct nat_key sent;
 	int reason;
 
-	if (!is_ip(skb) || parse(skb, &p) || is_tunnelled(&p))
+	if (!is_ip(skb))
+		return TC_ACT_OK;
+	reason = parse(skb, &p);
+	if (reason)
+		return to_host(skb, &p, reason);
+	if (is_tunnelled(&p))
 		return TC_ACT_OK;
 	pod = endpoint_by_addr(&p.daddr);
 	if (pod) {
@@ -117,7 +160,7 @@ int from_device(struct __sk_buff *skb)
 	if (!reason && !(p.flags & PKT_RESTORED))
 		reason = translate_from_outside(skb, &p);
 	if (!reason && !(p.flags & (PKT_NODEPORT | PKT_RESTORED)))
-		return TC_ACT_OK;
+		return to_host(skb, &p, 0);
 	if (!reason)
 		reason = identify_sender(&p);
 	if (reason)
@@ -126,12 +169,14 @@ int from_device(struct __sk_buff *skb)
 }
 
 /* The node's own process may be answering a connection to one of the node's frontends. */
-static __always_inline int from_host(struct __sk_buff *skb, struct pkt *p)
+__noinline int from_host(struct __sk_buff *skb, struct pkt *p)
 {
 	struct ct_entry *ct;
 	struct flow f;
 	int reason;
 
+	if (!p)
+		return TC_ACT_SHOT;
 	if (!is_port_protocol(p->proto))
 		return TC_ACT_OK;
 	flow_of_packet(p, &f);
@@ -147,13 +192,29 @@ static __always_inline int from_host(struct __sk_buff *skb, struct pkt *p)
 	return TC_ACT_OK;
 }
 
-/* A pod's packet on its way out of the cluster leaves with the node's address. */
-static __always_inline int masquerade(struct __sk_buff *skb, struct pkt *p)
+/* What a process of the node sends, if the node's policies allow; an answer from one of its frontends is turned round. */
+static __always_inline int from_judged_host(struct __sk_buff *skb, struct pkt *p)
 {
-	struct addr source = node_address(p);
-	struct nat_key sent;
 	int reason;
 
+	p->dst.identity = identity_of(p, ipcache_lookup(&p->daddr));
+	reason = admit_and_reverse(skb, p);
+	if (reason)
+		return drop(skb, p, reason);
+	forwarded(skb, p, TRACE_TO_NETWORK);
+	return TC_ACT_OK;
+}
+
+/* A pod's packet on its way out of the cluster leaves with the node's address. */
+__noinline int masquerade(struct __sk_buff *skb, struct pkt *p)
+{
+	struct nat_key sent;
+	struct addr source;
+	int reason;
+
+	if (!p)
+		return TC_ACT_SHOT;
+	source = node_address(p);
 	if (!(config.flags & (is_v6(p) ? CONFIG_MASQUERADE_V6 : CONFIG_MASQUERADE_V4)) || !leaves_cluster(p))
 		return TC_ACT_OK;
 	nat_sent_key(p, &sent);
@@ -175,6 +236,9 @@ int to_device(struct __sk_buff *skb)
 	if (!is_ip(skb))
 		return TC_ACT_OK;
 	malformed = parse(skb, &p);
+	if ((config.flags & CONFIG_HOST_FIREWALL) && is_locally_sent(skb) && !malformed && set_host_end(&p.src) && !passes_firewall(&p) &&
+	    !is_multicast(&p.daddr))
+		return from_judged_host(skb, &p);
 	node = node_address(&p);
 	if (addr_equal(&p.saddr, &node) && !(p.flags & PKT_ICMP_ERROR))
 		return malformed || is_tunnelled(&p) ? TC_ACT_OK : from_host(skb, &p);

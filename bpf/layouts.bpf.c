@@ -50,6 +50,7 @@ STRUCT(metric);
 
 ENUM(config_flag);
 ENUM(endpoint_flag);
+ENUM(endpoint_id);
 ENUM(policy_direction);
 ENUM(policy_round);
 ENUM(policy_verdict);

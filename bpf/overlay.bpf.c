@@ -9,6 +9,7 @@
 #include "lib/nat-restore.h"
 #include "lib/deliver.h"
 #include "lib/arrive.h"
+#include "lib/host.h"
 
 const volatile struct node_config config = {};
 
@@ -44,6 +45,10 @@ static __always_inline int to_node(struct __sk_buff *skb, struct pkt *p)
 		return drop(skb, p, reason);
 	if ((p->flags & PKT_RESTORED) && p->frontend)
 		return to_client(skb, p);
+	if (!(p->flags & PKT_RESTORED) && set_host_end(&p->dst) && !passes_firewall(p)) {
+		reason = admit(skb, p);
+		return reason ? drop(skb, p, reason) : to_stack(skb, p, TRACE_TO_HOST);
+	}
 	return to_stack(skb, p, TRACE_TO_STACK);
 }
 
@@ -101,6 +106,21 @@ static __always_inline __u32 sender_through_stack(struct pkt *p)
 	return p->src.identity == IDENTITY_HOST ? IDENTITY_HOST : world_identity(p);
 }
 
+/* The node's own, on its way to a pod of another node. */
+static __always_inline int from_node(struct __sk_buff *skb, struct pkt *p)
+{
+	int reason;
+
+	if (!is_locally_sent(skb) || !set_host_end(&p->src) || passes_firewall(p))
+		return TC_ACT_OK;
+	p->dst.identity = identity_of(p, ipcache_lookup(&p->daddr));
+	reason = admit_and_reverse(skb, p);
+	if (reason)
+		return drop(skb, p, reason);
+	forwarded(skb, p, TRACE_TO_OVERLAY);
+	return TC_ACT_OK;
+}
+
 /*
  * Everything that enters the tunnel. The fast path has set the sender's identity; the stack's routes say "a node"
  * for all they carry, which is true neither of a pod's packet the fast path left to them nor of one from outside.
@@ -118,7 +138,7 @@ int to_overlay(struct __sk_buff *skb)
 	malformed = parse(skb, &p);
 	sender = sender_through_stack(&p);
 	if (sender == IDENTITY_HOST)
-		return TC_ACT_OK;
+		return malformed ? TC_ACT_OK : from_node(skb, &p);
 	if (malformed && malformed != DROP_FIRST_LOGICAL_DATAGRAM_FRAGMENT_NOT_FOUND)
 		return drop(skb, &p, malformed);
 	receiver = ipcache_lookup(&p.daddr);

@@ -11,6 +11,7 @@
 #include "lib/hairpin.h"
 #include "lib/refuse.h"
 #include "lib/deny.h"
+#include "lib/host.h"
 
 const volatile struct node_config config = {};
 
@@ -30,6 +31,8 @@ static __always_inline void find_receiver(struct pkt *p, struct receiver *r)
 	}
 	r->entry = ipcache_lookup(&p->daddr);
 	p->dst.identity = identity_of(p, r->entry);
+	if (p->dst.identity == IDENTITY_HOST || is_link_local(&p->daddr))
+		set_host_end(&p->dst);
 }
 
 /* A pod may send from its own addresses only. */
@@ -159,6 +162,8 @@ int to_pod(struct __sk_buff *skb)
 		set_end(&p.src, sender);
 	else
 		p.src.identity = identity_of(&p, ipcache_lookup(&p.saddr));
+	if (p.src.identity == IDENTITY_HOST)
+		set_host_end(&p.src);
 	reason = admit_and_reverse(skb, &p);
 	if (reason)
 		return drop(skb, &p, reason);

@@ -4,6 +4,7 @@
 #include "conntrack.h"
 #include "verdict.h"
 #include "embedded.h"
+#include "adopt.h"
 
 /* An ICMP error belongs to the connection of the packet it carries, if that packet was its receiver's. */
 static __always_inline bool ct_relate(struct __sk_buff *skb, struct pkt *p)
@@ -51,6 +52,8 @@ __noinline int admit(struct __sk_buff *skb, struct pkt *p)
 			return 0;
 		}
 	}
+	if (!ct && is_of_node(p) && p->proto == IPPROTO_TCP && !begins_tcp(p))
+		adopt_open(skb, p);
 	reason = judge(p);
 	if (p->audited_egress || p->audited_ingress)
 		report_audits(skb, p);

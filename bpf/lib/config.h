@@ -31,6 +31,7 @@ enum config_flag {
 	CONFIG_MASQUERADE_V4 = 4,
 	CONFIG_MASQUERADE_V6 = 8,
 	CONFIG_FLOWS = 16, /* emit events for what is forwarded; drops are always emitted */
+	CONFIG_HOST_FIREWALL = 128, /* policies may select the node itself */
 	CONFIG_DENY_ICMP = 64, /* tell pods by ICMP what their egress policy denies */
 	CONFIG_REFUSE = 32, /* tell who asks for a service without backends that nobody answers */
 };

@@ -133,9 +133,11 @@ static __always_inline __u32 socket_frontend(struct __sk_buff *skb, const struct
 static __always_inline int ct_create(struct __sk_buff *skb, struct pkt *p, const struct flow *f)
 {
 	struct ct_entry ct = { .packets = { 1, 0 }, .bytes = { p->length, 0 } };
+	bool reply = p->flags & PKT_REPLY; /* taken over open: see adopt.h */
 
 	ct_set_judged(p, &ct);
-	ct.flags |= f->high ? CT_HIGH_BEGAN : 0;
+	ct.flags |= f->high != reply ? CT_HIGH_BEGAN : 0;
+	ct.flags |= reply ? CT_SEEN_REPLY : 0;
 	ct.flags |= p->flags & PKT_NODEPORT ? CT_NODEPORT : 0;
 	ct.flags |= p->flags & PKT_HAIRPIN ? CT_HAIRPIN : 0;
 	if (!p->frontend && p->src.id && (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP)) {

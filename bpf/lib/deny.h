@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
 #include "refuse.h"
+#include "host.h"
 
 /* What a pod is told whose own policy denies: ICMP "administratively prohibited" (RFC 1812 5.2.7.1, RFC 4443 3.1). */
-
-static __always_inline bool is_multicast(const struct addr *a)
-{
-	return addr_is_v4(a) ? a->bytes[12] >= 224 : a->bytes[0] == 0xff;
-}
 
 /* The sender gave the frontend's address: it would not know what it is told of the backend's. */
 static __always_inline int show_frontend(struct __sk_buff *skb, struct pkt *p)

@@ -20,6 +20,9 @@ struct LAYOUT(1) endpoint {
 	__u8 host_mac[6]; /* the host-side veth's */
 };
 
+/* Ids of endpoints that are no pods. */
+enum endpoint_id { HOST_ENDPOINT = 65535 };
+
 enum endpoint_flag {
 	ENDPOINT_ENFORCE_INGRESS = 1, /* what no entry allows is dropped */
 	ENDPOINT_ENFORCE_EGRESS = 2,

@@ -33,6 +33,14 @@ struct {
 	__type(value, struct endpoint);
 } endpoints_by_addr SEC(".maps");
 
+/* [0]: the node itself. policy_id 0: no policy selects it, and it is no end of anything. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct endpoint);
+} host_endpoint SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 524288);

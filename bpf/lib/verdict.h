@@ -204,9 +204,21 @@ static __always_inline __be16 judged_icmp_type(const struct pkt *p)
 	return bpf_htons(p->icmp_type);
 }
 
+/* An end is the node itself. */
+static __always_inline bool is_of_node(const struct pkt *p)
+{
+	return (config.flags & CONFIG_HOST_FIREWALL) && (p->src.id == HOST_ENDPOINT || p->dst.id == HOST_ENDPOINT);
+}
+
+/* A node reaches its own pods whatever its policy: a kubelet's probes must work. The pod's policy has its say. */
+static __always_inline bool from_node_to_own_pod(const struct pkt *p, bool reply)
+{
+	return is_of_node(p) && (reply ? p->dst.id : p->src.id) == HOST_ENDPOINT && p->src.id && p->dst.id;
+}
+
 /*
  * Judges the connection the packet belongs to, always as its originator sent it: the policies of both ends, so far
- * as they are pods of this node. Returns 0 or a drop reason.
+ * as they are pods of this node or, where policies select it, the node. Returns 0 or a drop reason.
  */
 __noinline int judge(struct pkt *p)
 {
@@ -221,7 +233,7 @@ __noinline int judge(struct pkt *p)
 	reply = p->flags & PKT_REPLY;
 	q.proto = p->proto;
 	q.port = is_icmp(p) ? judged_icmp_type(p) : reply ? p->sport : p->dport;
-	if (reply ? p->dst.id : p->src.id) {
+	if ((reply ? p->dst.id : p->src.id) && !from_node_to_own_pod(p, reply)) {
 		q.direction = POLICY_EGRESS;
 		q.peer = reply ? p->src.identity : p->dst.identity;
 		q.addr = reply ? p->saddr : p->daddr;

@@ -110,6 +110,34 @@ export const agentConfigSchema = z.strictObject({
     })
     .prefault({})
     .describe("How the verdicts of policies are applied."),
+  hostFirewall: z
+    .strictObject({
+      enabled: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Let policies with a nodeSelector judge what goes to and from the node itself. Off: such policies are refused.",
+        ),
+      neverLockOut: z
+        .strictObject({
+          apiServer: z
+            .boolean()
+            .default(true)
+            .describe("The way to API servers, and to one on the node, stays open."),
+          ports: z
+            .array(z.number().int().min(1).max(65_535))
+            .default([])
+            .describe("TCP ports of the node that stay open, as 22 for SSH."),
+          cidrs: z
+            .array(prefixSetting)
+            .default([])
+            .describe("To whom these ports stay open; absent: to everyone."),
+        })
+        .prefault({})
+        .describe("What no policy closes."),
+    })
+    .prefault({})
+    .describe("The node's own firewall."),
   flows: z.boolean().default(true).describe("Emit flows for what is forwarded; drops are always shown."),
   flowBuffer: z
     .number()

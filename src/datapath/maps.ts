@@ -31,6 +31,7 @@ export function datapathMaps(datapath: Datapath) {
   return {
     endpointsByIfindex: typed(datapath, "endpoints_by_ifindex", u32Layout, endpointLayout),
     endpointsByAddress: typed(datapath, "endpoints_by_addr", addressLayout, endpointLayout),
+    hostEndpoint: typed(datapath, "host_endpoint", u32Layout, endpointLayout),
     ipcache: typed(datapath, "ipcache", ipcacheKeyLayout, ipcacheEntryLayout),
     blocks: typed(datapath, "blocks", ipcacheKeyLayout, u32Layout),
     conntrack: typed(datapath, "conntrack", ctKeyLayout, ctEntryLayout),

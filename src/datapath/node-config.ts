@@ -16,6 +16,8 @@ export interface NodeSettings {
   readonly refuse: boolean;
   /** Tell pods by ICMP what their egress policy denies. */
   readonly denyIcmp: boolean;
+  /** Policies may select the node itself. */
+  readonly hostFirewall: boolean;
   /** Cookie of the node's network namespace. */
   readonly hostNetns: bigint;
   readonly deviceIfindex: number;
@@ -54,7 +56,8 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
       flag(v6 && node.masquerade, ConfigFlag.masqueradeV6) |
       flag(node.flows, ConfigFlag.flows) |
       flag(node.refuse, ConfigFlag.refuse) |
-      flag(node.denyIcmp, ConfigFlag.denyIcmp),
+      flag(node.denyIcmp, ConfigFlag.denyIcmp) |
+      flag(node.hostFirewall, ConfigFlag.hostFirewall),
     eventIntervalSec,
     worldV4: dual ? ReservedIdentity.worldV4 : ReservedIdentity.world,
     worldV6: dual ? ReservedIdentity.worldV6 : ReservedIdentity.world,

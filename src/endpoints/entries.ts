@@ -24,7 +24,7 @@ export function endpointEntries(row: DatapathEndpoint): EndpointEntries {
     v6: endpoint.v6,
     identity: endpoint.identity,
     policyId: row.policyId,
-    policyRev: revisionOf(row),
+    policyRev: revisionInKernel(row.policyRevision, row.audit),
     ifindex: endpoint.hostIfindex,
     id: endpoint.id,
     flags,
@@ -35,8 +35,8 @@ export function endpointEntries(row: DatapathEndpoint): EndpointEntries {
 }
 
 /** What went through in audit is judged again when that ends: it is another revision. */
-function revisionOf({ audit, policyRevision }: DatapathEndpoint): number {
-  return audit ? ~policyRevision >>> 0 : policyRevision;
+export function revisionInKernel(revision: number, audit: boolean): number {
+  return audit ? ~revision >>> 0 : revision;
 }
 
 export function addressesOf(value: EndpointValue): Address[] {

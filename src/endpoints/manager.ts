@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { EndpointId } from "#datapath/layouts/enums.ts";
 import type { Identity } from "#identities/identity.ts";
 import { backoffMs } from "#lib/backoff.ts";
 import { pause } from "#lib/clock.ts";
@@ -55,7 +56,7 @@ interface Nature {
   readonly modes: Pick<Endpoint, "audit" | "anySource">;
 }
 
-const lastId = 65535;
+const lastId = EndpointId.hostEndpoint - 1;
 /** Between attempts to follow labels, while the API server or the disk does not let us. */
 const retry = { minMs: 500, maxMs: 30_000 } as const;
 

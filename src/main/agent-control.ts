@@ -4,6 +4,7 @@ import { tunnelDevice } from "#datapath/devices.ts";
 import { datapathMaps } from "#datapath/maps.ts";
 import { startEndpointClaims } from "#endpoints/claims.ts";
 import { startEndpointController } from "#endpoints/controller.ts";
+import { startHostEndpoint } from "#endpoints/host.ts";
 import { startEndpointReconciler } from "#endpoints/ops.ts";
 import { startPublisher } from "#endpoints/publish.ts";
 import { type EndpointSliceObject, joinSlices, slicedEndpointRows } from "#endpoints/slices.ts";
@@ -31,6 +32,7 @@ import type { Netlink } from "#kernel/netlink/handle.ts";
 import { pause } from "#lib/clock.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
+import { isAddress, parseAddress } from "#model/ip.ts";
 import { startNodeController } from "#nodes/controller.ts";
 import type { Node } from "#nodes/node.ts";
 import { startRouteReconciler } from "#nodes/ops.ts";
@@ -40,6 +42,7 @@ import { startNodeSource } from "#nodes/source.ts";
 import { startPolicyController } from "#policy/controller.ts";
 import { joinReferences } from "#policy/join-references.ts";
 import { followNodeLabels } from "#policy/node-labels.ts";
+import { type NeverLockOut, neverLockOutRules } from "#policy/never-lock-out.ts";
 import { startPolicyReconciler } from "#policy/ops.ts";
 import { startPolicySource } from "#policy/source.ts";
 import { startServiceController } from "#services/controller.ts";
@@ -62,6 +65,8 @@ export interface ControlDeps {
   readonly node: Node;
   readonly nodeDatapath: NodeDatapath;
   readonly netlink: Netlink;
+  /** Where the agent reaches the API server. */
+  readonly apiServer: URL;
   readonly health: Health;
   readonly log: Logger;
 }
@@ -284,6 +289,8 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
         },
         clusterName: config.clusterName,
         resolved: () => known.resolved(policyReconciler.waitUntil(policyMaps.revision, signal)),
+        hosts: tables.hosts,
+        ...(config.hostFirewall.enabled && { neverLockOut: neverLockOutRules(neverLockOutOf(deps)) }),
         enforcement: config.policy.enforcement,
         ...(families.length === 1 && { onlyFamily: families[0]! }),
       },
@@ -311,7 +318,24 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
       modes: { audit: config.policy.audit, anySource: !config.policy.verifySource },
     }),
   );
-  stack.defer(policyReconciler.status.onCommit(() => endpointController.refresh()));
+  const hostEndpoint = stack.use(
+    startHostEndpoint({
+      db,
+      nodes: tables.nodes,
+      hosts: tables.hosts,
+      policies: endpointPolicies,
+      policyInForce: (id, revision) => policyReconciler.inForce(id, revision),
+      map: maps.hostEndpoint,
+      audit: config.policy.audit,
+      enabled: config.hostFirewall.enabled,
+    }),
+  );
+  stack.defer(
+    policyReconciler.status.onCommit(() => {
+      endpointController.refresh();
+      hostEndpoint.refresh();
+    }),
+  );
   stack.use(
     startEndpointClaims({
       db,
@@ -367,6 +391,18 @@ function prefixOrder(known: Known, reconciler: Reconciler, signal: AbortSignal):
       // A packet that found the entry just before it went is judged within microseconds.
       await pause(inFlightMs, signal);
     },
+  };
+}
+
+function neverLockOutOf({ config, apiServer }: ControlDeps): NeverLockOut {
+  const { apiServer: open, ports, cidrs } = config.hostFirewall.neverLockOut;
+  const { hostname, port } = apiServer;
+  const host = hostname.replace(/^\[|\]$/g, "");
+  return {
+    ports,
+    cidrs,
+    ...(open && { apiServerPorts: [...new Set([port === "" ? 443 : Number(port), 6443])] }),
+    ...(open && isAddress(host) && { apiServerAddress: parseAddress(host) }),
   };
 }
 

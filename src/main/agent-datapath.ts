@@ -92,6 +92,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       flows: config.flows,
       refuse: config.services.withoutBackends === "refuse",
       denyIcmp: config.policy.denyResponse === "icmp",
+      hostFirewall: config.hostFirewall.enabled,
       hostNetns: netnsCookie(),
       deviceIfindex: device.index,
       tunnelIfindex,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { hostEndpointTable } from "#endpoints/host.ts";
 import { slicedEndpointTable } from "#endpoints/slices.ts";
 import {
   clusterEndpointTable,
@@ -42,6 +43,7 @@ export function agentTables(db = new Database()) {
     slicedEndpoints: slicedEndpointTable(db),
     clusterEndpoints: clusterEndpointTable(db),
     endpoints: endpointTable(db, (id) => datapathEndpoints.get(id)),
+    hosts: hostEndpointTable(db),
     identities: identityTable(db),
     claims: ipcacheClaimTable(db),
     ipcache: ipcacheTable(db),

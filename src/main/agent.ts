@@ -58,11 +58,8 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   requireNode(config, log);
   installCniPrograms(config.cniBinDir, log);
   const { apiServer } = config;
-  const client = stack.use(
-    createKubeClient(await loadCredentials(config.kubeconfig, { apiServer }), {
-      userAgent: `weft-agent/${version}`,
-    }),
-  );
+  const credentials = await loadCredentials(config.kubeconfig, { apiServer });
+  const client = stack.use(createKubeClient(credentials, { userAgent: `weft-agent/${version}` }));
   state = () => `the API server has not said what this node's addresses and pod CIDRs are`;
   const node = await ownNode({
     client,
@@ -94,7 +91,9 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   });
   flowsStarting.catch(() => {});
   const keepsLabel = labelFilter(config.identityLabels);
-  const deps = { config, tables, keepsLabel, client, node, nodeDatapath, netlink, health, log };
+  const server = new URL(credentials.server);
+  const common = { config, tables, keepsLabel, client, node, nodeDatapath, netlink, health, log };
+  const deps = { ...common, apiServer: server };
   const control = stack.use(startControl(deps, signal));
   const settled = (id: string, until: AbortSignal) => control.endpointReconciler.settled(id, until);
   const endpoints = startEndpoints({ ...deps, paths, clusterName: config.clusterName, keepsLabel, settled });

@@ -10,7 +10,7 @@ import { type EngineChanges, PolicyEngine } from "./engine.ts";
 import { seenFrom } from "./peer.ts";
 import type { RequiredPrefixes } from "./required-prefixes.ts";
 import type { Enforcement } from "./resolve.ts";
-import type { ResolvedPolicy } from "./rule.ts";
+import type { ResolvedPolicy, Rule } from "./rule.ts";
 import type { EndpointPolicyRow, PolicyEndpoint, PolicyPeerPod, PolicyRow, PolicyRuleRow } from "./table.ts";
 
 export interface PolicyControllerDeps {
@@ -18,6 +18,9 @@ export interface PolicyControllerDeps {
   readonly policies: Table<PolicyRow>;
   /** This node's. */
   readonly endpoints: Table<PolicyEndpoint>;
+  /** The node itself, where policies may select it. */
+  readonly hosts: Table<PolicyEndpoint>;
+  readonly neverLockOut?: readonly Rule[];
   readonly identities: Table<Identity>;
   /** The cluster's pods, for named ports in egress rules; key: any. */
   readonly pods: Table<PolicyPeerPod>;
@@ -43,14 +46,14 @@ export interface PolicyControllerDeps {
 
 /** Policies × endpoints × identities → what each policy map holds and which one each endpoint has. */
 export function startPolicyController(deps: PolicyControllerDeps, signal: AbortSignal): AsyncDisposable {
-  const { db, policies, endpoints, identities, pods, health, log } = deps;
-  const engine = new PolicyEngine(deps.enforcement);
+  const { db, policies, endpoints, hosts, identities, pods, health, log } = deps;
+  const engine = new PolicyEngine(deps.enforcement, deps.neverLockOut);
   const outputs = [deps.policyMaps, deps.endpointPolicies, deps.policyRules].map((table) =>
     table.source("policy"),
   );
   return startController({
     name: "policy",
-    inputs: { policies, endpoints, identities, pods },
+    inputs: { policies, endpoints, hosts, identities, pods },
     outputs,
     signal,
     health,
@@ -88,6 +91,7 @@ function feed(
   engine: PolicyEngine,
   changes: {
     readonly endpoints: Changes<PolicyEndpoint>;
+    readonly hosts: Changes<PolicyEndpoint>;
     readonly identities: Changes<Identity>;
     readonly pods: Changes<PolicyPeerPod>;
     /** Keys of identities that changed since. */
@@ -107,7 +111,7 @@ function feed(
   for (const [key, { kind, row }] of changes.pods) {
     engine.setPod(key, kind === "put" ? { identity: row.identity, ports: row.namedPorts } : undefined);
   }
-  for (const { kind, row } of changes.endpoints.values()) {
+  for (const { kind, row } of [...changes.endpoints.values(), ...changes.hosts.values()]) {
     if (kind === "put") engine.setEndpoint(row);
     else engine.removeEndpoint(row.id);
   }

@@ -10,6 +10,7 @@ import { type Enforcement, type Resolver, resolver } from "./resolve.ts";
 import type { ResolvedPolicy, Rule } from "./rule.ts";
 import { RuleIds } from "./rule-ids.ts";
 import { type Part, Selection } from "./selection.ts";
+import { hostLabel, isAboutHost } from "./selector.ts";
 import type { EndpointPolicyRow, PolicyEndpoint } from "./table.ts";
 
 /** What one `flush` changed. */
@@ -28,6 +29,7 @@ export interface EngineChanges {
 export class PolicyEngine {
   readonly ruleIds = new RuleIds();
   readonly #enforcement: Enforcement;
+  readonly #neverLockOut: readonly Rule[];
   readonly #selection = new Selection();
   readonly #distinct = new DistinctPolicies();
   readonly #index = new IdentityIndex();
@@ -41,8 +43,11 @@ export class PolicyEngine {
   /** Identities that came to, or left, or changed within, what a text stands for. */
   readonly #touched = new Map<string, Set<number>>();
 
-  constructor(enforcement: Enforcement) {
+  /** @param neverLockOut goes before all rules of policies about the node: see `never-lock-out.ts` */
+  constructor(enforcement: Enforcement, neverLockOut: readonly Rule[] = []) {
     this.#enforcement = enforcement;
+    this.#neverLockOut = neverLockOut;
+    this.#prefixes.set("never-lock-out", neverLockOut);
   }
 
   /** @param rules none: the policy is gone, or refused */
@@ -134,7 +139,8 @@ export class PolicyEngine {
   #assign(key: string): void {
     const endpoint = this.#endpoints.get(key)!;
     const parts = this.#selection.partsOf(key).map((part) => this.#selection.part(part)!);
-    if (parts.length === 0 && this.#enforcement !== "always") this.#distinct.release(key);
+    const isolatesAll = this.#enforcement === "always" && !endpoint.labels.has(hostLabel);
+    if (parts.length === 0 && !isolatesAll) this.#distinct.release(key);
     else if (this.#enforcement === "never") this.#distinct.release(key);
     else this.#distinct.assign(key, parts, endpoint.namedPorts);
   }
@@ -174,7 +180,9 @@ export class PolicyEngine {
   }
 
   #resolverOf(policy: DistinctPolicy): Resolver {
-    const rules = this.#partsOf(policy).flatMap((part) => part.rules);
+    const parts = this.#partsOf(policy);
+    const ofHost = parts.some(({ subject }) => isAboutHost(subject));
+    const rules = [...(ofHost ? this.#neverLockOut : []), ...parts.flatMap((part) => part.rules)];
     this.#depend(policy, dependenciesOf(rules));
     policy.rules = new Set();
     return resolver({
@@ -187,7 +195,8 @@ export class PolicyEngine {
         policy.rules.add(id);
         return id;
       },
-      enforcement: this.#enforcement,
+      // Only its policies isolate a node: the modes are about pods.
+      enforcement: ofHost ? "default" : this.#enforcement,
     });
   }
 

@@ -5,7 +5,7 @@ import { type CiliumScope, peersOf } from "./cilium-peers.ts";
 import { type AllowOrDeny, needsOf, portsOf, type Refuse } from "./cilium-ports.ts";
 import { checkSelectable, NeedsError, unsupported } from "./refuse.ts";
 import type { Requirement, Rule, RuleOrigin, Selector } from "./rule.ts";
-import { namespaceLabel, requirementsOf, sourced } from "./selector.ts";
+import { aboutHost, namespaceLabel, requirementsOf, sourced } from "./selector.ts";
 
 /**
  * The rules of a cilium.io/v2 CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy, layers 3 and 4.
@@ -51,9 +51,9 @@ interface PartContext {
 function compilePart(part: CiliumRule, context: PartContext): Rule[] {
   const { at, namespace, refuseAt } = context;
   const refuse = refuseAt(at);
-  if (!part.endpointSelector)
-    return refuse("nodeSelector", "policies about nodes are not enforced by this version");
-  const subject = subjectOf(part.endpointSelector, namespace);
+  const subject = part.endpointSelector
+    ? subjectOf(part.endpointSelector, namespace)
+    : { requirements: [aboutHost, ...requirementsOf(part.nodeSelector ?? {}, sourced)] };
   const aboutInit = subject.requirements.some(({ key }) => key === "reserved:init");
   const said = { ...context.origin, ...saidBy(part) };
   const lists = [

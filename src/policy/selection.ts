@@ -2,7 +2,7 @@
 import type { Labels } from "#model/labels.ts";
 import { SelectorIndex } from "./label-index.ts";
 import type { Rule, Selector } from "./rule.ts";
-import { matches, selectorText } from "./selector.ts";
+import { selectorText, selects } from "./selector.ts";
 
 /** Rules of one policy object that are about the same endpoints. */
 export interface Part {
@@ -48,7 +48,7 @@ export class Selection {
       if (!this.#parts.has(key)) {
         this.#bySubject.add(key, part.subject);
         for (const [id, selected] of this.#endpoints) {
-          if (!matches(part.subject, selected.labels)) continue;
+          if (!selects(part.subject, selected.labels)) continue;
           selected.parts.add(key);
           endpoints.add(id);
         }
@@ -63,7 +63,7 @@ export class Selection {
   setEndpoint(id: string, labels: Labels): void {
     const parts = new Set<string>();
     for (const key of this.#bySubject.candidates(labels))
-      if (matches(this.#parts.get(key)!.subject, labels)) parts.add(key);
+      if (selects(this.#parts.get(key)!.subject, labels)) parts.add(key);
     this.#endpoints.set(id, { labels, parts });
   }
 

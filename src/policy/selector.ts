@@ -43,6 +43,21 @@ function valuesOfAnySource(name: string, labels: Labels): string[] {
   return found;
 }
 
+/** The label of the node itself, among the endpoints that policies select. */
+export const hostLabel = "reserved:host";
+
+/** Of a policy about nodes, beside what it requires of their labels. */
+export const aboutHost: Requirement = { key: hostLabel, operator: "Exists", values: [] };
+
+export function isAboutHost({ requirements }: Selector): boolean {
+  return requirements.some(({ key, operator }) => key === hostLabel && operator === "Exists");
+}
+
+/** Whether a policy's subject is the endpoint: the node itself is none for a policy about pods, whatever it requires. */
+export function selects(subject: Selector, labels: Labels): boolean {
+  return isAboutHost(subject) === labels.has(hostLabel) && matches(subject, labels);
+}
+
 /** Label selector as Kubernetes objects carry it. */
 export interface LabelSelector {
   readonly matchLabels?: Readonly<Record<string, string>> | undefined;

@@ -48,7 +48,7 @@ function configOf({ routing, families, masquerade }: Variant): Uint8Array {
       (v6 && masquerade ? ConfigFlag.masqueradeV6 : 0) |
       ConfigFlag.flows |
       ConfigFlag.refuse |
-      (masquerade ? ConfigFlag.denyIcmp : 0),
+      (masquerade ? ConfigFlag.denyIcmp | ConfigFlag.hostFirewall : 0),
     eventIntervalSec: 5,
     worldV4: 9,
     worldV6: 10,

@@ -8,6 +8,7 @@ export const ConfigFlag = {
   masqueradeV4: 4,
   masqueradeV6: 8,
   flows: 16,
+  hostFirewall: 128,
   denyIcmp: 64,
   refuse: 32,
 } as const;
@@ -19,6 +20,7 @@ export const configFlagNames: ReadonlyMap<number, string> = new Map([
   [4, "MASQUERADE_V4"],
   [8, "MASQUERADE_V6"],
   [16, "FLOWS"],
+  [128, "HOST_FIREWALL"],
   [64, "DENY_ICMP"],
   [32, "REFUSE"],
 ]);
@@ -237,6 +239,16 @@ export const endpointFlagNames: ReadonlyMap<number, string> = new Map([
   [4, "AUDIT"],
   [8, "NO_SOURCE_CHECK"],
   [16, "AUDITED"],
+]);
+
+/** `enum endpoint_id` */
+export const EndpointId = {
+  hostEndpoint: 65535,
+} as const;
+export type EndpointId = (typeof EndpointId)[keyof typeof EndpointId];
+
+export const endpointIdNames: ReadonlyMap<number, string> = new Map([
+  [65535, "HOST_ENDPOINT"],
 ]);
 
 /** `enum event_file` */
