@@ -65,7 +65,8 @@ static __always_inline void policy_adopt(void *policy, struct end *end)
 
 	if (!self)
 		return;
-	end->policy_rev = self->rule;
+	/* what went through in audit is judged again when that ends: it is another revision */
+	end->policy_rev = end->flags & ENDPOINT_AUDIT ? ~self->rule : self->rule;
 	end->flags = (end->flags & ~flags) | (self->precedence & flags);
 }
 

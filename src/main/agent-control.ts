@@ -116,6 +116,7 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
         cidrGroups: tables.cidrGroups,
         policies: tables.policies,
         keepsLabel: deps.keepsLabel,
+        hostFirewall: deps.config.hostFirewall.enabled,
       },
       signal,
     ),

@@ -51,10 +51,16 @@ function start(onlyFamily?: 4 | 6) {
         });
     });
   };
+  const hosts = db.table<tables.PolicyEndpoint>({
+    name: "hosts",
+    key: (row) => String(row.id),
+    columns: [],
+  });
   const deps = {
     db,
     policies,
     endpoints,
+    hosts,
     identities,
     pods,
     policyMaps,
@@ -62,7 +68,7 @@ function start(onlyFamily?: 4 | 6) {
     policyRules,
     requirePrefixes,
   };
-  for (const table of [endpoints, pods, identities]) table.source("test").synced();
+  for (const table of [endpoints, hosts, pods, identities]) table.source("test").synced();
   const source = policies.source("test");
   const controller = startPolicyController(
     { ...deps, enforcement: "default", health: createHealth(), log, ...(onlyFamily && { onlyFamily }) },

@@ -221,9 +221,15 @@ test("what is not enforced refuses the whole policy, by the field", () => {
     kind: "CiliumClusterwideNetworkPolicy",
     apiVersion: "cilium.io/v2",
     metadata: { name: "p" },
-    spec: { nodeSelector: {} },
+    spec: { nodeSelector: { matchLabels: { zone: "a" } }, ingress: [{}] },
   };
-  assert.throws(() => compileCiliumPolicy(node), /spec\.nodeSelector/);
+  const [about] = compileCiliumPolicy(node);
+  assert.deepEqual(about?.subject.requirements, [
+    { key: "reserved:host", operator: "Exists", values: [] },
+    { key: "any:zone", operator: "In", values: ["a"] },
+  ]);
+  const namespaced = { ...node, kind: "CiliumNetworkPolicy", metadata: { name: "p", namespace: "shop" } };
+  assert.throws(() => compileCiliumPolicy(namespaced), /spec\.nodeSelector/);
 });
 
 test("authentication that is off and layer 7 rules that are empty change nothing", () => {

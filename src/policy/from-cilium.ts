@@ -51,6 +51,8 @@ interface PartContext {
 function compilePart(part: CiliumRule, context: PartContext): Rule[] {
   const { at, namespace, refuseAt } = context;
   const refuse = refuseAt(at);
+  if (part.nodeSelector && namespace !== "")
+    refuse("nodeSelector", "is for a CiliumClusterwideNetworkPolicy: nodes have no namespace");
   const subject = part.endpointSelector
     ? subjectOf(part.endpointSelector, namespace)
     : { requirements: [aboutHost, ...requirementsOf(part.nodeSelector ?? {}, sourced)] };

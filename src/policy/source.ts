@@ -8,6 +8,7 @@ import type { Logger } from "#lib/log.ts";
 import type { Database, Table, WritableTable } from "#store/table.ts";
 import { cidrGroupRow } from "./from-cidr-group.ts";
 import { compileRow, type PolicyLanguage, policyLanguages } from "./languages.ts";
+import { isAboutHost } from "./selector.ts";
 import { startPolicyStatus } from "./status.ts";
 import { type CidrGroup, type PolicyRow, policyKey } from "./table.ts";
 
@@ -21,6 +22,8 @@ export interface PolicySourceDeps {
   readonly policies: Table<PolicyRow>;
   /** Labels that identities carry. */
   readonly keepsLabel?: LabelFilter;
+  /** Policies may be about nodes; else they are refused. */
+  readonly hostFirewall: boolean;
   readonly health: Health;
   readonly log: Logger;
 }
@@ -31,7 +34,10 @@ export function startPolicySource(deps: PolicySourceDeps, signal: AbortSignal): 
   const common = { client, db, health, log, signal };
   const stack = new AsyncDisposableStack();
   for (const language of policyLanguages) {
-    const toRow = (object: KubeObject) => policyRow(language, object, log, keepsLabel);
+    const toRow = (object: KubeObject) => {
+      const row = policyRow(language, object, log, keepsLabel);
+      return deps.hostFirewall ? row : withoutHosts(row);
+    };
     const { resource } = language;
     stack.use(reflect<KubeObject, PolicyRow>({ ...common, resource, table: written, toRow }));
   }
@@ -47,6 +53,13 @@ export function startPolicySource(deps: PolicySourceDeps, signal: AbortSignal): 
     policyLanguages.find((language) => language.kind === kind && language.conditions)?.resource;
   stack.use(startPolicyStatus({ client, policies, resourceOf, health, log }, signal));
   return stack;
+}
+
+/** A policy about nodes where the host firewall is off: never ignored without a word. */
+function withoutHosts(row: PolicyRow): PolicyRow {
+  if (!row.rules.some(({ subject }) => isAboutHost(subject))) return row;
+  const message = `${policyKey(row)}: nodeSelector: the host firewall is off (setting hostFirewall.enabled)`;
+  return { ...row, rules: [], refused: { code: "E_POLICY_UNSUPPORTED", message } };
 }
 
 /** The row of an object of a language, refusals told in the log: see {@link compileRow}. */

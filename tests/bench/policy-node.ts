@@ -43,12 +43,14 @@ export function startPolicyNode(signal: AbortSignal) {
   const cidrs = new CidrIdentities({ db, identities: all, claims, dualStack: false, order: order(ipcache) });
   const blocks = new BlockIdentities({ db, identities: all, blocks: tables.blocks, order: order(blockMap) });
   const { policies, endpoints, identities, policyMaps, endpointPolicies, policyRules } = tables;
+  tables.hosts.source("bench").synced();
   stack.use(
     startPolicyController(
       {
         ...common,
         policies,
         endpoints,
+        hosts: tables.hosts,
         identities,
         pods: tables.clusterEndpoints,
         policyMaps,

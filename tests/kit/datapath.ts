@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { type CtEntry, ctEntryLayout } from "#datapath/layouts/ct-entry.ts";
 import { type CtKey, ctKeyLayout } from "#datapath/layouts/ct-key.ts";
 import { endpointLayout } from "#datapath/layouts/endpoint.ts";
-import { ConfigFlag, EndpointFlag, LbFlag, LbScope } from "#datapath/layouts/enums.ts";
+import { ConfigFlag, EndpointFlag, EndpointId, LbFlag, LbScope } from "#datapath/layouts/enums.ts";
 import { type FlowEvent, flowEventLayout } from "#datapath/layouts/flow-event.ts";
 import { ipcacheEntryLayout } from "#datapath/layouts/ipcache-entry.ts";
 import { ipcacheKeyLayout } from "#datapath/layouts/ipcache-key.ts";
@@ -236,7 +236,7 @@ export class TestNode implements Disposable {
   /** Writes (again) a pod's rows. */
   pod(fields: PodFields): PodFields {
     this.#podsById.set(fields.id, fields);
-    const { id, identity, policy = 0, revision = 1, enforce = [], audit = false, audits = false } = fields;
+    const { id, identity, policy = 0, revision = 1 } = fields;
     const ifindex = this.podIfindex(fields);
     const row = {
       v4: fields.v4 === undefined ? undefined : parseAddress(fields.v4),
@@ -246,11 +246,7 @@ export class TestNode implements Disposable {
       policyRev: revision,
       ifindex,
       id,
-      flags:
-        (enforce.includes("ingress") ? EndpointFlag.enforceIngress : 0) |
-        (enforce.includes("egress") ? EndpointFlag.enforceEgress : 0) |
-        (audit ? EndpointFlag.audit : 0) |
-        (audits ? EndpointFlag.audited : 0),
+      flags: flagsOf(fields),
       mac: `02:00:00:00:01:0${id}`,
       hostMac: `02:00:00:00:02:0${id}`,
     };
@@ -264,6 +260,25 @@ export class TestNode implements Disposable {
     const ifindex = this.#podIfindexes[pod.id - 1];
     assert.ok(ifindex, `pod ids are 1 to ${POD_LINKS}`);
     return ifindex;
+  }
+
+  /** The node itself as an end that policies select. */
+  host(fields: Pick<PodFields, "policy" | "revision" | "enforce" | "audit" | "audits">): void {
+    const { policy = 0, revision = 1 } = fields;
+    const none = "00:00:00:00:00:00";
+    const row = {
+      v4: undefined,
+      v6: undefined,
+      identity: 1,
+      policyId: policy,
+      policyRev: revision,
+      ifindex: 0,
+      id: EndpointId.hostEndpoint,
+      flags: flagsOf(fields),
+      mac: none,
+      hostMac: none,
+    };
+    this.typed("host_endpoint", u32Layout, endpointLayout).set(0, row);
   }
 
   /** An ipcache entry. */
@@ -303,12 +318,17 @@ export class TestNode implements Disposable {
   }
 
   /** Puts a frame through a program; the events it caused come along. */
-  run(program: string, bytes: Uint8Array, where: { ifindex: number; vni?: number }): Outcome {
+  run(
+    program: string,
+    bytes: Uint8Array,
+    where: { ifindex: number; vni?: number; ingressIfindex?: number },
+  ): Outcome {
     const egress = program.startsWith("to_");
     const outer = this.#around.program(egress ? "around_egress" : "around_ingress");
     const inner = this.#around.map(egress ? "inner_egress" : "inner_ingress");
     typedMap(inner, u32Layout, u32Layout).set(0, this.program(program).fd.number);
-    const context = skBuffContext({ ifindex: where.ifindex, cb: [where.vni ?? 0] });
+    const { ifindex, ingressIfindex = 0 } = where;
+    const context = skBuffContext({ ifindex, ingressIfindex, cb: [where.vni ?? 0] });
     const result = inNetns(this.#netns, () => outer.testRun({ data: bytes, context }));
     const cb = new DataView(result.context.buffer, result.context.byteOffset + 48);
     const vni = cb.getUint32(4, true);
@@ -351,6 +371,20 @@ export class TestNode implements Disposable {
     return this.run("to_device", bytes, { ifindex: this.deviceIfindex });
   }
 
+  /** What came in by a device and is on its way out. */
+  throughDevice(bytes: Uint8Array): Outcome {
+    return this.run("to_device", bytes, { ifindex: this.deviceIfindex, ingressIfindex: this.deviceIfindex });
+  }
+
+  toOverlay(bytes: Uint8Array, vni: number): Outcome {
+    return this.run("to_overlay", bytes, { ifindex: this.deviceIfindex, vni });
+  }
+
+  /** Runs work in the node's network namespace. */
+  inside<T>(work: () => T): T {
+    return inNetns(this.#netns, work);
+  }
+
   fromOverlay(bytes: Uint8Array, vni: number): Outcome {
     return this.run("from_overlay", bytes, { ifindex: this.deviceIfindex, vni });
   }
@@ -366,6 +400,15 @@ export class TestNode implements Disposable {
     this.#ring.drain((view, offset) => found.push(flowEventLayout.read(view, offset)));
     return found;
   }
+}
+
+function flagsOf({ enforce = [], audit, audits }: Pick<PodFields, "enforce" | "audit" | "audits">): number {
+  return (
+    (enforce.includes("ingress") ? EndpointFlag.enforceIngress : 0) |
+    (enforce.includes("egress") ? EndpointFlag.enforceEgress : 0) |
+    (audit ? EndpointFlag.audit : 0) |
+    (audits ? EndpointFlag.audited : 0)
+  );
 }
 
 const addressLayout: Layout<Address> = { name: "addr", size: 16, read: readAddress, write: writeAddress };
