@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createHealth } from "#lib/health.ts";
 import { isBlockIdentity } from "#model/identity.ts";
 import { type Address, type Prefix, parsePrefix } from "#model/ip.ts";
 import { type Labels, labelText, parseLabels } from "#model/labels.ts";
@@ -101,6 +102,31 @@ test("the ipcache holds the best claim, and the next one when it goes", () => {
   assert.equal(ipcache.get(prefix)?.identity, 0x01000001);
   db.write((tx) => tx.delete(claims, `cidr ${prefix}`));
   assert.equal(ipcache.size, 0);
+});
+
+test("what the node cannot do without has room in the ipcache when pods and CIDRs have filled theirs", () => {
+  const db = new Database();
+  const claims = ipcacheClaimTable(db);
+  const ipcache = ipcacheTable(db);
+  const health = createHealth();
+  using _ = startIpcacheController(db, claims, ipcache, { room: 2, health });
+  const claim = (last: number, source: string): IpcacheEntry => ({
+    prefix: parsePrefix(`10.1.0.${last}/32`),
+    identity: 300,
+    source,
+  });
+  const held = () =>
+    [...ipcache.all()]
+      .map(({ prefix }) => prefix.slice(7, -3))
+      .sort()
+      .join();
+  for (const last of [1, 2, 3]) db.write((tx) => tx.put(claims, claim(last, "endpoint")));
+  db.write((tx) => tx.put(claims, claim(9, "node")));
+  assert.equal(held(), "1,2,9");
+  assert.match(health.rows()[0]?.message ?? "", /^1 address\(es\) .* 3 entries, room for 2$/);
+  db.write((tx) => tx.delete(claims, "endpoint 10.1.0.1/32"));
+  db.write((tx) => tx.delete(claims, "node 10.1.0.9/32"));
+  assert.equal(held(), "2,3");
 });
 
 test("CIDR identities carry every prefix around them and go when nobody names them", () => {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Health } from "#lib/health.ts";
 import type { Database, Table, WritableTable } from "#store/table.ts";
 import type { IpcacheEntry } from "./identity.ts";
 
@@ -24,6 +25,16 @@ export interface KnownIdentities {
   whenKnown(identity: number, then: () => void): void;
 }
 
+/** Who is let in when the map is nearly full: what the node cannot do without. */
+const critical = new Set(["host", "local", "apiserver", "node", "reserved"]);
+
+export interface IpcacheOptions {
+  readonly known?: KnownIdentities;
+  /** Entries that pods elsewhere and CIDRs may fill it up to; the rest is kept for nodes, API servers and this node's own. */
+  readonly room?: number;
+  readonly health?: Health;
+}
+
 /**
  * Keeps the desired ipcache equal to the best claims. Runs inside each commit: no delay, nothing to wait for; but that an address gets a
  * new identity only when the policies in the kernel know it. Until then it has the one it had.
@@ -32,11 +43,14 @@ export function startIpcacheController(
   db: Database,
   claims: Table<IpcacheEntry>,
   ipcache: WritableTable<IpcacheEntry>,
-  known?: KnownIdentities,
+  { known, room = Number.POSITIVE_INFINITY, health }: IpcacheOptions = {},
 ): Disposable {
+  /** Prefixes there is no room for. */
+  const outside = new Set<string>();
   const waiting = new Set<string>();
   const source = ipcache.source("claims");
   let synced = false;
+  let told = false;
   const checkSynced = () => {
     if (synced || !claims.isReady || waiting.size > 0) return;
     synced = true;
@@ -55,13 +69,23 @@ export function startIpcacheController(
       for (const prefix of prefixes) {
         const best = bestClaim(claims.by("prefix", prefix));
         waiting.delete(prefix);
+        outside.delete(prefix);
         if (!best) tx.delete(ipcache, prefix);
+        else if (ipcache.size >= room && !critical.has(best.source) && !ipcache.get(prefix))
+          outside.add(prefix);
         else if (!known || known.isKnown(best.identity) || ipcache.get(prefix)?.identity === best.identity)
           tx.put(ipcache, best);
         else later.push([prefix, best.identity]);
       }
     });
     for (const [prefix, identity] of later) wait(prefix, identity);
+    const crowded = outside.size > 0;
+    if (crowded && ipcache.size < room) write([...outside].slice(0, room - ipcache.size));
+    else if (crowded || told) {
+      told = crowded;
+      const message = `${outside.size} address(es) of pods or CIDRs are not in the ipcache: ${ipcache.size} entries, room for ${room}`;
+      health?.set("ipcache", crowded ? "degraded" : "ok", crowded ? message : "");
+    }
   };
   const update = (changed: Iterable<string>) => {
     const prefixes = new Set<string>();

@@ -35,7 +35,7 @@ function start() {
   const known = new Known(identities, clock);
   const stack = new DisposableStack();
   stack.use(known);
-  stack.use(startIpcacheController(db, claims, ipcache, known));
+  stack.use(startIpcacheController(db, claims, ipcache, { known }));
   return { db, identities, claims, ipcache, known, clock, [Symbol.dispose]: () => stack.dispose() };
 }
 

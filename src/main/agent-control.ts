@@ -43,7 +43,7 @@ import { startPolicyController } from "#policy/controller.ts";
 import { joinReferences } from "#policy/join-references.ts";
 import { type NeverLockOut, neverLockOutRules } from "#policy/never-lock-out.ts";
 import { followNodeLabels } from "#policy/node-labels.ts";
-import { startPolicyReconciler } from "#policy/ops.ts";
+import { policyCapacity, startPolicyReconciler } from "#policy/ops.ts";
 import { startPolicySource } from "#policy/source.ts";
 import { startServiceController } from "#services/controller.ts";
 import { follows } from "#services/follows.ts";
@@ -188,7 +188,13 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   const stack = new AsyncDisposableStack();
 
   const known = stack.use(new Known(tables.identities));
-  stack.use(startIpcacheController(db, tables.claims, tables.ipcache, known));
+  stack.use(
+    startIpcacheController(db, tables.claims, tables.ipcache, {
+      known,
+      room: Math.floor(maps.ipcache.map.info.maxEntries * (1 - criticalShare)),
+      health,
+    }),
+  );
   const ipcacheReconciler = stack.use(
     startIpcacheReconciler({ ...common, ipcache: tables.ipcache, map: maps.ipcache, signal }),
   );
@@ -284,6 +290,14 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
         policyMaps,
         endpointPolicies,
         policyRules,
+        refusals: tables.policyRefusals,
+        limits: {
+          entries: policyCapacity,
+          // The rest of the ipcache is for pods, nodes and whatever has an address.
+          cidrs: Math.floor(maps.ipcache.map.info.maxEntries / 4),
+          // One is for what no IPv4 block covers.
+          blocks: maps.blocks.map.info.maxEntries - 1,
+        },
         requirePrefixes: (prefixes) => {
           cidrs.require(prefixes.cidrs);
           blocks.require(prefixes.blocks);
@@ -382,6 +396,9 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
 }
 
 const inFlightMs = 20;
+
+/** Of the ipcache, what no pod elsewhere and no CIDR takes: nodes, API servers and this node's own always fit. */
+const criticalShare = 1 / 32;
 
 /** Packets have a prefix's identity only while the policies in the kernel know it. */
 function prefixOrder(known: Known, reconciler: Reconciler, signal: AbortSignal): PrefixOrder {

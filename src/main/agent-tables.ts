@@ -15,6 +15,7 @@ import {
   cidrGroupTable,
   endpointPolicyTable,
   policyMapTable,
+  policyRefusalTable,
   policyRuleTable,
   policyTable,
 } from "#policy/table.ts";
@@ -54,6 +55,7 @@ export function agentTables(db = new Database()) {
     policyMaps: policyMapTable(db),
     endpointPolicies: endpointPolicyTable(db),
     policyRules: policyRuleTable(db),
+    policyRefusals: policyRefusalTable(db),
     datapathEndpoints,
     services: serviceTable(db),
     endpointSlices: endpointSliceTable(db),

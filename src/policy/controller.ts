@@ -7,6 +7,7 @@ import type { Family } from "#model/ip.ts";
 import { startController } from "#store/controller.ts";
 import type { Changes, Database, Table, Transaction, WritableTable } from "#store/table.ts";
 import { type EngineChanges, PolicyEngine } from "./engine.ts";
+import type { PolicyLimits, Refusal } from "./limits.ts";
 import { seenFrom } from "./peer.ts";
 import type { RequiredPrefixes } from "./required-prefixes.ts";
 import type { Enforcement } from "./resolve.ts";
@@ -28,6 +29,10 @@ export interface PolicyControllerDeps {
   readonly policyMaps: WritableTable<ResolvedPolicy>;
   readonly endpointPolicies: WritableTable<EndpointPolicyRow>;
   readonly policyRules: WritableTable<PolicyRuleRow>;
+  /** Policies there is no room for. */
+  readonly refusals?: WritableTable<Refusal>;
+  /** What there is room for; absent: for everything. */
+  readonly limits?: PolicyLimits;
   /**
    * Told, before the rules are resolved, which prefixes need identities of their own: all of them each time they change. What it
    * writes into `identities` is part of the same round.
@@ -47,7 +52,7 @@ export interface PolicyControllerDeps {
 /** Policies × endpoints × identities → what each policy map holds and which one each endpoint has. */
 export function startPolicyController(deps: PolicyControllerDeps, signal: AbortSignal): AsyncDisposable {
   const { db, policies, endpoints, hosts, identities, pods, health, log } = deps;
-  const engine = new PolicyEngine(deps.enforcement, deps.neverLockOut);
+  const engine = new PolicyEngine(deps.enforcement, deps.neverLockOut, deps.limits);
   const outputs = [deps.policyMaps, deps.endpointPolicies, deps.policyRules].map((table) =>
     table.source("policy"),
   );
@@ -67,6 +72,9 @@ export function startPolicyController(deps: PolicyControllerDeps, signal: AbortS
       feed(engine, { ...changes, fresh }, deps);
       const result = engine.flush();
       db.write((tx) => store(tx, deps, { engine, changes: changes.endpoints, result }));
+      // What was refused has its prefixes taken back.
+      const back = engine.takeRequiredPrefixes();
+      if (back) deps.requirePrefixes(back);
       deps.resolved?.();
       return `${policies.size} policies, ${deps.policyMaps.size} distinct, ${endpoints.size} endpoint(s)`;
     },
@@ -133,6 +141,13 @@ interface Outcome {
   readonly result: EngineChanges;
 }
 
+function storeRefusals(tx: Transaction, table: WritableTable<Refusal>, engine: PolicyEngine): void {
+  const refusals = engine.refusals();
+  const refused = new Set(refusals.map(({ policy }) => policy));
+  for (const refusal of refusals) tx.put(table, refusal);
+  for (const { policy } of table.all()) if (!refused.has(policy)) tx.delete(table, policy);
+}
+
 function store(tx: Transaction, deps: PolicyControllerDeps, { engine, changes, result }: Outcome): void {
   for (const policy of result.policies) tx.put(deps.policyMaps, policy);
   for (const id of result.ruleIds) {
@@ -140,6 +155,7 @@ function store(tx: Transaction, deps: PolicyControllerDeps, { engine, changes, r
     if (origins) tx.put(deps.policyRules, { id, origins });
     else tx.delete(deps.policyRules, String(id));
   }
+  if (deps.refusals) storeRefusals(tx, deps.refusals, engine);
   for (const id of result.gonePolicies) tx.delete(deps.policyMaps, String(id));
   for (const row of result.endpoints) tx.put(deps.endpointPolicies, row);
   for (const [key, { kind }] of changes) if (kind === "delete") tx.delete(deps.endpointPolicies, key);

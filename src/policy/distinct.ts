@@ -38,6 +38,10 @@ export class DistinctPolicies {
     return this.#ofEndpoint.get(endpoint);
   }
 
+  has(id: number): boolean {
+    return this.#byId.has(id);
+  }
+
   all(): Iterable<DistinctPolicy> {
     return this.#byText.values();
   }

@@ -2,6 +2,14 @@
 import type { Identity } from "#identities/identity.ts";
 import { WeftError } from "#lib/errors.ts";
 import { DistinctPolicies, type DistinctPolicy, dependenciesOf } from "./distinct.ts";
+import {
+  costliest,
+  type PolicyLimits,
+  type Refusal,
+  tooManyEntries,
+  tooManyPrefixes,
+  unlimited,
+} from "./limits.ts";
 import { IdentityIndex } from "./peer-index.ts";
 import { PodPorts, type PortsOfPod } from "./pod-ports.ts";
 import { renewAll, renewSome } from "./renew.ts";
@@ -42,16 +50,49 @@ export class PolicyEngine {
   readonly #dirtyParts = new Set<string>();
   /** Identities that came to, or left, or changed within, what a text stands for. */
   readonly #touched = new Map<string, Set<number>>();
+  readonly #limits: PolicyLimits;
+  /** Rules in force. */
+  readonly #rules = new Map<string, readonly Rule[]>();
+  /** Those of this flush, with the rules that were in force before. */
+  readonly #changed = new Map<string, readonly Rule[]>();
+  /** What there is no room for, with the rules it would have. */
+  readonly #refused = new Map<string, { readonly rules: readonly Rule[]; readonly refusal: Refusal }>();
 
-  /** @param neverLockOut goes before all rules of policies about the node: see `never-lock-out.ts` */
-  constructor(enforcement: Enforcement, neverLockOut: readonly Rule[] = []) {
+  /**
+   * @param neverLockOut goes before all rules of policies about the node: see `never-lock-out.ts`
+   * @param limits a policy that would need more is refused: what was in force of it before stays
+   */
+  constructor(
+    enforcement: Enforcement,
+    neverLockOut: readonly Rule[] = [],
+    limits: PolicyLimits = unlimited,
+  ) {
     this.#enforcement = enforcement;
+    this.#limits = limits;
     this.#neverLockOut = neverLockOut;
     this.#prefixes.set("never-lock-out", neverLockOut);
   }
 
   /** @param rules none: the policy is gone, or refused */
   setPolicy(key: string, rules: readonly Rule[]): void {
+    this.#refused.delete(key);
+    const refusal = rules.length > 0 && tooManyPrefixes(this.#prefixes, [key, rules], this.#limits);
+    if (refusal) {
+      this.#refused.set(key, { rules, refusal });
+      return;
+    }
+    if (!this.#changed.has(key)) this.#changed.set(key, this.#rules.get(key) ?? []);
+    this.#apply(key, rules);
+  }
+
+  /** Policies that there is no room for, as they were last written. */
+  refusals(): Refusal[] {
+    return Array.from(this.#refused.values(), ({ refusal }) => refusal);
+  }
+
+  #apply(key: string, rules: readonly Rule[]): void {
+    if (rules.length > 0) this.#rules.set(key, rules);
+    else this.#rules.delete(key);
     this.#prefixes.set(key, rules);
     const changed = this.#selection.setPolicy(key, rules);
     for (const endpoint of changed.endpoints) this.#dirtyEndpoints.add(endpoint);
@@ -98,26 +139,80 @@ export class PolicyEngine {
   }
 
   flush(): EngineChanges {
-    const rows = new Set(this.#dirtyEndpoints);
-    for (const key of this.#partOwners()) this.#dirtyEndpoints.add(key);
-    for (const key of this.#dirtyEndpoints) this.#assign(key);
-    for (const key of this.#dirtyEndpoints) rows.add(key);
-    const gone = this.#distinct.sweep();
-    for (const policy of gone) this.#depend(policy, new Set());
+    this.#retry();
+    const rows = new Set<string>();
+    const gone = new Set<number>();
+    const before = new Map<DistinctPolicy, ResolvedPolicy | undefined>();
+    do this.#settle(rows, gone, before);
+    while (this.#refuse(before));
+    this.#changed.clear();
     const policies: ResolvedPolicy[] = [];
-    for (const policy of this.#renew()) {
+    for (const [policy, was] of before) {
+      if (policy.endpoints.size === 0 || was?.revision === policy.resolved!.revision) continue;
       policies.push(policy.resolved!);
       for (const key of policy.endpoints) rows.add(key);
     }
-    this.#dirtyEndpoints.clear();
-    this.#dirtyParts.clear();
-    this.#touched.clear();
     return {
       policies,
-      gonePolicies: gone.map(({ id }) => id),
+      gonePolicies: [...gone].filter((id) => !this.#distinct.has(id)),
       endpoints: [...rows].filter((key) => this.#endpoints.has(key)).map((key) => this.#rowOf(key)),
       ruleIds: this.ruleIds.takeChanged(),
     };
+  }
+
+  /** What was refused may fit since another policy changed. */
+  #retry(): void {
+    if (this.#changed.size === 0) return;
+    for (const [key, { rules }] of [...this.#refused])
+      if (!this.#changed.has(key)) this.setPolicy(key, rules);
+  }
+
+  /** Assigns endpoints and resolves what is touched. */
+  #settle(
+    rows: Set<string>,
+    gone: Set<number>,
+    before: Map<DistinctPolicy, ResolvedPolicy | undefined>,
+  ): void {
+    for (const key of this.#dirtyEndpoints) rows.add(key);
+    for (const key of this.#partOwners()) this.#dirtyEndpoints.add(key);
+    for (const key of this.#dirtyEndpoints) {
+      this.#assign(key);
+      rows.add(key);
+    }
+    for (const policy of this.#distinct.sweep()) {
+      this.#depend(policy, new Set());
+      gone.add(policy.id);
+    }
+    this.#renew(before);
+    this.#dirtyEndpoints.clear();
+    this.#dirtyParts.clear();
+    this.#touched.clear();
+  }
+
+  /**
+   * Where a map would be too large, the policy that made it so is as it was before: the one that changed, else the one that takes most.
+   * A map that grew with the cluster's identities, not by a policy, stays what it was. True when something has to be settled again.
+   */
+  #refuse(before: Map<DistinctPolicy, ResolvedPolicy | undefined>): boolean {
+    const { entries: limit } = this.#limits;
+    for (const [policy, was] of before) {
+      const entries = policy.resolved?.entries ?? [];
+      if (entries.length <= limit || policy.endpoints.size === 0) continue;
+      const owners = new Set(this.#partsOf(policy).map((part) => part.policy));
+      const changed = [...owners].find((key) => this.#changed.has(key));
+      const key = changed ?? costliest(entries, this.ruleIds) ?? [...owners][0]!;
+      const rules = this.#rules.get(key) ?? [];
+      this.#refused.set(key, { rules, refusal: tooManyEntries(key, [entries.length, limit]) });
+      if (!changed && was && was.entries.length <= limit) {
+        policy.resolved = was;
+        policy.resolver = undefined;
+        continue;
+      }
+      this.#apply(key, this.#changed.get(key) ?? []);
+      this.#changed.delete(key);
+      return true;
+    }
+    return false;
   }
 
   #touch(identity: number, texts: readonly string[]): void {
@@ -145,29 +240,31 @@ export class PolicyEngine {
     else this.#distinct.assign(key, parts, endpoint.namedPorts);
   }
 
-  /** Resolves what is touched; returns the policies whose entries changed. */
-  #renew(): DistinctPolicy[] {
+  /** Resolves what is touched, and notes what it was. */
+  #renew(before: Map<DistinctPolicy, ResolvedPolicy | undefined>): void {
     const whole = this.#wholly();
     const partly = new Map<DistinctPolicy, Set<number>>();
     for (const [text, identities] of this.#touched) {
       for (const policy of this.#dependents.get(text) ?? []) {
+        if (!policy.resolver) whole.add(policy);
         if (whole.has(policy)) continue;
         const all = partly.get(policy) ?? new Set();
         for (const identity of identities) all.add(identity);
         partly.set(policy, all);
       }
     }
-    const changed: DistinctPolicy[] = [];
-    const check = (policy: DistinctPolicy, renew: () => void) => {
-      const before = policy.resolved;
-      renew();
-      if (before?.revision !== policy.resolved!.revision) changed.push(policy);
+    const note = (policy: DistinctPolicy) => {
+      if (!before.has(policy)) before.set(policy, policy.resolved);
     };
-    for (const [policy, identities] of partly)
-      check(policy, () => renewSome(policy, policy.resolver!, identities));
-    for (const policy of whole) check(policy, () => renewAll(policy, this.#resolverOf(policy)));
+    for (const [policy, identities] of partly) {
+      note(policy);
+      renewSome(policy, policy.resolver!, identities);
+    }
+    for (const policy of whole) {
+      note(policy);
+      renewAll(policy, this.#resolverOf(policy));
+    }
     if (whole.size > 0) this.#retainRules();
-    return changed;
   }
 
   /** Those that are new or have other rules. */

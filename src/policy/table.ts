@@ -2,6 +2,7 @@
 import type { Prefix } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
 import type { Database, WritableTable } from "#store/table.ts";
+import type { Refusal } from "./limits.ts";
 import type { NamedPort, NeedKind, ResolvedPolicy, Rule, RuleOrigin } from "./rule.ts";
 
 /** Intent: one policy object, compiled as a whole or refused as a whole. */
@@ -56,6 +57,21 @@ export function policyTable(
 function statusOf({ refused, rules }: PolicyRow): string {
   if (refused) return "refused";
   return rules.some(({ audit }) => audit) ? "audit" : "in force";
+}
+
+/** Policies that this node has no room for, as they were last written. Key: the policy's. */
+export function policyRefusalTable(db: Database): WritableTable<Refusal> {
+  return db.table<Refusal>({
+    name: "policy-refusals",
+    key: (row) => row.policy,
+    equal: (a, b) => a.message === b.message,
+    columns: [
+      { name: "POLICY", of: (row) => row.policy },
+      { name: "WOULD TAKE", of: (row) => row.count },
+      { name: "ROOM", of: (row) => row.limit },
+      { name: "REASON", of: (row) => row.message, wide: true },
+    ],
+  });
 }
 
 /** Desired: the content of each policy map. Key: the id. */

@@ -30,7 +30,7 @@ export function startPolicyNode(signal: AbortSignal) {
   const map = (name: string) => collection.map(name);
   const maps = datapathMaps({ map } as Parameters<typeof datapathMaps>[0]);
   const known = stack.use(new Known(tables.identities));
-  stack.use(startIpcacheController(db, tables.claims, tables.ipcache, known));
+  stack.use(startIpcacheController(db, tables.claims, tables.ipcache, { known }));
   const ipcache = stack.use(
     startIpcacheReconciler({ ...common, ipcache: tables.ipcache, map: maps.ipcache }),
   );
