@@ -30,7 +30,7 @@ const { values } = parseArgs({
   },
 });
 
-const usage = `Measures Weft as the network of a real Kubernetes: about 10 minutes (and the build of Kubernetes, once), needs root.
+const usage = `Measures Weft as the network of a real Kubernetes: about 15 minutes (and the build of Kubernetes, once), needs root.
 
 npm run bench:kubernetes -- [--network weft|bridge]... [--rounds N] [--json FILE] [--name CLUSTER]
 
