@@ -17,7 +17,7 @@ const firstSeed = Number(process.env.POLICY_FUZZ_SEED ?? 1);
 const rounds = Number(process.env.POLICY_FUZZ_ROUNDS ?? 5);
 /** Of a probe of everything, silence included; then the policies' arrival at the nodes is no excuse. */
 const settleMs = 5_000;
-const kinds = arbitraryPolicies(["NetworkPolicy", "Cilium"]);
+const kinds = arbitraryPolicies(["NetworkPolicy", "Cilium", "ClusterNetworkPolicy"]);
 
 suite("random policies", () => {
   const lab = testLab("fuzz");

@@ -31,10 +31,12 @@ suite("tiers of policies, tunnel, dual", () => {
   /** Policies are in force some milliseconds after their object is: asked again when it is not so yet. */
   async function becomes(expected: Readonly<Record<string, "allow" | "deny">>): Promise<void> {
     const wanted = Object.entries(expected).map(([text, verdict]) => `${text}: ${verdict}`);
-    await until("what the policies say", async () => {
+    const isSo = async () => {
       assert.deepEqual(await verdicts(Object.keys(expected)), wanted);
       return true;
-    });
+    };
+    // A denial shows by silence: each time asked takes its while.
+    await until("what the policies say", isSo, { timeoutMs: 60_000 });
   }
 
   async function apply(...objects: readonly Applied[]): Promise<void> {
