@@ -2,7 +2,7 @@
 // The policy engine runs anywhere: all of this room but what speaks to Kubernetes and the kernel is bundled for a browser and run in a context
 // that has nothing of Node.
 import assert from "node:assert/strict";
-import { globSync } from "node:fs";
+import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createContext, runInContext } from "node:vm";
@@ -74,4 +74,22 @@ test("the engine answers in a context without Node: manifest in, entries out", a
   assert.equal(ask(1001, 80), "allow");
   assert.equal(ask(1001, 81), "deny");
   assert.equal(ask(1000, 80), "deny");
+});
+
+test("the example of docs/policy-engine.md runs there too", async () => {
+  const text = readFileSync(join(root, "docs/policy-engine.md"), "utf8");
+  const [, example] = /^```ts\n([\s\S]*?)^```$/m.exec(text)!;
+  const context = createContext({ URL, TextEncoder, TextDecoder, structuredClone });
+  runInContext(await bundled(example!), context);
+  const pod = (name: string) =>
+    `apiVersion: v1\nkind: Pod\nmetadata: { name: ${name}, labels: { app: ${name} } }\nspec: {}\n---\n`;
+  const policy =
+    "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: b }\nspec: { podSelector: { matchLabels: { app: b } } }\n";
+  const yaml = JSON.stringify(pod("a") + pod("b") + policy);
+  const told = JSON.parse(
+    runInContext(`JSON.stringify(policy.why(${yaml}, "a", "b", "80/TCP"))`, context) as string,
+  ) as { verdict: string; paths: { ingress: { text: string } }[]; change: { yaml: string }[] };
+  assert.equal(told.verdict, "deny");
+  assert.match(told.paths[0]!.ingress.text, /isolated by NetworkPolicy default\/b \(all\.yaml:11\)/);
+  assert.match(told.change[0]!.yaml, /kind: NetworkPolicy/);
 });
