@@ -116,10 +116,13 @@ const ruleLabel = z.strictObject({
   value: z.string().optional(),
 });
 
+/** No pattern in the schema: whoever serves it may not know classes of characters. */
 const printable = z
   .string()
   .max(32)
-  .regex(/^\P{C}*$/u, { error: (issue) => `${quote(issue.input)} has characters that are not printed` });
+  .refine((text) => /^\P{C}*$/u.test(text), {
+    error: (issue) => `${quote(issue.input)} has characters that are not printed`,
+  });
 
 export const ciliumRule = z
   .strictObject({

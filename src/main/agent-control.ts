@@ -276,7 +276,13 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   });
   const { policies, endpoints, identities, policyMaps, endpointPolicies, policyRules } = tables;
   const { writtenPolicies: written, cidrGroups } = tables;
-  const referenced = { cidrGroups, services, nodes: tables.kubeNodes, endpointSlices };
+  const referenced = {
+    cidrGroups,
+    services,
+    nodes: tables.kubeNodes,
+    endpointSlices,
+    pods: tables.clusterEndpoints,
+  };
   stack.use(joinReferences({ db, written, ...referenced, policies }));
   stack.use(followNodeLabels({ db, policies, labelKeys: tables.nodeLabelKeys }));
   stack.use(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Address } from "#model/ip.ts";
 import type { Database, Table, WritableTable } from "#store/table.ts";
+import { blockPortNames, type ReferencedPod } from "./named-blocks.ts";
 import {
   plainRules,
   type Referenced,
@@ -27,6 +28,7 @@ export interface JoinReferencesDeps {
   readonly nodes: Table<ReferencedNode>;
   /** Index `service`: `namespace/name`. */
   readonly endpointSlices: Table<ReferencedSlice>;
+  readonly pods: Table<ReferencedPod>;
   /** Written: with peers in the place of references. */
   readonly policies: WritableTable<PolicyRow>;
 }
@@ -36,12 +38,14 @@ export interface JoinReferencesDeps {
  * Service or a node touches only the policies that refer to it.
  */
 export function joinReferences(deps: JoinReferencesDeps): Disposable {
-  const { db, written, cidrGroups, services, nodes, endpointSlices, policies } = deps;
+  const { db, written, cidrGroups, services, nodes, endpointSlices, pods, policies } = deps;
   const referring = new Map<string, readonly Reference[]>();
+  const naming = new PodPorts(pods);
   const known: Referenced = {
     cidrGroups: () => cidrGroups.all(),
     services: () => services.all(),
     nodes: () => nodes.all(),
+    pods: () => pods.all(),
     addressesOf: ({ namespace, name }) =>
       [...endpointSlices.by("service", `${namespace}/${name}`)].flatMap(({ endpoints }) =>
         endpoints.map(({ address }) => address),
@@ -54,8 +58,9 @@ export function joinReferences(deps: JoinReferencesDeps): Disposable {
         const references = row?.rules.flatMap((rule) => rule.references ?? []) ?? [];
         if (references.length > 0) referring.set(key, references);
         else referring.delete(key);
+        const names = naming.set(key, row?.rules.flatMap(blockPortNames) ?? []);
         if (!row) tx.delete(policies, key);
-        else tx.put(policies, references.length > 0 ? plainRow(row, known, policies.get(key)) : row);
+        else tx.put(policies, references.length > 0 || names ? plainRow(row, known, policies.get(key)) : row);
       }
     });
   const touched = (test: (reference: Reference) => boolean) => {
@@ -73,6 +78,9 @@ export function joinReferences(deps: JoinReferencesDeps): Disposable {
     follow(nodes, (changed) =>
       touched((reference) => changed.some((node) => refersTo(reference, "node", node))),
     ),
+    pods.onCommit((keys) => {
+      if (naming.changed(keys)) update(naming.policies());
+    }),
     follow(endpointSlices, (slices) => {
       const changed = slices.flatMap(({ service }) => services.get(service) ?? []).filter(isWritten);
       touched((reference) => changed.some((service) => refersTo(reference, "service", service)));
@@ -81,14 +89,57 @@ export function joinReferences(deps: JoinReferencesDeps): Disposable {
   update([...written.all()].map((row) => written.keyOf(row)));
   const source = policies.source("references");
   // Without what they refer to, policies would deny what they allow.
-  void Promise.all([written, cidrGroups, services, nodes, endpointSlices].map(({ ready }) => ready)).then(
-    () => source.synced(),
-  );
+  void Promise.all(
+    [written, cidrGroups, services, nodes, endpointSlices, pods].map(({ ready }) => ready),
+  ).then(() => source.synced());
   return {
     [Symbol.dispose]: () => {
       for (const stop of stops) stop();
     },
   };
+}
+
+/** Which policies look for names of ports in blocks of addresses, and what the pods are that have such a name. */
+class PodPorts {
+  readonly #pods: Table<ReferencedPod>;
+  readonly #byPolicy = new Map<string, readonly string[]>();
+  readonly #texts = new Map<string, string>();
+  #names: ReadonlySet<string> = new Set();
+
+  constructor(pods: Table<ReferencedPod>) {
+    this.#pods = pods;
+  }
+
+  /** Whether the policy looks for any. */
+  set(policy: string, names: readonly string[]): boolean {
+    if (names.length === 0 && !this.#byPolicy.delete(policy)) return false;
+    if (names.length > 0) this.#byPolicy.set(policy, names);
+    this.#names = new Set([...this.#byPolicy.values()].flat());
+    this.#texts.clear();
+    if (this.#names.size > 0) for (const row of this.#pods.all()) this.#note(this.#pods.keyOf(row));
+    return names.length > 0;
+  }
+
+  policies(): string[] {
+    return [...this.#byPolicy.keys()];
+  }
+
+  /** Whether any of these pods matters, by what it was or by what it is. */
+  changed(pods: Iterable<string>): boolean {
+    let any = false;
+    if (this.#names.size > 0) for (const key of pods) any = this.#note(key) || any;
+    return any;
+  }
+
+  #note(key: string): boolean {
+    const row = this.#pods.get(key);
+    const named = row?.namedPorts.filter(({ name }) => this.#names.has(name)) ?? [];
+    const text = named.length > 0 ? JSON.stringify([row!.addresses, named]) : undefined;
+    if (this.#texts.get(key) === text) return false;
+    if (text === undefined) this.#texts.delete(key);
+    else this.#texts.set(key, text);
+    return true;
+  }
 }
 
 /** Its EndpointSlices matter: of a Service with selector, the pods' labels do. */

@@ -6,7 +6,9 @@ import { parseLabels } from "#model/labels.ts";
 import { Database } from "#store/table.ts";
 import { compileCiliumPolicy } from "./from-cilium.ts";
 import { compileClusterNetworkPolicy } from "./from-cluster-network-policy.ts";
+import { compileNetworkPolicy } from "./from-network-policy.ts";
 import { joinReferences, type ReferencedSlice } from "./join-references.ts";
+import type { ReferencedPod } from "./named-blocks.ts";
 import { peerText } from "./peer.ts";
 import { nothingReferenced, plainRules, type ReferencedNode, type ReferencedService } from "./references.ts";
 import type { CidrGroup, PolicyRow } from "./table.ts";
@@ -44,13 +46,18 @@ function setUp() {
     columns: [],
   });
   const nodes = db.table<ReferencedNode>({ name: "nodes", key: ({ name }) => name, columns: [] });
-  const join = joinReferences({ db, written, cidrGroups, services, nodes, endpointSlices, policies });
+  const pods = db.table<ReferencedPod & { readonly name: string }>({
+    name: "pods",
+    key: ({ name }) => name,
+    columns: [],
+  });
+  const join = joinReferences({ db, written, cidrGroups, services, nodes, endpointSlices, pods, policies });
   const peers = (name: string) =>
     policies
       .get(`CiliumNetworkPolicy shop/${name}`)!
       .rules.flatMap((rule) => (rule.peers ?? []).map(peerText));
   const warnings = (name: string) => policies.get(`CiliumNetworkPolicy shop/${name}`)!.warnings;
-  return { db, written, policies, cidrGroups, services, nodes, endpointSlices, join, peers, warnings };
+  return { db, written, policies, cidrGroups, services, nodes, endpointSlices, pods, join, peers, warnings };
 }
 
 test("a group that comes, changes and goes changes the policies that name it, and no others", () => {
@@ -175,4 +182,45 @@ test("nodes mean all their addresses, of those with the labels", () => {
   ]);
   db.write((tx) => tx.put(nodes, node("n1", "b", ["172.18.0.2"])));
   assert.deepEqual(peers(), [["block:192.0.2.0/24"], [first, "block:172.18.0.3/32"]]);
+});
+
+test("a port's name in a block of addresses is the number that each pod in it has for the name", () => {
+  const { db, written, policies, pods, join } = setUp();
+  using _ = join;
+  const rules = compileNetworkPolicy({
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: { name: "p", namespace: "shop" },
+    spec: {
+      podSelector: {},
+      egress: [
+        { to: [{ ipBlock: { cidr: "10.0.0.0/8", except: ["10.9.0.0/16"] } }], ports: [{ port: "http" }] },
+      ],
+    },
+  });
+  const row = { kind: "NetworkPolicy", namespace: "shop", name: "p", uid: "", generation: 1, rules };
+  const pod = (name: string, address: string, port: number) => ({
+    name,
+    addresses: [address],
+    namedPorts: [{ name: "http", port, proto: 6 }],
+  });
+  const numbers = () =>
+    policies
+      .get("NetworkPolicy shop/p")!
+      .rules.filter(({ ports }) => ports?.every(({ name }) => name === undefined))
+      .map(({ peers, ports }) => `${peers!.map(peerText).join()} ${ports![0]!.first}`);
+  db.write((tx) => {
+    tx.put(written, row);
+    tx.put(pods, pod("a", "10.0.0.1", 80));
+    tx.put(pods, pod("hole", "10.9.0.1", 80));
+    tx.put(pods, pod("far", "192.168.0.1", 80));
+  });
+  assert.deepEqual(numbers(), ["block:10.0.0.1/32 80"]);
+  db.write((tx) => tx.put(pods, pod("b", "10.0.0.2", 8080)));
+  assert.deepEqual(numbers(), ["block:10.0.0.1/32 80", "block:10.0.0.2/32 8080"]);
+  const before = policies.get("NetworkPolicy shop/p");
+  db.write((tx) => tx.put(pods, { name: "c", addresses: ["10.0.0.3"], namedPorts: [] }));
+  assert.equal(policies.get("NetworkPolicy shop/p"), before, "it has no such port");
+  db.write((tx) => tx.delete(pods, "a"));
+  assert.deepEqual(numbers(), ["block:10.0.0.2/32 8080"]);
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Address, contains, hostPrefix, type Prefix } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
+import { type ReferencedPod, withNamedBlocks } from "./named-blocks.ts";
 import type { Named, Peer, Reference, Rule } from "./rule.ts";
 import { matches, namespaceLabel } from "./selector.ts";
 import type { CidrGroup } from "./table.ts";
@@ -30,6 +31,8 @@ export interface Referenced {
   services(): Iterable<ReferencedService>;
   /** Addresses in the EndpointSlices of a Service; each once or more. */
   addressesOf(service: ReferencedService): Iterable<Address>;
+  /** Of the cluster. Without, names of ports mean nothing in blocks of addresses. */
+  pods?(): Iterable<ReferencedPod>;
 }
 
 export const nothingReferenced: Referenced = {
@@ -59,7 +62,7 @@ export function plainRules(rules: readonly Rule[], known: Referenced): Plain {
     });
     return { ...rest, peers: [...(rest.peers ?? []), ...peers] };
   });
-  return { rules: plain, warnings };
+  return { rules: known.pods ? withNamedBlocks(plain, () => known.pods!()) : plain, warnings };
 }
 
 /** Whether an object of that kind, in its old or its new form, is one the reference speaks of. */

@@ -66,6 +66,7 @@ export function compile(
   const referenced = {
     ...referencedIn(cluster.referred as unknown as KubeObject[]),
     nodes: () => nodesOf(cluster),
+    pods: () => cluster.pods.map((pod) => ({ addresses: pod.addresses, namedPorts: portsOf(pod) })),
   };
   const rows = manifests
     .map(rowOf)

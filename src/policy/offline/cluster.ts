@@ -8,7 +8,7 @@ import { plainRules, type Referenced } from "../references.ts";
 import type { Rule } from "../rule.ts";
 import { type PolicyRow, policyKey } from "../table.ts";
 import type { NodeObject, SourcedObject } from "./objects.ts";
-import { type OfflinePod, podsOf } from "./pods.ts";
+import { namedPorts, type OfflinePod, podsOf } from "./pods.ts";
 import { type OfflineService, servicesOf } from "./services.ts";
 
 /** A cluster as its objects tell of it: nothing runs, nothing is asked. */
@@ -65,7 +65,10 @@ export function loadCluster(
   const namespaceLabels = (name: string) => namespaces.get(name) ?? implicitLabels(name);
   const pods = podsOf(objects, settings.namespace, { ...settings, namespaceLabels });
   const services = servicesOf(objects, pods, settings.namespace);
-  const referenced = referencedIn(objects, services);
+  const named = pods
+    .filter(({ hostNetwork }) => !hostNetwork)
+    .map((pod) => ({ addresses: pod.addresses, namedPorts: namedPorts(pod) }));
+  const referenced = { ...referencedIn(objects, services), pods: () => named };
   return {
     pods,
     services,

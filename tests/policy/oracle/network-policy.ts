@@ -24,10 +24,8 @@ export function networkVote({ metadata, spec = {} }: Manifest, side: Side): Vote
 function ruleFits(rule: Bag, namespace: string, side: Side): boolean {
   const peers = (rule[side.direction === "ingress" ? "from" : "to"] ?? []) as readonly Bag[];
   const ports = (rule.ports ?? []) as readonly Bag[];
-  if (peers.length === 0) return portsFit(ports, side, false);
-  return peers.some(
-    (peer) => peerFits(peer, namespace, side) && portsFit(ports, side, peer.ipBlock !== undefined),
-  );
+  if (peers.length === 0) return portsFit(ports, side);
+  return peers.some((peer) => peerFits(peer, namespace, side) && portsFit(ports, side));
 }
 
 function peerFits(peer: Bag, namespace: string, { peer: party, cluster }: Side): boolean {
@@ -43,15 +41,14 @@ function peerFits(peer: Bag, namespace: string, { peer: party, cluster }: Side):
   return inNamespace && selects((peer.podSelector ?? {}) as Bag, pod.labels);
 }
 
-/** @param block the peer is a block: to leave to an address there is no pod to ask what a name stands for */
-function portsFit(ports: readonly Bag[], side: Side, block: boolean): boolean {
-  return ports.length === 0 || ports.some((port) => portFits(port, side, block));
+function portsFit(ports: readonly Bag[], side: Side): boolean {
+  return ports.length === 0 || ports.some((port) => portFits(port, side));
 }
 
-function portFits({ protocol = "TCP", port, endPort }: Bag, side: Side, block: boolean): boolean {
-  const { attempt, direction } = side;
+function portFits({ protocol = "TCP", port, endPort }: Bag, side: Side): boolean {
+  const { attempt } = side;
   if (protocol !== attempt.protocol) return false;
   if (port === undefined) return true;
-  if (typeof port === "string") return !(block && direction === "egress") && named(side, port) !== undefined;
+  if (typeof port === "string") return named(side, port) !== undefined;
   return attempt.port >= Number(port) && attempt.port <= Number(endPort ?? port);
 }
