@@ -24,7 +24,19 @@ suite("what the load client reports", () => {
     assert.equal(
       reportText(reports),
       "a/icmp: 200 sent, 1 lost (00:00:02.250 no answer), slowest 3.5 ms\n" +
-        "b/stream: 400 sent, 0 lost, slowest 0 ms, 1 segments sent again, 1 s missing",
+        "b/stream: 400 sent, 0 lost, slowest 0 ms, 1 segments sent again (00:00:02), 1 s missing",
     );
+  });
+
+  test("a segment the other end had already is none sent again, also when it says so in the next second", () => {
+    const second = (at: number, retransmitted: number, spurious: number) => ({
+      ...{ flow: "b/stream", at, sent: 1, received: 1, lost: 0, slowestMs: 0 },
+      ...{ retransmitted, spurious },
+    });
+    const again = (...rows: ReturnType<typeof second>[]) =>
+      reportFlows(rows, { fromMs: 1_000, toMs: 4_000 }).map(({ resent, resentAt }) => [resent, resentAt]);
+    assert.deepEqual(again(second(1_000, 2, 0), second(2_000, 0, 2)), [[0, []]]);
+    assert.deepEqual(again(second(1_000, 2, 0), second(2_000, 1, 2)), [[1, [2_000]]]);
+    assert.deepEqual(again(second(1_000, 2, 0), second(2_000, 0, 0), second(3_000, 0, 2)), [[2, [1_000]]]);
   });
 });

@@ -35,6 +35,8 @@ export interface FlowReport {
   readonly slowestMs: number;
   /** By TCP, less what the other end had already; not counted where the machine stood still, since TCP's timers then fire for nothing. */
   readonly resent: number;
+  /** In which seconds. */
+  readonly resentAt: readonly number[];
   /** The longest time the client itself did not run. */
   readonly stallMs: number;
   readonly losses: readonly Loss[];
@@ -73,6 +75,7 @@ function sum(flow: string, rows: readonly FlowSecond[], expected: number): FlowR
   const total = (of: (row: FlowSecond) => number) => rows.reduce((so, row) => so + of(row), 0);
   const stalls = new Set(rows.filter(({ stallMs = 0 }) => stallMs >= STALL_MS).map(({ at }) => at));
   const stalled = (at: number) => [-2, -1, 0, 1].some((seconds) => stalls.has(at + seconds * 1_000));
+  const again = sentAgain(rows, stalled);
   return {
     flow,
     seconds: rows.length,
@@ -81,28 +84,47 @@ function sum(flow: string, rows: readonly FlowSecond[], expected: number): FlowR
     received: total((row) => row.received),
     lost: total((row) => row.lost),
     slowestMs: Math.max(0, ...rows.map((row) => row.slowestMs)),
-    resent: total((row) =>
-      stalled(row.at) ? 0 : Math.max(0, (row.retransmitted ?? 0) - (row.spurious ?? 0)),
-    ),
+    resent: again.reduce((so, { count }) => so + count, 0),
+    resentAt: again.map(({ at }) => at),
     stallMs: Math.max(0, ...rows.map((row) => row.stallMs ?? 0)),
     losses: rows.flatMap((row) => row.losses ?? []),
   };
 }
 
+/**
+ * Segments sent again, by second, less what the other end says it had already: which may come in the second after, when the segment went
+ * late in its own.
+ */
+function sentAgain(rows: readonly FlowSecond[], stalled: (at: number) => boolean) {
+  const found: { readonly at: number; count: number }[] = [];
+  let before: (typeof found)[number] | undefined;
+  for (const { at, retransmitted = 0, spurious = 0 } of rows.toSorted((a, b) => a.at - b.at)) {
+    const late = Math.min(before?.count ?? 0, spurious);
+    if (before) before.count -= late;
+    before = { at, count: stalled(at) ? 0 : Math.max(0, retransmitted - (spurious - late)) };
+    found.push(before);
+  }
+  return found.filter(({ count }) => count > 0);
+}
+
 /** Lines to read: `near/icmp: 2000 sent, 1 lost (12:00:01.250 no answer), slowest 3.1 ms`. */
 export function reportText(reports: readonly FlowReport[]): string {
   return reports
-    .map(({ flow, sent, lost, losses, slowestMs, resent, missing, stallMs }) => {
+    .map(({ flow, sent, lost, losses, slowestMs, resent, resentAt, missing, stallMs }) => {
       const some = losses
         .slice(0, 6)
         .map(({ at, why }) => `${new Date(at).toISOString().slice(11, 23)} ${why}`);
       const told = lost === 0 ? "0 lost" : `${lost} lost (${some.join(", ")}${lost > 6 ? ", …" : ""})`;
       const more = [
         stallMs >= STALL_MS ? `, itself stopped for ${stallMs} ms` : "",
-        resent > 0 ? `, ${resent} segments sent again` : "",
+        resent > 0 ? `, ${resent} segments sent again (${resentAt.map(clock).join(", ")})` : "",
         missing > 0 ? `, ${missing} s missing` : "",
       ];
       return `${flow}: ${sent} sent, ${told}, slowest ${slowestMs} ms${more.join("")}`;
     })
     .join("\n");
+}
+
+function clock(at: number): string {
+  return new Date(at).toISOString().slice(11, 19);
 }
