@@ -115,6 +115,8 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
         written: tables.writtenPolicies,
         cidrGroups: tables.cidrGroups,
         policies: tables.policies,
+        refusals: tables.policyRefusals,
+        nodeName: deps.node.name,
         keepsLabel: deps.keepsLabel,
         hostFirewall: deps.config.hostFirewall.enabled,
       },

@@ -2,6 +2,7 @@
 import { customResourceDefinitions } from "#api/crd/definitions.ts";
 import type { CiliumEndpointObject } from "#endpoints/source.ts";
 import type { KubeClient } from "#k8s/client.ts";
+import { createEventRecorder } from "#k8s/events.ts";
 import { reflect } from "#k8s/reflect.ts";
 import { resources } from "#k8s/resource.ts";
 import { aborted } from "#lib/clock.ts";
@@ -12,7 +13,6 @@ import { startCidrAssignment } from "#operator/assign-cidrs.ts";
 import type { OperatorConfig } from "#operator/config.ts";
 import { publishedEndpointRow } from "#operator/core-endpoint.ts";
 import { installDefinitions } from "#operator/crds.ts";
-import { createEventRecorder } from "#operator/events.ts";
 import { startIdentityGc } from "#operator/identity-gc.ts";
 import { startOrphanGc } from "#operator/orphans.ts";
 import { PodCidrs } from "#operator/pod-cidrs.ts";
@@ -42,7 +42,7 @@ export async function leaderWork(deps: WorkDeps, signal: AbortSignal, ready: () 
   await using stack = new AsyncDisposableStack();
   if (config.ipam === "cluster-pool") {
     const podCidrs = new PodCidrs(config.clusterPool);
-    const events = createEventRecorder(client, log);
+    const events = createEventRecorder(client, log, { controller: "weft.io/operator", action: "Assign" });
     stack.use(startCidrAssignment({ ...common, ciliumNodes: tables.ciliumNodes, podCidrs, events }));
   }
   const { graceSec, sweepSec } = config.identityGc;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isDeepStrictEqual } from "node:util";
 import type { KubeClient } from "#k8s/client.ts";
+import type { EventRecorder } from "#k8s/events.ts";
 import { resources } from "#k8s/resource.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
@@ -8,7 +9,6 @@ import type { CiliumNode } from "#nodes/cilium-node.ts";
 import { startController } from "#store/controller.ts";
 import type { Table } from "#store/table.ts";
 import { startWorkQueue } from "#store/work-queue.ts";
-import type { EventRecorder } from "./events.ts";
 import type { Assignment, PodCidrs } from "./pod-cidrs.ts";
 
 export interface AssignDeps {

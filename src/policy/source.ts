@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LabelFilter } from "#identities/label-filter.ts";
 import type { KubeClient } from "#k8s/client.ts";
+import { createEventRecorder } from "#k8s/events.ts";
 import { reflect } from "#k8s/reflect.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
 import type { Health } from "#lib/health.ts";
@@ -8,6 +9,8 @@ import type { Logger } from "#lib/log.ts";
 import type { Database, Table, WritableTable } from "#store/table.ts";
 import { cidrGroupRow } from "./from-cidr-group.ts";
 import { compileRow, type PolicyLanguage, policyLanguages } from "./languages.ts";
+import type { Refusal } from "./limits.ts";
+import { tellRefusals } from "./refusal-events.ts";
 import { isAboutHost } from "./selector.ts";
 import { startPolicyStatus } from "./status.ts";
 import { type CidrGroup, type PolicyRow, policyKey } from "./table.ts";
@@ -20,6 +23,9 @@ export interface PolicySourceDeps {
   readonly cidrGroups: WritableTable<CidrGroup>;
   /** As they are in force, for their status. */
   readonly policies: Table<PolicyRow>;
+  /** What this node has no room for: told in an Event of the object. */
+  readonly refusals: Table<Refusal>;
+  readonly nodeName: string;
   /** Labels that identities carry. */
   readonly keepsLabel?: LabelFilter;
   /** Policies may be about nodes; else they are refused. */
@@ -52,6 +58,9 @@ export function startPolicySource(deps: PolicySourceDeps, signal: AbortSignal): 
   const resourceOf = (kind: string) =>
     policyLanguages.find((language) => language.kind === kind && language.conditions)?.resource;
   stack.use(startPolicyStatus({ client, policies, resourceOf, health, log }, signal));
+  const events = createEventRecorder(client, log, { controller: "weft.io/agent", action: "Enforce" });
+  const stop = tellRefusals({ ...deps, events });
+  stack.defer(stop);
   return stack;
 }
 

@@ -8,8 +8,8 @@ import { type Resource, resources } from "#k8s/resource.ts";
 export type Permission = string;
 
 const root = join(import.meta.dirname, "../..");
-/** The clients' own machinery; what it does is known here by name. */
-const machinery = /^src\/(k8s|lib)\//;
+/** The clients' own machinery; what it does is known here by name. Events it asks for by itself. */
+const machinery = /^src\/(k8s\/(?!events\.)|lib\/)/;
 const verbs: Readonly<Record<string, readonly string[]>> = {
   get: ["get"],
   list: ["list"],

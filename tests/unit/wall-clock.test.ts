@@ -16,7 +16,7 @@ const shown: Readonly<Record<string, string>> = {
   "src/flows/merge.ts": "when a node came or went",
   "src/flows/observer.ts": "when flows were overrun",
   "src/lib/health.ts": "since when a part is as it is",
-  "src/operator/events.ts": "an Event's time",
+  "src/k8s/events.ts": "an Event's time",
   "src/operator/identity-gc.ts":
     "since when an identity is unused, for all operators; none is deleted it did not itself see unused for two minutes",
   "src/operator/leader.ts": "the times of a Lease; others' are not believed, only watched for change",

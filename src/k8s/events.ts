@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { hostname } from "node:os";
-import type { KubeClient } from "#k8s/client.ts";
-import type { KubeObject } from "#k8s/resource.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
+import type { KubeClient } from "./client.ts";
+import type { KubeObject } from "./resource.ts";
 
 /** The object an event is about. */
 export interface EventSubject {
@@ -22,8 +22,14 @@ export interface EventRecorder {
 
 const events = { group: "events.k8s.io", version: "v1", plural: "events" };
 
+/** Who tells, of what doing: `weft.io/operator`, `Assign`. */
+export interface EventSource {
+  readonly controller: string;
+  readonly action: string;
+}
+
 /** Writes events.k8s.io/v1 Events. The caller says each thing once. */
-export function createEventRecorder(client: KubeClient, log: Logger): EventRecorder {
+export function createEventRecorder(client: KubeClient, log: Logger, source: EventSource): EventRecorder {
   return {
     warn({ namespace, ...subject }, reason, note) {
       const nowMs = Date.now();
@@ -33,9 +39,9 @@ export function createEventRecorder(client: KubeClient, log: Logger): EventRecor
         kind: "Event",
         metadata: { namespace: at, name: `${subject.name}.${nowMs.toString(16)}${process.pid.toString(16)}` },
         eventTime: new Date(nowMs).toISOString().replace("Z", "000Z"),
-        reportingController: "weft.io/operator",
+        reportingController: source.controller,
         reportingInstance: hostname(),
-        action: "Assign",
+        action: source.action,
         reason,
         note: note.slice(0, 1024),
         type: "Warning",
