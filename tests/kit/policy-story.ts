@@ -7,7 +7,7 @@ import { cidrLabels } from "#identities/cidr.ts";
 import type { KubeObject } from "#k8s/resource.ts";
 import { errorText } from "#lib/errors.ts";
 import { blockIdentityScope } from "#model/identity.ts";
-import { labelText, parseLabels } from "#model/labels.ts";
+import { parseLabels } from "#model/labels.ts";
 import { toNode } from "#nodes/source.ts";
 import { cidrGroupRow } from "#policy/from-cidr-group.ts";
 import { languageOf } from "#policy/languages.ts";

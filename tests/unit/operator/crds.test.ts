@@ -128,4 +128,11 @@ test("versions are compared by number", () => {
   assert.equal(labelled({ [crdVersionLabel]: crdSchemaVersion }), "nothing");
   assert.equal(labelled({ [crdVersionLabel]: "0.9.0" }), "replace");
   assert.equal(labelled({ "io.cilium.k8s.crd.schema.version": "1.31.0" }), "keep");
+  const annotations = { "policy.networking.k8s.io/bundle-version": "v0.3.0" };
+  assert.deepEqual(decide(wanted, { metadata: { name: "x", annotations } }), {
+    do: "keep",
+    why: "it is the Kubernetes project's, version v0.3.0",
+  });
+  const ours = { [crdVersionLabel]: "0.9.0" };
+  assert.equal(decide(wanted, { metadata: { name: "x", annotations, labels: ours } }).do, "replace");
 });
