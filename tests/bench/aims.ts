@@ -26,6 +26,9 @@ const aims: readonly (readonly [name: string, unit: string, aim: Aim])[] = [
   ["agent, no pods: CPU when idle", "% of a core", atMost(0.5)],
   ["agent, 100 pods: CPU when idle", "% of a core", atMost(0.5)],
   ["BPF maps of a node with 100 pods, default sizes", "MB", atMost(64)],
+  ["policy, a pod with a new identity elsewhere: CPU", "ms", atMost(5)],
+  ["policy, one over 1,000 identities: p50", "ms", atMost(100)],
+  ["policy, heap with 65,000 identities and 100,000 addresses", "MB", atMost(300)],
   ["flow events taken without loss, highest of the run", "events/s", atLeast(100_000)],
 ];
 
