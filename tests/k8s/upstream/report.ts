@@ -20,7 +20,7 @@ export function conformanceDocument(results: SuiteResults, before = ""): string 
     "# Conformance",
     "",
     `The networking specs of Kubernetes ${KUBERNETES_VERSION}'s own end-to-end tests, on clusters without kube-proxy whose network is Weft, installed from its image.`,
-    "No spec is tried twice. `npm run test:kubernetes` runs them; this page is written from its JUnit files.",
+    "No run tries a spec twice. `npm run test:kubernetes` runs them; this page is written from its JUnit files.",
     "",
     "| suite | cluster | passed | failed | skipped |",
     "|---|---|---|---|---|",
