@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ManifestDocument } from "#k8s/manifest.ts";
 import { loadManifests } from "#lab/manifest.ts";
+import { WeftError } from "#lib/errors.ts";
 import { loadCluster, type OfflineCluster } from "#policy/offline/cluster.ts";
 import type { SourcedObject } from "#policy/offline/objects.ts";
+import type { Enforcement } from "#policy/resolve.ts";
 
 /** Objects of files, which know the line of each field. @throws WeftError E_MANIFEST, as `loadManifests` */
 export function fileObjects(paths: readonly string[]): SourcedObject[] {
@@ -32,4 +34,12 @@ export function refusals(cluster: OfflineCluster): string[] {
 
 export function collect(value: string, list: string[] = []): string[] {
   return [...list, value];
+}
+
+/** The agents' setting `policyEnforcement`, which manifests do not tell. @throws WeftError E_USAGE */
+export function enforcementOf(text: string): Enforcement {
+  if (text === "default" || text === "always" || text === "never") return text;
+  throw new WeftError("E_USAGE", `unknown enforcement mode "${text}"`, {
+    hint: "one of: default, always, never",
+  });
 }

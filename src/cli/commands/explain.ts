@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command } from "commander";
 import { chosenClient, liveCluster } from "#cli/live-objects.ts";
-import { collect, fileCluster } from "#cli/offline-cluster.ts";
+import { collect, enforcementOf, fileCluster } from "#cli/offline-cluster.ts";
 import { explanationText } from "#cli/print/explain.ts";
 import { printObject } from "#cli/print/table.ts";
 import { recordedFlows } from "#cli/recorded-flows.ts";
@@ -14,6 +14,7 @@ import { type Asked, type Explanation, explain } from "#policy/offline/explain.t
 import { deniedByPolicy, flowEndText, flowParty, type RecordedFlow } from "#policy/offline/flows.ts";
 import { createJudge } from "#policy/offline/judge.ts";
 import { parsePort } from "#policy/offline/ports.ts";
+import type { Enforcement } from "#policy/resolve.ts";
 
 const manual = `
 Who is meant by --from and --to:
@@ -37,6 +38,7 @@ interface ExplainArguments extends ClusterChoice {
   readonly to?: string;
   readonly port?: string;
   readonly namespace: string;
+  readonly enforcement: string;
   readonly output?: string;
 }
 
@@ -49,6 +51,7 @@ export function explainCommand(): Command {
     .option("--to <who>", "to whom")
     .option("--port <port>", "80/TCP, 53/UDP, ICMP, …")
     .option("-n, --namespace <name>", "of names without one", "default")
+    .option("--enforcement <mode>", "as the agents are set: default, always or never", "default")
     .option("-o, --output <form>", "output form: text, json or yaml", "text");
   return withKubeconfig(command).addHelpText("after", manual).action(runExplain);
 }
@@ -61,7 +64,7 @@ async function runExplain(flow: string | undefined, args: ExplainArguments): Pro
   const questions = flow === undefined ? undefined : await flowsOf(flow, args, signal);
   const cluster = args.filename ? fileCluster(args.filename, args.namespace) : await readLive(args, signal);
   const explanations = questions
-    ? questions.map((one) => explainFlow(cluster, one))
+    ? questions.map((one) => explainFlow(cluster, one, enforcementOf(args.enforcement)))
     : explainQuestion(cluster, args);
   const write = (text: string) => process.stdout.write(text);
   if (form === "text") write(explanations.map(explanationText).join("\n"));
@@ -95,7 +98,7 @@ function explainQuestion(cluster: OfflineCluster, args: ExplainArguments): Expla
   const asked = parsePort(port);
   const sources = findParties(cluster, from, namespace);
   const targets = findParties(cluster, to, namespace);
-  const judge = createJudge(withImagined(cluster, [...sources, ...targets]));
+  const judge = createJudge(withImagined(cluster, [...sources, ...targets]), enforcementOf(args.enforcement));
   return sources.flatMap((one) => {
     if (one.kind === "service")
       throw new WeftError("E_QUESTION", `--from ${from} is a service, which connects to nobody`);
@@ -107,7 +110,7 @@ function explainQuestion(cluster: OfflineCluster, args: ExplainArguments): Expla
 }
 
 /** By the policies there are now; that another verdict was recorded is said. */
-function explainFlow(cluster: OfflineCluster, flow: RecordedFlow): Explanation {
+function explainFlow(cluster: OfflineCluster, flow: RecordedFlow, mode: Enforcement): Explanation {
   const party = (side: "from" | "to"): Party => {
     const found = flowParty(cluster, flow[side]);
     if (!found)
@@ -119,7 +122,7 @@ function explainFlow(cluster: OfflineCluster, flow: RecordedFlow): Explanation {
   };
   const [from, to] = [party("from"), party("to")];
   if (from.kind === "service") throw new WeftError("E_INPUT", "the flow's source is a service's address");
-  const judge = createJudge(cluster);
+  const judge = createJudge(cluster, mode);
   const told = explain(judge, { from, to, port: flow }, ask(judge, from, to, flow));
   const recorded = flow.verdict === "DROPPED" ? "deny" : "allow";
   const what = `recorded ${flow.time}: ${flow.verdict}${flow.dropReason === "" ? "" : ` (${flow.dropReason})`}`;

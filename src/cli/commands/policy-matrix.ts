@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { measure } from "#cli/measure.ts";
-import { collect, fileCluster, refusals } from "#cli/offline-cluster.ts";
+import { collect, enforcementOf, fileCluster, refusals } from "#cli/offline-cluster.ts";
 import { probeLines, probeMatrix } from "#cli/print/probe.ts";
 import { outputForm, printObject } from "#cli/print/table.ts";
 import { WeftError } from "#lib/errors.ts";
@@ -31,6 +31,7 @@ interface MatrixArguments {
   readonly pods?: boolean;
   readonly questions?: string;
   readonly lab?: boolean;
+  readonly enforcement: string;
   readonly output?: string;
 }
 
@@ -52,6 +53,7 @@ export function matrixCommand(): Command {
     .option("--pods", "also every pod behind a service by itself")
     .option("--questions <file>", "answer this list instead (JSON, - for stdin), in its order")
     .option("--lab", "measure the same in the running lab, and tell what differs")
+    .option("--enforcement <mode>", "as the agents are set: default, always or never", "default")
     .option("-o, --output <form>", "output form: table, wide (a line each), json or yaml")
     .addHelpText("after", manual)
     .action(runMatrix);
@@ -61,7 +63,7 @@ async function runMatrix(args: MatrixArguments): Promise<void> {
   const form = outputForm(args.output);
   const cluster = fileCluster(args.filename);
   for (const line of refusals(cluster)) process.stderr.write(`weft: ${line}\n`);
-  const judge = createJudge(cluster);
+  const judge = createJudge(cluster, enforcementOf(args.enforcement));
   const truths =
     args.questions === undefined
       ? truthTable(judge, matrixOptions(args))

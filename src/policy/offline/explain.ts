@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { ReservedIdentity } from "#model/identity.ts";
 import { labelList } from "#model/labels.ts";
 import { peerMatches } from "../peer.ts";
 import type { NamedPort, PolicyEntry, PortRange, Rule, RuleOrigin } from "../rule.ts";
@@ -109,11 +110,33 @@ function notesOf({ cluster }: Judge, { to }: Asked, { note, paths }: Answer): st
     notes.push(
       "ipBlock rules also mean pods by their addresses, which manifests do not tell: taken as outside of every block",
     );
+  const ofNodes = cluster.policies.filter(({ row }) => row.rules.some(isAboutNodes));
+  const node = paths.some((path) =>
+    [path.egress, path.ingress].some(
+      ({ reason, identity }) => reason === "no-endpoint" || isNodeIdentity(identity),
+    ),
+  );
+  if (ofNodes.length > 0 && node)
+    notes.push(
+      `what the host firewall says, where it is on, is not worked out: ${ofNodes.map(({ key }) => key).join(", ")}`,
+    );
   if (cluster.policies.some(({ row }) => row.refused)) {
     const refused = cluster.policies.filter(({ row }) => row.refused).map(({ key }) => key);
     notes.push(`not in force, since refused: ${refused.join(", ")}`);
   }
   return notes;
+}
+
+function isAboutNodes({ subject }: Rule): boolean {
+  return subject.requirements.some(
+    ({ key, operator }) => key === "reserved:host" && operator !== "DoesNotExist",
+  );
+}
+
+function isNodeIdentity(identity: number): boolean {
+  return (
+    identity === ReservedIdentity.host || identity === ReservedIdentity.remoteNode || identity >>> 24 === 2
+  );
 }
 
 function explainPath(judge: Judge, path: Judgement): ExplainedPath {

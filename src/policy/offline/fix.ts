@@ -26,7 +26,8 @@ export function smallestChange(judge: Judge, denied: Judgement): Change[] {
   const changes: Change[] = [];
   let cluster = judge.cluster;
   for (let step = 0; step < maxChanges; step++) {
-    const path = step === 0 ? denied : createJudge(cluster).judge(denied.from, denied.to, denied);
+    const path =
+      step === 0 ? denied : createJudge(cluster, judge.enforcement).judge(denied.from, denied.to, denied);
     if (path.verdict === "allow") return merged(changes);
     const side = path.egress.verdict === "deny" ? path.egress : path.ingress;
     const change = side.reason === "rule" ? withoutRule(cluster, side) : addition(cluster, side, path);

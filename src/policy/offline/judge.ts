@@ -54,6 +54,7 @@ export interface Judgement extends PortQuestion {
 /** Answers questions about a cluster, by the entries that its nodes' kernels would hold. */
 export interface Judge {
   readonly cluster: OfflineCluster;
+  readonly enforcement: Enforcement;
   /** Of the connection between two ends as they are: a service's address is not its backend's. */
   judge(from: End, to: End, port: PortQuestion): Judgement;
   labelsOf(identity: number): Labels;
@@ -72,6 +73,7 @@ export function createJudge(cluster: OfflineCluster, enforcement: Enforcement = 
   const identityOf = (end: End, other: End) => endIdentity(known, end, other);
   return {
     cluster,
+    enforcement,
     identityOf,
     labelsOf: (identity) => known.labels.get(identity) ?? new Map(),
     policyOf: (pod) => known.policyOf.get(pod),
