@@ -74,6 +74,7 @@ if (unknown.length > 0) {
 }
 const chosen = (name: string, apart = false) => (wanted.length === 0 && !apart) || wanted.includes(name);
 const isRoot = process.getuid?.() === 0;
+console.log(`property tests: seed ${process.env["WEFT_SEED"] ?? "1"} (WEFT_SEED)`);
 const sums = { passed: 0, failed: 0, skipped: 0 };
 
 if (chosen("check")) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import ipaddr from "ipaddr.js";
+import fc from "#kit/property.ts";
 import { addressBytes, addressFromBytes, parseAddress } from "#model/ip.ts";
 
 /** Sixteen bytes with the runs of zeros that make IPv6 text hard. */

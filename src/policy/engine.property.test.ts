@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { worldIdentities, worldRules, worldSubject } from "#kit/policy-world.ts";
+import fc from "#kit/property.ts";
 import { PolicyEngine } from "./engine.ts";
 import type { ResolvedPolicy, Rule } from "./rule.ts";
 import type { EndpointPolicyRow } from "./table.ts";

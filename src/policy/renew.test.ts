@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { worldIdentities, worldRules, worldSubject } from "#kit/policy-world.ts";
+import fc from "#kit/property.ts";
 import type { DistinctPolicy } from "./distinct.ts";
 import { IdentityIndex } from "./peer-index.ts";
 import { renewAll, renewSome } from "./renew.ts";

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { judge } from "#kit/policy-oracle.ts";
 import { worldBlocks, worldIdentities, worldPort, worldRules, worldSubject } from "#kit/policy-world.ts";
+import fc from "#kit/property.ts";
 import { IdentityIndex } from "./peer-index.ts";
 import { resolve } from "./resolve.ts";
 import type { Rule } from "./rule.ts";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { pino } from "pino";
+import fc from "#kit/property.ts";
 import { memoryServiceMaps } from "#kit/service-maps.ts";
 import { parseAddress, parsePrefix } from "#model/ip.ts";
 import { type FrontendEntry, frontendEntry } from "#services/entries.ts";

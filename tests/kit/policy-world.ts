@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from "fast-check";
+
 import type { Identity } from "#identities/identity.ts";
+import fc from "#kit/property.ts";
 import { parsePrefix } from "#model/ip.ts";
 import { parseLabels } from "#model/labels.ts";
 import type { NamedPort, Peer, PortRange, Rule } from "#policy/rule.ts";

@@ -5,10 +5,10 @@
  */
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
-import fc from "fast-check";
 import { dice } from "#kit/dice.ts";
 import { worldManifests } from "#kit/manifest-world.ts";
 import { disagreements, randomAttempts, readPlacement, wantedText } from "#kit/policy-round.ts";
+import fc from "#kit/property.ts";
 import { testLab } from "#kit/test-lab.ts";
 import { policies as arbitraryPolicies } from "../policy/generate-policies.ts";
 import type { Cluster } from "../policy/oracle/cluster.ts";

@@ -2,9 +2,9 @@
 /** Frames nobody would send: whatever a pod makes up, it does not get out under another's address. */
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import fc from "fast-check";
 import { Action, at, TestNode } from "#kit/datapath.ts";
 import { buildPacket, Tcp } from "#kit/packet.ts";
+import fc from "#kit/property.ts";
 
 const POD = { v4: "10.0.1.2", v6: "fd00:10:0:1::2" } as const;
 const wire = { v4: [10, 0, 1, 2], v6: [0xfd, 0, 0, 0x10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2] } as const;

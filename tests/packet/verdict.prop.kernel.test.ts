@@ -2,10 +2,10 @@
 /** The datapath and `src/policy/verdict.ts` answer every question alike: generated policies, real packets. */
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import fc from "fast-check";
 import { DropReason, EventType } from "#datapath/layouts/enums.ts";
 import { Action, at, TestNode } from "#kit/datapath.ts";
 import { buildPacket, type Transport } from "#kit/packet.ts";
+import fc from "#kit/property.ts";
 import type { PolicyEntry, ResolvedPolicy } from "#policy/rule.ts";
 import { prefixBits, verdict } from "#policy/verdict.ts";
 

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * Three that must agree on every packet: what the references of the policy languages say (`oracle/`), what the compiled entries say
- * (`src/policy/verdict.ts`), and what the datapath's own judge() says with those entries in its maps. POLICY_CASES and POLICY_SEED
+ * (`src/policy/verdict.ts`), and what the datapath's own judge() says with those entries in its maps. POLICY_CASES and WEFT_SEED
  * for more than the usual: `npm run test:policy -- --cases 100000 --seed 7`.
  */
 import assert from "node:assert/strict";
 import { after, suite, test } from "node:test";
-import fc from "fast-check";
+import fc from "#kit/property.ts";
 import { type Counts, disagreement } from "./agreement.ts";
 import { attemptIn, attemptShapes, clusters } from "./generate-cluster.ts";
 import { policies, type policyKinds } from "./generate-policies.ts";
 import { KernelJudge } from "./kernel.ts";
 
 const cases = Number(process.env.POLICY_CASES ?? 16_000);
-const seed = process.env.POLICY_SEED === undefined ? undefined : Number(process.env.POLICY_SEED);
 const attemptsEach = 40;
 
 const mixes: readonly (readonly (keyof typeof policyKinds)[])[] = [
@@ -40,7 +39,7 @@ suite("oracle, entries and program agree", () => {
         assert.equal(disagreement(cluster, manifests, attempts, { kernel, counts, by }), undefined);
       });
       const numRuns = Math.ceil((wanted * 1.2) / attemptsEach);
-      fc.assert(property, { numRuns, ...(seed !== undefined && { seed }) });
+      fc.assert(property, { numRuns });
       t.diagnostic(`${counts.asked} questions, ${counts.denied} denied`);
       assert.ok(counts.asked >= wanted, `${counts.asked} questions`);
       assert.ok(

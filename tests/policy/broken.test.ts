@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { type KubeObject, resources } from "#k8s/resource.ts";
 import { dice } from "#kit/dice.ts";
+import fc from "#kit/property.ts";
 import { startTestApi } from "#kit/test-api.ts";
 import { WeftError } from "#lib/errors.ts";
 import { PolicyEngine } from "#policy/engine.ts";

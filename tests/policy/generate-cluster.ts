@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from "fast-check";
+import fc from "#kit/property.ts";
 import type { Cluster, ClusterNode, Manifest, NamedPort, Pod } from "./oracle/cluster.ts";
 import type { Attempt } from "./oracle/side.ts";
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import fc from "fast-check";
+import fc from "#kit/property.ts";
 import { ciliumSpec } from "./generate-cilium.ts";
 import { namespaces } from "./generate-cluster.ts";
 import {

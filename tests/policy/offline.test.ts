@@ -2,7 +2,7 @@
 /** The tools that judge manifests without a cluster (`weft explain`, `policy test`, `matrix`) say what the references say. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import fc from "#kit/property.ts";
 import { parseAddress } from "#model/ip.ts";
 import { loadCluster } from "#policy/offline/cluster.ts";
 import { createJudge, type End, type Judge } from "#policy/offline/judge.ts";

@@ -13,6 +13,6 @@ if (!/^\d+$/.test(values.cases) || !/^-?\d+$/.test(seed)) {
   process.exit(2);
 }
 console.log(`${values.cases} cases, seed ${seed}`);
-const env = { ...process.env, POLICY_CASES: values.cases, POLICY_SEED: seed };
+const env = { ...process.env, POLICY_CASES: values.cases, WEFT_SEED: seed };
 const argv = ["--test", "--test-reporter=spec", join(import.meta.dirname, "agree.kernel.test.ts")];
 process.exit(spawnSync(process.execPath, argv, { stdio: "inherit", env }).status ?? 1);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
 import { parseElf } from "#kernel/bpf/elf.ts";
 import { parseObject } from "#kernel/bpf/spec.ts";
 import { compileBpf } from "#kit/bpf-object.ts";
+import fc from "#kit/property.ts";
 import { WeftError } from "#lib/errors.ts";
 
 const whole = new Uint8Array(compileBpf("src/kernel/bpf/testdata/first.bpf.c"));
