@@ -122,7 +122,7 @@ function send(pod: ReturnType<TestNode["pod"]>, attempt: Attempt) {
     : node.fromPod(pod, bytes);
 }
 
-it("programs judge as the specification says", { timeout: 60_000 }, (t) => {
+it("programs judge as the specification says", { timeout: 180_000 }, (t) => {
   fc.assert(
     fc.property(
       policyOf,
