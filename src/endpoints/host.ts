@@ -62,7 +62,7 @@ export function startHostEndpoint(deps: HostEndpointDeps): Disposable & { refres
   const refresh = () => {
     const policy = policies.get(key);
     if (!policy || (policy.policyId !== 0 && !deps.policyInForce(policy.policyId, policy.revision))) return;
-    map.set(0, valueOf(policy, deps.audit));
+    map.set(0, rowInKernel(policy, deps.audit));
   };
   follow();
   refresh();
@@ -79,7 +79,7 @@ export function startHostEndpoint(deps: HostEndpointDeps): Disposable & { refres
   };
 }
 
-function valueOf(policy: EndpointPolicy, audit: boolean): EndpointValue {
+function rowInKernel(policy: EndpointPolicy, audit: boolean): EndpointValue {
   const { policyId, revision, enforceIngress, enforceEgress, audits } = policy;
   return {
     v4: undefined,
