@@ -80,7 +80,7 @@ export async function weftJson<T>(...args: readonly string[]): Promise<T> {
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
-  { timeoutMs = 15_000, everyMs = 50 }: { timeoutMs?: number; everyMs?: number } = {},
+  { timeoutMs = 60_000, everyMs = 50 }: { timeoutMs?: number; everyMs?: number } = {},
 ): Promise<Exclude<T, undefined | false>> {
   const endMs = performance.now() + timeoutMs;
   for (let last = ""; ; ) {
