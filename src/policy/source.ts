@@ -26,6 +26,8 @@ export interface PolicySourceDeps {
   /** What this node has no room for: told in an Event of the object. */
   readonly refusals: Table<Refusal>;
   readonly nodeName: string;
+  /** Of all nodes: see `status.ts`. */
+  turnMs(): number;
   /** Labels that identities carry. */
   readonly keepsLabel?: LabelFilter;
   /** Policies may be about nodes; else they are refused. */
@@ -57,7 +59,7 @@ export function startPolicySource(deps: PolicySourceDeps, signal: AbortSignal): 
   );
   const resourceOf = (kind: string) =>
     policyLanguages.find((language) => language.kind === kind && language.conditions)?.resource;
-  stack.use(startPolicyStatus({ client, policies, resourceOf, health, log }, signal));
+  stack.use(startPolicyStatus({ client, policies, resourceOf, health, log, turnMs: deps.turnMs }, signal));
   const events = createEventRecorder(client, log, { controller: "weft.io/agent", action: "Enforce" });
   const stop = tellRefusals({ ...deps, events });
   stack.defer(stop);

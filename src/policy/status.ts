@@ -2,6 +2,7 @@
 import type { KubeClient } from "#k8s/client.ts";
 import { isNotFound } from "#k8s/errors.ts";
 import type { Resource } from "#k8s/resource.ts";
+import { pause } from "#lib/clock.ts";
 import type { Health } from "#lib/health.ts";
 import { startJob } from "#lib/jobs.ts";
 import type { Logger } from "#lib/log.ts";
@@ -19,11 +20,13 @@ export interface PolicyStatusDeps {
   readonly log: Logger;
   /** Milliseconds since the epoch. */
   now?(): number;
+  /** How long others may speak first: all nodes say the same, and who finds it said is silent. */
+  turnMs?(): number;
 }
 
 /**
- * Tells in each object's status whether the policy is in force: condition `Valid`, with the reason when it is refused. Every agent says the
- * same, so one that finds it said does nothing.
+ * Tells in each object's status whether the policy is in force: condition `Valid`, with the reason when it is refused. Every agent would say the
+ * same, so each waits for its turn and does nothing when it finds it said: of a thousand nodes the first one writes.
  */
 export function startPolicyStatus(deps: PolicyStatusDeps, signal: AbortSignal): AsyncDisposable {
   const { policies, health, log } = deps;
@@ -34,18 +37,27 @@ export function startPolicyStatus(deps: PolicyStatusDeps, signal: AbortSignal): 
     log,
     async run(abort, ok) {
       for await (const changes of policies.changes(abort)) {
-        for (const { kind, row } of changes.values()) if (kind === "put") await report(deps, row, abort);
+        const untold = [...changes].filter(([, { kind, row }]) => kind === "put" && isUntold(deps, row));
+        if (untold.length > 0) await pause(deps.turnMs?.() ?? 0, abort);
+        for (const [key] of untold) {
+          const row = policies.get(key);
+          if (row && !abort.aborted) await report(deps, row, abort);
+        }
         ok(`${policies.size} policies`);
       }
     },
   });
 }
 
+function isUntold({ resourceOf }: PolicyStatusDeps, row: PolicyRow): boolean {
+  return resourceOf(row.kind) !== undefined && row.reported !== conditionText(conditionOf(row));
+}
+
 async function report(deps: PolicyStatusDeps, row: PolicyRow, signal: AbortSignal): Promise<void> {
   const { client, resourceOf, now = Date.now } = deps;
   const resource = resourceOf(row.kind);
   const wanted = conditionOf(row);
-  if (!resource || row.reported === conditionText(wanted)) return;
+  if (!resource || !isUntold(deps, row)) return;
   const condition = { ...wanted, lastTransitionTime: new Date(now()).toISOString().replace(/\.\d+Z$/, "Z") };
   const ref = { name: row.name, ...(row.namespace !== "" && { namespace: row.namespace }) };
   const patch = { type: "merge", body: { status: { conditions: [condition] } } } as const;
