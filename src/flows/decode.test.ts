@@ -135,6 +135,7 @@ test("a denied packet names reason, place and policy, and what allowed it before
     flow.egressAllowedBy.map(({ name }) => name),
     ["no-db"],
   );
+  assert.deepEqual(flow.policyLog, ["seen"]);
   assert.equal(flow.traceObservationPoint, 0);
 });
 

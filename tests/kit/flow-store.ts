@@ -111,7 +111,7 @@ export const shop: DirectoryUpdate = {
             uid: "u2",
             ruleNames: [],
             labels: [],
-            log: [],
+            log: ["seen"],
             sources: [],
             fields: [],
           },
