@@ -7,15 +7,6 @@ import { startEndpointController } from "#endpoints/controller.ts";
 import { startHostEndpoint } from "#endpoints/host.ts";
 import { startEndpointReconciler } from "#endpoints/ops.ts";
 import { startPublisher } from "#endpoints/publish.ts";
-import { type EndpointSliceObject, joinSlices, slicedEndpointRows } from "#endpoints/slices.ts";
-import {
-  type CiliumEndpointObject,
-  clusterEndpointRow,
-  type NamespaceObject,
-  namespaceRow,
-  type PodObject,
-  podRow,
-} from "#endpoints/source.ts";
 import { BlockIdentities } from "#identities/blocks.ts";
 import { CidrIdentities } from "#identities/cidr.ts";
 import { startIpcacheController } from "#identities/ipcache.ts";
@@ -24,10 +15,7 @@ import type { LabelFilter } from "#identities/label-filter.ts";
 import { NodeIdentities } from "#identities/nodes.ts";
 import { startBlockReconciler, startIpcacheReconciler } from "#identities/ops.ts";
 import type { PrefixOrder } from "#identities/prefix-identities.ts";
-import { type CiliumIdentityObject, identityRow } from "#identities/source.ts";
 import type { KubeClient } from "#k8s/client.ts";
-import { reflect } from "#k8s/reflect.ts";
-import { resources } from "#k8s/resource.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
 import { pause } from "#lib/clock.ts";
 import type { Health } from "#lib/health.ts";
@@ -36,21 +24,16 @@ import { isAddress, parseAddress } from "#model/ip.ts";
 import { startNodeController } from "#nodes/controller.ts";
 import type { Node } from "#nodes/node.ts";
 import { startRouteReconciler } from "#nodes/ops.ts";
-import { startNodePublisher } from "#nodes/publish.ts";
-import { bootId } from "#nodes/self.ts";
-import { startNodeSource } from "#nodes/source.ts";
 import { startPolicyController } from "#policy/controller.ts";
 import { joinReferences } from "#policy/join-references.ts";
 import { type NeverLockOut, neverLockOutRules } from "#policy/never-lock-out.ts";
 import { followNodeLabels } from "#policy/node-labels.ts";
 import { policyCapacity, startPolicyReconciler } from "#policy/ops.ts";
-import { startPolicySource } from "#policy/source.ts";
 import { startServiceController } from "#services/controller.ts";
 import { follows } from "#services/follows.ts";
 import { startHostPorts } from "#services/host-ports.ts";
 import { serviceMaps, serviceSocks } from "#services/maps.ts";
 import { idsBeforeNow, startServiceReconciler } from "#services/ops.ts";
-import { startServiceSource } from "#services/source.ts";
 import { startStaleSockets } from "#services/stale-sockets.ts";
 import type { Reconciler } from "#store/reconciler.ts";
 import type { Table } from "#store/table.ts";
@@ -69,115 +52,6 @@ export interface ControlDeps {
   readonly apiServer: URL;
   readonly health: Health;
   readonly log: Logger;
-}
-
-/** Kubernetes objects → intent tables. */
-export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDisposable {
-  const { tables, client, health, log } = deps;
-  const { db } = tables;
-  const common = { client, db, health, log };
-  const stack = new AsyncDisposableStack();
-  stack.use(
-    startNodeSource(
-      {
-        ...common,
-        kubeNodes: tables.kubeNodes,
-        ciliumNodes: tables.ciliumNodes,
-        nodes: tables.nodes,
-        apiServers: tables.apiServers,
-        nodeName: deps.node.name,
-        ipam: deps.config.ipam,
-      },
-      signal,
-    ),
-  );
-  stack.use(
-    startNodePublisher({
-      ...common,
-      self: deps.node,
-      nodes: tables.nodes,
-      ciliumNodes: tables.ciliumNodes,
-      bootId: bootId(),
-      ipam: deps.config.ipam,
-      signal,
-    }),
-  );
-  stack.use(
-    startServiceSource(
-      { ...common, services: tables.services, endpointSlices: tables.endpointSlices },
-      signal,
-    ),
-  );
-  stack.use(
-    startPolicySource(
-      {
-        ...common,
-        written: tables.writtenPolicies,
-        cidrGroups: tables.cidrGroups,
-        policies: tables.policies,
-        refusals: tables.policyRefusals,
-        nodeName: deps.node.name,
-        turnMs: () => turnMs(tables.nodes.all(), deps.node.name),
-        keepsLabel: deps.keepsLabel,
-        hostFirewall: deps.config.hostFirewall.enabled,
-      },
-      signal,
-    ),
-  );
-  const each = { ...common, signal };
-  stack.use(
-    reflect({
-      ...each,
-      resource: resources.namespaces,
-      table: tables.namespaces,
-      toRow: (o: NamespaceObject) => namespaceRow(o),
-    }),
-  );
-  stack.use(
-    reflect({
-      ...each,
-      resource: resources.ciliumIdentities,
-      table: tables.identities,
-      toRow: (o: CiliumIdentityObject) => identityRow(o),
-    }),
-  );
-  stack.use(
-    reflect({
-      ...each,
-      resource: resources.pods,
-      fieldSelector: `spec.nodeName=${deps.node.name}`,
-      table: tables.pods,
-      toRow: (o: PodObject) => podRow(o),
-    }),
-  );
-  stack.use(followClusterEndpoints(deps, signal));
-  return stack;
-}
-
-/** The pods of all nodes: as their agents published them, or as the operator put them together. */
-function followClusterEndpoints(deps: ControlDeps, signal: AbortSignal): AsyncDisposable {
-  const { config, tables, client, health, log } = deps;
-  const { db, slicedEndpoints, identities, clusterEndpoints } = tables;
-  const common = { client, db, health, log, signal };
-  if (!config.endpointSlices) {
-    return reflect({
-      ...common,
-      resource: resources.ciliumEndpoints,
-      table: clusterEndpoints,
-      toRow: (object: CiliumEndpointObject) => clusterEndpointRow(object),
-    });
-  }
-  const stack = new AsyncDisposableStack();
-  stack.use(joinSlices({ db, sliced: slicedEndpoints, identities, clusterEndpoints }));
-  stack.use(
-    reflect({
-      ...common,
-      resource: resources.ciliumEndpointSlices,
-      table: slicedEndpoints,
-      toRow: (object: EndpointSliceObject) => slicedEndpointRows(object),
-    }),
-  );
-  return stack;
 }
 
 /** Intent tables → desired tables → kernel. `inKernel` resolves when the first complete state is there. */
@@ -405,13 +279,6 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
 }
 
 const inFlightMs = 20;
-
-/** Nodes speak in the order of their names: 50 ms is time enough for what the one before said to come by the watch. */
-function turnMs(nodes: Iterable<{ readonly name: string }>, own: string): number {
-  let before = 0;
-  for (const { name } of nodes) if (name < own) before++;
-  return Math.min(before * 50, 10_000);
-}
 
 /** Of the ipcache, what no pod elsewhere and no CIDR takes: nodes, API servers and this node's own always fit. */
 const criticalShare = 1 / 32;

@@ -29,7 +29,7 @@ import { ownNode, ownNodeChanged } from "#nodes/self.ts";
 import { Snapshots } from "#store/snapshot.ts";
 import { Database, type Table } from "#store/table.ts";
 import { cleanNode } from "./agent-cleanup.ts";
-import { startControl, startSources } from "./agent-control.ts";
+import { startControl } from "./agent-control.ts";
 import { familiesOf, startNodeDatapath } from "./agent-datapath.ts";
 import { startEndpoints } from "./agent-endpoints.ts";
 import { liveness, waitingFor } from "./agent-health.ts";
@@ -39,6 +39,7 @@ import { agentMaps } from "./agent-maps.ts";
 import { agentMetrics } from "./agent-metrics.ts";
 import { probeNode, requireNode } from "./agent-requirements.ts";
 import { startServiceHealth } from "./agent-services.ts";
+import { startSources } from "./agent-sources.ts";
 import { agentStatus } from "./agent-status.ts";
 import { type AgentTables, agentTables } from "./agent-tables.ts";
 

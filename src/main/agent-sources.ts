@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type EndpointSliceObject, joinSlices, slicedEndpointRows } from "#endpoints/slices.ts";
+import {
+  type CiliumEndpointObject,
+  clusterEndpointRow,
+  type NamespaceObject,
+  namespaceRow,
+  type PodObject,
+  podRow,
+} from "#endpoints/source.ts";
+import { type CiliumIdentityObject, identityRow } from "#identities/source.ts";
+import { reflect } from "#k8s/reflect.ts";
+import { resources } from "#k8s/resource.ts";
+import { startNodePublisher } from "#nodes/publish.ts";
+import { bootId } from "#nodes/self.ts";
+import { startNodeSource } from "#nodes/source.ts";
+import { startPolicySource } from "#policy/source.ts";
+import { startServiceSource } from "#services/source.ts";
+import type { ControlDeps } from "./agent-control.ts";
+
+/** Kubernetes objects → intent tables. */
+export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDisposable {
+  const { tables, client, health, log } = deps;
+  const { db } = tables;
+  const common = { client, db, health, log };
+  const stack = new AsyncDisposableStack();
+  stack.use(
+    startNodeSource(
+      {
+        ...common,
+        kubeNodes: tables.kubeNodes,
+        ciliumNodes: tables.ciliumNodes,
+        nodes: tables.nodes,
+        apiServers: tables.apiServers,
+        nodeName: deps.node.name,
+        ipam: deps.config.ipam,
+      },
+      signal,
+    ),
+  );
+  stack.use(
+    startNodePublisher({
+      ...common,
+      self: deps.node,
+      nodes: tables.nodes,
+      ciliumNodes: tables.ciliumNodes,
+      bootId: bootId(),
+      ipam: deps.config.ipam,
+      signal,
+    }),
+  );
+  stack.use(
+    startServiceSource(
+      { ...common, services: tables.services, endpointSlices: tables.endpointSlices },
+      signal,
+    ),
+  );
+  stack.use(
+    startPolicySource(
+      {
+        ...common,
+        written: tables.writtenPolicies,
+        cidrGroups: tables.cidrGroups,
+        policies: tables.policies,
+        refusals: tables.policyRefusals,
+        nodeName: deps.node.name,
+        turnMs: () => turnMs(tables.nodes.all(), deps.node.name),
+        keepsLabel: deps.keepsLabel,
+        hostFirewall: deps.config.hostFirewall.enabled,
+      },
+      signal,
+    ),
+  );
+  const each = { ...common, signal };
+  stack.use(
+    reflect({
+      ...each,
+      resource: resources.namespaces,
+      table: tables.namespaces,
+      toRow: (o: NamespaceObject) => namespaceRow(o),
+    }),
+  );
+  stack.use(
+    reflect({
+      ...each,
+      resource: resources.ciliumIdentities,
+      table: tables.identities,
+      toRow: (o: CiliumIdentityObject) => identityRow(o),
+    }),
+  );
+  stack.use(
+    reflect({
+      ...each,
+      resource: resources.pods,
+      fieldSelector: `spec.nodeName=${deps.node.name}`,
+      table: tables.pods,
+      toRow: (o: PodObject) => podRow(o),
+    }),
+  );
+  stack.use(followClusterEndpoints(deps, signal));
+  return stack;
+}
+
+/** The pods of all nodes: as their agents published them, or as the operator put them together. */
+function followClusterEndpoints(deps: ControlDeps, signal: AbortSignal): AsyncDisposable {
+  const { config, tables, client, health, log } = deps;
+  const { db, slicedEndpoints, identities, clusterEndpoints } = tables;
+  const common = { client, db, health, log, signal };
+  if (!config.endpointSlices) {
+    return reflect({
+      ...common,
+      resource: resources.ciliumEndpoints,
+      table: clusterEndpoints,
+      toRow: (object: CiliumEndpointObject) => clusterEndpointRow(object),
+    });
+  }
+  const stack = new AsyncDisposableStack();
+  stack.use(joinSlices({ db, sliced: slicedEndpoints, identities, clusterEndpoints }));
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.ciliumEndpointSlices,
+      table: slicedEndpoints,
+      toRow: (object: EndpointSliceObject) => slicedEndpointRows(object),
+    }),
+  );
+  return stack;
+}
+
+/** Nodes speak in the order of their names: 50 ms is time enough for what the one before said to come by the watch. */
+function turnMs(nodes: Iterable<{ readonly name: string }>, own: string): number {
+  let before = 0;
+  for (const { name } of nodes) if (name < own) before++;
+  return Math.min(before * 50, 10_000);
+}
