@@ -13,7 +13,7 @@ import {
 } from "#k8s/resource.ts";
 import { createTransport, type Request } from "#k8s/transport.ts";
 import { openWebSocket, type WebSocketRequest } from "#k8s/web-socket.ts";
-import { type Clock, systemClock } from "#lib/clock.ts";
+import { type Clock, heldClock } from "#lib/clock.ts";
 
 export type PatchType = "merge" | "json" | "strategic" | "apply";
 
@@ -92,7 +92,8 @@ export function createKubeClient(
   options: { readonly clock?: Clock; readonly userAgent?: string } = {},
 ): KubeClient {
   const { userAgent = "weft" } = options;
-  const transport = createTransport(credentials, { clock: options.clock ?? systemClock, userAgent });
+  // Between two tries nothing else may keep a command running.
+  const transport = createTransport(credentials, { clock: options.clock ?? heldClock, userAgent });
   const { request, stream } = transport;
   return {
     server: credentials.server,

@@ -17,6 +17,15 @@ export const systemClock: Clock = {
   },
 };
 
+/** For a pause that somebody waits for at a terminal: the timer keeps the process alive. */
+export const heldClock: Clock = {
+  now: systemClock.now,
+  after: (ms, callback) => {
+    const timer = setTimeout(callback, ms);
+    return () => clearTimeout(timer);
+  },
+};
+
 /** Time that passes, whatever the wall clock is set to. `now` counts from the start of the process. */
 export const monotonicClock: Clock = { now: () => performance.now(), after: systemClock.after };
 

@@ -63,7 +63,7 @@ export async function liveCluster(answers: Answers): Promise<LiveCluster> {
   };
 }
 
-function runWeft(
+export function runWeft(
   args: readonly string[],
   env: Record<string, string>,
 ): Promise<{ code: number; stdout: string; stderr: string }> {

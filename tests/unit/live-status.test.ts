@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // `weft status` and the inspecting commands against an API server, the agents asked by exec.
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { resources } from "#k8s/resource.ts";
-import { liveCluster, nodeObject, weftPod } from "#kit/live-cluster.ts";
+import { liveCluster, nodeObject, runWeft, weftPod } from "#kit/live-cluster.ts";
 
 const lease = {
   apiVersion: "coordination.k8s.io/v1",
@@ -132,6 +135,28 @@ test("a cluster without Weft says so", async () => {
     /no Weft agents run in the cluster at https:.*\n {2}install Weft with `weft install`/,
   );
 });
+
+test("an API server that does not answer is tried again, and then named", async () => {
+  const home = mkdtempSync(join(tmpdir(), "weft-no-server-"));
+  try {
+    const KUBECONFIG = join(home, "config");
+    // Port 1 is nobody's.
+    writeFileSync(KUBECONFIG, unreachable, { mode: 0o600 });
+    const shown = await runWeft(["status"], { KUBECONFIG, HOME: home });
+    assert.equal(shown.code, 1, shown.stderr);
+    assert.match(shown.stderr, /^weft: GET \/api\/v1\/\w+ got no complete answer: .*ECONNREFUSED/);
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+});
+
+const unreachable = `apiVersion: v1
+kind: Config
+current-context: none
+clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}]
+users: [{name: none, user: {token: t0ken}}]
+contexts: [{name: none, context: {cluster: none, user: none}}]
+`;
 
 test("--wait ends when nothing is wrong, or says at the end what still is", async () => {
   await using cluster = await filled();
