@@ -9,6 +9,7 @@ import type { Logger } from "#lib/log.ts";
 import type { Database, Table, WritableTable } from "#store/table.ts";
 import { cidrGroupRow } from "./from-cidr-group.ts";
 import { compileRow, type PolicyLanguage, policyLanguages } from "./languages.ts";
+import { keepLastGood } from "./last-good.ts";
 import type { Refusal } from "./limits.ts";
 import { tellRefusals } from "./refusal-events.ts";
 import { isAboutHost } from "./selector.ts";
@@ -36,7 +37,7 @@ export interface PolicySourceDeps {
   readonly log: Logger;
 }
 
-/** Follows the objects of every policy language. A refused one is a row that says why, and has no rules. */
+/** Follows the objects of every policy language. A refused one is a row that says why, and has no rules but those it had before. */
 export function startPolicySource(deps: PolicySourceDeps, signal: AbortSignal): AsyncDisposable {
   const { client, db, written, policies, health, log, keepsLabel } = deps;
   const common = { client, db, health, log, signal };
@@ -44,7 +45,7 @@ export function startPolicySource(deps: PolicySourceDeps, signal: AbortSignal): 
   for (const language of policyLanguages) {
     const toRow = (object: KubeObject) => {
       const row = policyRow(language, object, log, keepsLabel);
-      return deps.hostFirewall ? row : withoutHosts(row);
+      return keepLastGood(deps.hostFirewall ? row : withoutHosts(row), written.get(policyKey(row)));
     };
     const { resource } = language;
     stack.use(reflect<KubeObject, PolicyRow>({ ...common, resource, table: written, toRow }));

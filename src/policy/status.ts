@@ -68,6 +68,8 @@ async function report(deps: PolicyStatusDeps, row: PolicyRow, signal: AbortSigna
   }
 }
 
+const stays = "what an earlier generation had in force stays where agents know it";
+
 const needReasons: Readonly<Record<NeedKind, string>> = {
   proxy: "NeedsProxy",
   dns: "NeedsDNSProxy",
@@ -75,12 +77,14 @@ const needReasons: Readonly<Record<NeedKind, string>> = {
   auth: "NeedsAuthentication",
 };
 
-function conditionOf({ refused, needs, warnings = [] }: PolicyRow): ValidCondition {
+function conditionOf({ refused, needs, generation, warnings = [] }: PolicyRow): ValidCondition {
   if (!refused) {
     const message = ["Policy is in force", ...warnings].join("; ");
     return { type: "Valid", status: "True", reason: "InForce", message };
   }
   const missing = needs?.[0] && needReasons[needs[0]];
   const reason = missing ?? (refused.code === "E_POLICY_UNSUPPORTED" ? "Unsupported" : "Malformed");
-  return { type: "Valid", status: "False", reason, message: refused.message };
+  // The same on every node, whether it knows an earlier generation or not.
+  const message = generation > 1 ? `${refused.message}; ${stays}` : refused.message;
+  return { type: "Valid", status: "False", reason, message };
 }

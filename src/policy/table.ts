@@ -13,10 +13,12 @@ export interface PolicyRow {
   readonly name: string;
   readonly uid: string;
   readonly generation: number;
-  /** None when refused. */
+  /** None when refused, but for {@link inForce}. */
   readonly rules: readonly Rule[];
   /** Why the policy is not in force. */
   readonly refused?: { readonly code: string; readonly message: string };
+  /** Of a refused one: the earlier generation whose rules stay in force. */
+  readonly inForce?: number;
   /** What it would need beside the datapath to be in force; absent: nothing. */
   readonly needs?: readonly NeedKind[];
   /** What of it selects nobody for now, and why. */
@@ -54,8 +56,8 @@ export function policyTable(
   });
 }
 
-function statusOf({ refused, rules }: PolicyRow): string {
-  if (refused) return "refused";
+function statusOf({ refused, rules, inForce }: PolicyRow): string {
+  if (refused) return inForce === undefined ? "refused" : `refused, generation ${inForce} in force`;
   return rules.some(({ audit }) => audit) ? "audit" : "in force";
 }
 
