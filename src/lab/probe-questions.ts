@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { WeftError } from "#lib/errors.ts";
+import { parseJsonList } from "#lib/json-list.ts";
 import { type Address, family, isAddress, parseAddress } from "#model/ip.ts";
 import type { Pod } from "./objects.ts";
 import type { Attempt, ClusterView, Question } from "./probe-attempt.ts";
@@ -88,20 +89,8 @@ function sameFamily(from: Pod, addresses: readonly string[]): string {
 
 /** Reads questions (a JSON array, or one object a line). @throws WeftError E_QUESTION naming the entry and field */
 export function parseQuestions(text: string, name: string): Question[] {
-  let list: unknown;
-  try {
-    const trimmed = text.trim();
-    list = trimmed.startsWith("[")
-      ? JSON.parse(trimmed)
-      : trimmed
-          .split("\n")
-          .filter((line) => line.trim() !== "")
-          .map((line) => JSON.parse(line) as unknown);
-  } catch (cause) {
-    throw new WeftError("E_QUESTION", `${name}: not JSON`, { cause });
-  }
-  if (!Array.isArray(list)) throw new WeftError("E_QUESTION", `${name}: not a list of questions`);
-  return list.map((entry: unknown, i) => checkQuestion(entry, `${name}, question ${i + 1}`));
+  const list = parseJsonList(text, name, "E_QUESTION");
+  return list.map((entry, i) => checkQuestion(entry, `${name}, question ${i + 1}`));
 }
 
 function checkQuestion(entry: unknown, where: string): Question {

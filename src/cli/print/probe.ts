@@ -1,39 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { styleText } from "node:util";
+import type { TruthRow } from "#policy/offline/matrix.ts";
 import { renderGrid } from "./table.ts";
 
-/** What is printed of who reaches whom, measured or worked out. */
-export interface PrintedRow {
-  readonly from: {
-    readonly namespace: string;
-    readonly workload: string;
-    readonly pod: string;
-    readonly ip?: string;
-  };
-  readonly to: {
-    readonly namespace: string;
-    readonly service: string;
-    readonly pod: string;
-    readonly ip: string;
-    readonly port: number;
-    readonly protocol: string;
-  };
-  readonly via: "service" | "pod";
-  readonly verdict: "allow" | "deny";
-  readonly ms: number;
-}
-
-function source(from: PrintedRow["from"], name: string): string {
+function source(from: TruthRow["from"], name: string): string {
   return from.pod === "" && from.ip ? from.ip : `${from.namespace}/${name}`;
 }
 
-function target(row: PrintedRow): string {
+function target(row: TruthRow): string {
   const name = row.via === "service" ? row.to.service : row.to.pod || row.to.ip;
   return `${row.to.namespace ? `${row.to.namespace}/` : ""}${name}:${row.to.port}${row.to.protocol === "TCP" ? "" : `/${row.to.protocol}`}`;
 }
 
 /** A line each. */
-export function probeLines(rows: readonly PrintedRow[]): string {
+export function probeLines(rows: readonly TruthRow[]): string {
   const columns = ["FROM", "TO", "VIA", "VERDICT", "MS"].map((name) => ({ name }));
   return renderGrid(
     {
@@ -45,9 +25,9 @@ export function probeLines(rows: readonly PrintedRow[]): string {
 }
 
 /** One line a source, one numbered column a target. */
-export function probeMatrix(rows: readonly PrintedRow[]): string {
+export function probeMatrix(rows: readonly TruthRow[]): string {
   const targets = [...new Set(rows.map(target))];
-  const sources = new Map<string, Map<string, PrintedRow["verdict"]>>();
+  const sources = new Map<string, Map<string, TruthRow["verdict"]>>();
   for (const row of rows) {
     const from = source(row.from, row.from.workload);
     let cells = sources.get(from);
@@ -74,7 +54,7 @@ export function probeMatrix(rows: readonly PrintedRow[]): string {
   ].join("\n");
 }
 
-function mark(verdict: PrintedRow["verdict"] | undefined, width: number): string {
+function mark(verdict: TruthRow["verdict"] | undefined, width: number): string {
   const text = (verdict === "allow" ? "✓" : verdict === "deny" ? "✗" : "·").padStart(width);
   return verdict === undefined ? text : styleText(verdict === "allow" ? "green" : "red", text);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { WeftError } from "#lib/errors.ts";
+import { parseJsonList } from "#lib/json-list.ts";
 import { isAddress } from "#model/ip.ts";
 import { type PortQuestion, parsePort } from "./ports.ts";
 
@@ -16,16 +17,8 @@ const protocols = ["TCP", "UDP", "SCTP", "ICMP", "ICMPv6"];
 
 /** Reads questions: a JSON array, or one object a line. @throws WeftError E_QUESTION naming the entry and field */
 export function parseQuestionList(text: string, name: string): ListedQuestion[] {
-  const trimmed = text.trim();
-  const lines = trimmed.split("\n").filter((line) => line.trim() !== "");
-  let list: unknown;
-  try {
-    list = trimmed.startsWith("[") ? JSON.parse(trimmed) : lines.map((line) => JSON.parse(line) as unknown);
-  } catch (cause) {
-    throw new WeftError("E_QUESTION", `${name}: not JSON`, { cause });
-  }
-  if (!Array.isArray(list)) throw new WeftError("E_QUESTION", `${name}: not a list of questions`);
-  return list.map((entry: unknown, i) => checkQuestion(entry, `${name}, question ${i + 1}`));
+  const list = parseJsonList(text, name, "E_QUESTION");
+  return list.map((entry, i) => checkQuestion(entry, `${name}, question ${i + 1}`));
 }
 
 function checkQuestion(entry: unknown, where: string): ListedQuestion {
