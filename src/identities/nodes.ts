@@ -20,7 +20,7 @@ export interface NodeFacts {
  * Labels of another node's identity: of the node's own only those that policies ask for, so that nodes which no policy tells apart share an
  * identity, and one entry in each policy map.
  */
-export function nodeIdentityLabels({ labels, apiServer }: NodeFacts, keys: ReadonlySet<string>): Labels {
+function nodeIdentityLabels({ labels, apiServer }: NodeFacts, keys: ReadonlySet<string>): Labels {
   const kept = new Map([...labels].filter(([key]) => keys.has(key)));
   if (apiServer) kept.set("reserved:kube-apiserver", "");
   return kept.set("reserved:remote-node", "");

@@ -38,7 +38,8 @@ suite("oracle, entries and program agree", () => {
         const attempts = list.flatMap((shape) => attemptIn(cluster, shape) ?? []);
         assert.equal(disagreement(cluster, manifests, attempts, { kernel, counts, by }), undefined);
       });
-      const numRuns = Math.ceil((wanted * 1.2) / attemptsEach);
+      // Some attempts cannot be made in some clusters: a fifth more on the whole, and a few for when there are few.
+      const numRuns = Math.ceil((wanted * 1.2) / attemptsEach) + 5;
       fc.assert(property, { numRuns });
       t.diagnostic(`${counts.asked} questions, ${counts.denied} denied`);
       assert.ok(counts.asked >= wanted, `${counts.asked} questions`);

@@ -65,7 +65,7 @@ function shortName(end: End): string {
 }
 
 /** Labels of the object that are part of its identity. */
-export function selectorOf({ own }: OfflinePod, { settings }: OfflineCluster): Record<string, string> {
+function selectorOf({ own }: OfflinePod, { settings }: OfflineCluster): Record<string, string> {
   return Object.fromEntries(Object.entries(own).filter(([key]) => settings.keepsLabel(key)));
 }
 
@@ -75,7 +75,7 @@ interface Expression {
 }
 
 /** What tells the pod from others of its namespace that have its labels and more: they must not become isolated. */
-export function notOthers(pod: OfflinePod, cluster: OfflineCluster): Expression[] {
+function notOthers(pod: OfflinePod, cluster: OfflineCluster): Expression[] {
   const own = selectorOf(pod, cluster);
   const keys = new Set<string>();
   for (const other of cluster.pods) {

@@ -63,7 +63,7 @@ function isMadeOf(name: string, { workload, kind }: OfflinePod): boolean {
   return kind === "Deployment" ? /^[a-z0-9]{1,10}-[a-z0-9]{5}$/.test(rest) : /^([a-z0-9]{5}|\d+)$/.test(rest);
 }
 
-export function findService(cluster: OfflineCluster, full: string): OfflineService | undefined {
+function findService(cluster: OfflineCluster, full: string): OfflineService | undefined {
   return cluster.services.find(({ namespace, name }) => `${namespace}/${name}` === full);
 }
 

@@ -46,7 +46,7 @@ function whoText(peer: Peer): string {
 }
 
 /** A selector of pods in words: `app=front in namespace shop`. */
-export function selectorWords({ requirements }: Selector): string {
+function selectorWords({ requirements }: Selector): string {
   const plain: string[] = [];
   const spaces: string[] = [];
   for (const requirement of requirements) {
@@ -90,7 +90,7 @@ export function labelWords(labels: Labels): string {
 }
 
 /** `anybody`, `identity 1234`, `world`, `addresses of a block`. */
-export function identityText(identity: number): string {
+function identityText(identity: number): string {
   if (identity === 0) return "anybody";
   const name = reservedNames.get(identity);
   if (name !== undefined) return name;
