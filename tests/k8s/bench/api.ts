@@ -4,7 +4,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
+import { createInterface, type Interface } from "node:readline";
+import { errorText } from "#lib/errors.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import { inNamespace } from "../cluster/network.ts";
 import { until } from "../cluster/until.ts";
@@ -47,11 +48,38 @@ export async function openApi(cluster: Cluster): Promise<Api> {
     },
     async watchPods(namespace, onEvent) {
       // From what the API server has at hand: its newest state it would have to ask etcd for, which not every etcd tells.
-      const query = "watch=1&resourceVersion=0";
-      const answer = await open("GET", `/api/v1/namespaces/${namespace}/pods?${query}`);
-      createInterface({ input: answer }).on("line", (line) => onEvent(podEvent(JSON.parse(line) as Change)));
-      answer.on("error", () => {});
-      return { [Symbol.dispose]: () => answer.destroy() };
+      let version = "0";
+      let answer: IncomingMessage | undefined;
+      let over = false;
+      const follow = async () => {
+        const query = `watch=1&allowWatchBookmarks=true&resourceVersion=${version}`;
+        answer = await open("GET", `/api/v1/namespaces/${namespace}/pods?${query}`);
+        answer.on("error", () => {});
+        return createInterface({ input: answer });
+      };
+      const take = (line: string) => {
+        const change = JSON.parse(line) as Change;
+        if (change.type === "ERROR") throw new Error(`the watch of ${namespace}'s pods: ${line}`);
+        version = change.object.metadata.resourceVersion;
+        if (change.type !== "BOOKMARK") onEvent(podEvent(change));
+      };
+      // An API server ends a watch when it likes, and that of a slow reader: it goes on from where it was.
+      const untilOver = async (lines: Interface) => {
+        for (;;) {
+          for await (const line of lines) take(line);
+          if (over) return;
+          lines = await follow();
+        }
+      };
+      void untilOver(await follow()).catch((error: unknown) => {
+        if (!over) console.error(`weft bench: ${errorText(error)}`);
+      });
+      return {
+        [Symbol.dispose]() {
+          over = true;
+          answer?.destroy();
+        },
+      };
     },
     [Symbol.dispose]: stop,
   };
@@ -60,7 +88,7 @@ export async function openApi(cluster: Cluster): Promise<Api> {
 interface Change {
   readonly type: string;
   readonly object: {
-    readonly metadata: { readonly name: string };
+    readonly metadata: { readonly name: string; readonly resourceVersion: string };
     readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
   };
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** CNI ADD, and from a pod's creation to its readiness: one by one as the 1st, 50th and 110th pod of a node, and 50 at once. */
+import { errorText } from "#lib/errors.ts";
 import { type Figure, figure, latency } from "../../bench/stats.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import { until } from "../cluster/until.ts";
@@ -53,7 +54,10 @@ export async function podBench(cluster: Cluster, api: Api, node: string): Promis
     return [name, fromMs];
   };
   const ready = async ([name, fromMs]: readonly [string, number]) => {
-    await until(`${name} to be ready`, 180_000, () => readyAt.has(name));
+    await until(`${name} to be ready`, 180_000, () => readyAt.has(name)).catch(async (error: unknown) => {
+      const said = await cluster.kubectl(["describe", "pod", "-n", namespace, name]);
+      throw new Error(`${errorText(error)}; the API says of it:\n${said}`, { cause: error });
+    });
     return readyAt.get(name)! - fromMs;
   };
   const remove = async (name: string) => {
