@@ -53,14 +53,19 @@ const portProtocol = z
 
 const ports = z.array(portProtocol).min(1, { error: "needs at least one port" }).max(40);
 
+/** Labels with a dot between any two, and one more at the end if need be: written so that no text takes long to be refused. */
 const fqdnName = z
   .string()
   .max(255)
-  .regex(/^([-a-zA-Z0-9_]+[.]?)+$/);
+  .regex(/^[-a-zA-Z0-9_]+([.][-a-zA-Z0-9_]+)*[.]?$/, {
+    error: (issue) => `${quote(issue.input)} is not a domain name`,
+  });
 const fqdnPattern = z
   .string()
   .max(255)
-  .regex(/^([-a-zA-Z0-9_*]+[.]?)+$/);
+  .regex(/^[-a-zA-Z0-9_*]+([.][-a-zA-Z0-9_*]+)*[.]?$/, {
+    error: (issue) => `${quote(issue.input)} is not a pattern of domain names`,
+  });
 export const fqdnSelector = z
   .strictObject({ matchName: fqdnName.optional(), matchPattern: fqdnPattern.optional() })
   .superRefine(({ matchName, matchPattern }, context) => {

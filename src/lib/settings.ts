@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { parseDocument } from "yaml";
 import type { z } from "zod";
-import { WeftError } from "#lib/errors.ts";
+import { errorText, WeftError } from "#lib/errors.ts";
 
 /** Reads a program's YAML file by its schema. @throws WeftError E_CONFIG naming the file and the setting. */
 export function readSettings<S extends z.ZodType>(schema: S, path: string): z.output<S> {
@@ -23,7 +23,13 @@ export function parseSettings<S extends z.ZodType>(schema: S, text: string, path
   const document = parseDocument(text);
   const broken = document.errors[0];
   if (broken) throw new WeftError("E_CONFIG", `${path}: ${broken.message}`);
-  const result = schema.safeParse(document.toJS() ?? {});
+  let value: unknown;
+  try {
+    value = document.toJS();
+  } catch (cause) {
+    throw new WeftError("E_CONFIG", `${path}: ${errorText(cause)}`, { cause });
+  }
+  const result = schema.safeParse(value ?? {});
   if (!result.success) {
     const lines = result.error.issues.map((issue) => `${issue.path.join(".") || "file"}: ${issue.message}`);
     throw new WeftError("E_CONFIG", `${path}: ${lines.join("; ")}`);

@@ -7,6 +7,7 @@ import { compileRow, languageOf } from "../languages.ts";
 import { plainRules, type Referenced } from "../references.ts";
 import type { Rule } from "../rule.ts";
 import { type PolicyRow, policyKey } from "../table.ts";
+import { checkedObject } from "./check-object.ts";
 import type { NodeObject, SourcedObject } from "./objects.ts";
 import { namedPorts, type OfflinePod, podsOf } from "./pods.ts";
 import { type OfflineService, servicesOf } from "./services.ts";
@@ -54,13 +55,17 @@ const usual: ClusterSettings = { namespace: "default", clusterName: "default", k
 /**
  * The cluster that the objects describe. Kinds that have nothing to do with policy are passed over; a policy that would be refused is there, with
  * the reason and without rules. Of two objects of the same name the last counts.
+ * @throws WeftError E_MANIFEST naming the field of an object, no policy, that is malformed
  */
 export function loadCluster(
   all: readonly SourcedObject[],
   given: Partial<ClusterSettings> = {},
 ): OfflineCluster {
   const settings = { ...usual, ...given };
-  const objects = lastOfEach(all, settings.namespace);
+  // Policies have readers of their own, and one that is wrong is told of beside the others.
+  const objects = lastOfEach(all, settings.namespace).map((one) =>
+    languageOf(one.object) ? one : checkedObject(one),
+  );
   const namespaces = namespacesOf(objects, settings.namespace);
   const namespaceLabels = (name: string) => namespaces.get(name) ?? implicitLabels(name);
   const pods = podsOf(objects, settings.namespace, { ...settings, namespaceLabels });

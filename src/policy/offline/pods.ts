@@ -47,7 +47,8 @@ export function namedPorts(pod: Pick<OfflinePod, "ports">): NamedPort[] {
   return pod.ports.filter(({ name }) => name !== "");
 }
 
-const workloadKinds = new Set([
+/** Of objects that make pods by a template. */
+export const workloadKinds: ReadonlySet<string> = new Set([
   "Deployment",
   "ReplicaSet",
   "StatefulSet",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { isMap, isSeq, LineCounter, type Node, parseDocument } from "yaml";
-import { WeftError } from "#lib/errors.ts";
+import { type Document, isMap, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { errorText, WeftError } from "#lib/errors.ts";
 import { type PortQuestion, parsePort, portText } from "./ports.ts";
 
 /** What people expect of their policies. */
@@ -32,7 +32,7 @@ export function parseTestFile(text: string, file: string): PolicyTestFile {
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   const broken = document.errors[0];
   if (broken) throw failure(file, broken.linePos?.[0].line ?? 1, broken.message.split("\n")[0]!);
-  const value: unknown = document.toJS({ maxAliasCount: 100 });
+  const value = contentOf(document, file);
   if (!isRecord(value)) throw failure(file, 1, "not an object with tests");
   const { manifests = [], namespace = "default", tests, apiVersion, kind, metadata, ...rest } = value;
   void [apiVersion, kind, metadata];
@@ -53,6 +53,14 @@ export function parseTestFile(text: string, file: string): PolicyTestFile {
     namespace,
     cases: tests.flatMap((one: unknown, i) => casesOf(one, file, lineOf(i))),
   };
+}
+
+function contentOf(document: Document, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (cause) {
+    throw failure(file, 1, errorText(cause));
+  }
 }
 
 function failure(file: string, line: number, problem: string): WeftError {
