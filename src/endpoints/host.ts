@@ -18,6 +18,14 @@ export interface HostEndpoint {
   readonly namedPorts: readonly NamedPort[];
 }
 
+export function hostEndpointOf({ labels }: Pick<Node, "labels">): HostEndpoint {
+  return {
+    id: EndpointId.hostEndpoint,
+    labels: new Map([...labels, ["reserved:host", ""]]),
+    namedPorts: [],
+  };
+}
+
 /** Key: the id. At most one row; none where policies cannot select the node. */
 export function hostEndpointTable(db: Database): WritableTable<HostEndpoint> {
   return db.table<HostEndpoint>({
@@ -56,13 +64,12 @@ export function startHostEndpoint(deps: HostEndpointDeps): Disposable & { refres
   const follow = () => {
     const self = [...nodes.all()].find((node) => node.self);
     if (!enabled || !self) return;
-    const labels = new Map([...self.labels, ["reserved:host", ""]]);
-    db.write((tx) => tx.put(hosts, { id: EndpointId.hostEndpoint, labels, namedPorts: [] }));
+    db.write((tx) => tx.put(hosts, hostEndpointOf(self)));
   };
   const refresh = () => {
     const policy = policies.get(key);
     if (!policy || (policy.policyId !== 0 && !deps.policyInForce(policy.policyId, policy.revision))) return;
-    map.set(0, rowInKernel(policy, deps.audit));
+    map.set(0, hostValue(policy, deps.audit));
   };
   follow();
   refresh();
@@ -79,7 +86,8 @@ export function startHostEndpoint(deps: HostEndpointDeps): Disposable & { refres
   };
 }
 
-function rowInKernel(policy: EndpointPolicy, audit: boolean): EndpointValue {
+/** What the kernel judges the node by; policy 0: by nothing. */
+export function hostValue(policy: EndpointPolicy, audit: boolean): EndpointValue {
   const { policyId, revision, enforceIngress, enforceEgress, audits } = policy;
   return {
     v4: undefined,

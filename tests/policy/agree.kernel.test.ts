@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { after, suite, test } from "node:test";
 import fc from "#kit/property.ts";
 import { type Counts, disagreement } from "./agreement.ts";
-import { attemptIn, attemptShapes, clusters } from "./generate-cluster.ts";
+import { attemptIn, attemptShapes, clusters, nodeAttemptShapes } from "./generate-cluster.ts";
 import { policies, type policyKinds } from "./generate-policies.ts";
 import { KernelJudge } from "./kernel.ts";
 
@@ -20,6 +20,7 @@ const mixes: readonly (readonly (keyof typeof policyKinds)[])[] = [
   ["Cilium"],
   ["ClusterNetworkPolicy"],
   ["NetworkPolicy", "Cilium", "ClusterNetworkPolicy"],
+  ["Host", "Host", "Cilium", "ClusterNetworkPolicy"],
 ];
 
 suite("oracle, entries and program agree", () => {
@@ -30,7 +31,8 @@ suite("oracle, entries and program agree", () => {
     test(kinds.join(" and "), { timeout: 3_600_000 }, (t) => {
       const counts: Counts = { asked: 0, denied: 0 };
       const wanted = Math.ceil(cases / mixes.length);
-      const shapes = fc.array(attemptShapes, { minLength: attemptsEach, maxLength: attemptsEach });
+      const shape = kinds.includes("Host") ? nodeAttemptShapes : attemptShapes;
+      const shapes = fc.array(shape, { minLength: attemptsEach, maxLength: attemptsEach });
       const world = fc.noShrink(
         fc.tuple(clusters, policies(kinds), shapes, fc.constantFrom("once", "steps")),
       );

@@ -34,8 +34,7 @@ export function disagreement(
   for (const [index, attempt] of attempts.entries()) {
     const wanted = judge(cluster, policies, attempt);
     const said = ask(compiled, attempt);
-    const found =
-      differ(wanted, said, compiled) ?? (answers ? differInKernel(said, answers[index]!) : undefined);
+    const found = differ(wanted, said, compiled) ?? differInKernel(said, answers?.[index] ?? []);
     if (found !== undefined) return smallest({ cluster, policies, attempt }, asking);
     asking.counts.asked++;
     if (said.egress?.verdict === "deny" || said.ingress?.verdict === "deny") asking.counts.denied++;
@@ -56,7 +55,7 @@ function smallest({ cluster, policies, attempt }: Case, { kernel, by }: Asking):
     const said = ask(compiled, attempt);
     return (
       differ(judge(one.cluster, one.policies, attempt), said, compiled) ??
-      (kernel ? differInKernel(said, kernel.ask(compiled, [attempt])[0]!) : undefined)
+      differInKernel(said, kernel?.ask(compiled, [attempt])[0] ?? [])
     );
   };
   const policiesLeft = minimize(policies, (some) => found({ cluster, policies: some }) !== undefined);
@@ -97,7 +96,7 @@ function isSaid({ verdict, explicit, policies }: Answer, said: Said, names: read
   if (verdict !== said.verdict) return false;
   if (verdict !== "allow" && explicit !== said.explicit) return false;
   if (!names.every((name) => policies.includes(name))) return false;
-  return verdict === "allow" || names.length > 0;
+  return verdict === "allow" || names.length > 0 || policies.length === 0;
 }
 
 function answerText({
@@ -114,7 +113,7 @@ function answerText({
 
 function differInKernel(
   { egress, ingress }: { egress?: Said; ingress?: Said },
-  answer: KernelAnswer,
+  answers: readonly KernelAnswer[],
 ): string | undefined {
   const denied = egress?.verdict === "deny";
   const deciding = denied || !ingress ? egress : ingress;
@@ -127,11 +126,13 @@ function differInKernel(
     ingressRule: reached?.entry?.rule ?? 0,
     explicitDeny: deciding?.verdict === "deny" && deciding.explicit,
   };
-  const { reason, auditedEgress, auditedIngress, egressRule, ingressRule, flags } = answer;
-  const explicitDeny = (flags & EventFlag.explicitDeny) !== 0;
-  const got = { reason, auditedEgress, auditedIngress, egressRule, ingressRule, explicitDeny };
-  const [a, b] = [JSON.stringify(wanted), JSON.stringify(got)];
-  return a === b ? undefined : `the entries say ${a}, the program ${b}`;
+  for (const { reason, auditedEgress, auditedIngress, egressRule, ingressRule, flags, reply } of answers) {
+    const explicitDeny = (flags & EventFlag.explicitDeny) !== 0;
+    const got = { reason, auditedEgress, auditedIngress, egressRule, ingressRule, explicitDeny };
+    const [a, b] = [JSON.stringify(wanted), JSON.stringify(got)];
+    if (a !== b) return `the entries say ${a}, the program${reply ? " of an answer" : ""} ${b}`;
+  }
+  return undefined;
 }
 
 function reasonOf(said: Said | undefined, verdict: "deny" | "audit"): number {

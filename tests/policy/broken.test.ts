@@ -13,8 +13,8 @@ import { breakPolicy } from "./broken.ts";
 import { policies, type policyKinds } from "./generate-policies.ts";
 import type { Manifest } from "./oracle/cluster.ts";
 
-const each = 400;
-const kinds = ["NetworkPolicy", "Cilium", "ClusterNetworkPolicy"] as const;
+const each = 350;
+const kinds = ["NetworkPolicy", "Cilium", "ClusterNetworkPolicy", "Host"] as const;
 
 function brokenOf(kind: keyof typeof policyKinds, count: number) {
   const d = dice(kind.length);

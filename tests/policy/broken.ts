@@ -201,14 +201,14 @@ const breakers: readonly Breaker[] = [
         }
       : undefined,
   ({ path, value }) =>
-    path.length === 1 && isObject(value) && value.endpointSelector
-      ? { how: "two subjects", value: { ...value, nodeSelector: {} } }
+    path.length === 1 && isObject(value) && (value.endpointSelector || value.nodeSelector)
+      ? { how: "two subjects", value: { ...value, endpointSelector: {}, nodeSelector: {} } }
       : undefined,
   ({ path, value }) =>
-    path.length === 1 && isObject(value) && value.endpointSelector
+    path.length === 1 && isObject(value) && (value.endpointSelector || value.nodeSelector)
       ? {
           how: "no subject",
-          value: Object.fromEntries(Object.entries(value).filter(([key]) => key !== "endpointSelector")),
+          value: Object.fromEntries(Object.entries(value).filter(([key]) => !key.endsWith("Selector"))),
         }
       : undefined,
   ({ path, value }) =>

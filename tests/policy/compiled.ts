@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { Endpoint as EndpointValue } from "#datapath/layouts/endpoint.ts";
+import { EndpointFlag, EndpointId } from "#datapath/layouts/enums.ts";
+import { endpointEntries } from "#endpoints/entries.ts";
+import { hostEndpointOf, hostValue } from "#endpoints/host.ts";
 import { BlockIdentities } from "#identities/blocks.ts";
 import { CidrIdentities } from "#identities/cidr.ts";
 import type { IpcacheEntry } from "#identities/identity.ts";
@@ -8,25 +12,38 @@ import { securityLabels } from "#identities/security-labels.ts";
 import { blockTable, identityTable, ipcacheClaimTable } from "#identities/table.ts";
 import type { KubeObject } from "#k8s/resource.ts";
 import { referencedIn } from "#kit/policy-story.ts";
-import { type Address, contains, family, hostPrefix, type Prefix, parseAddress } from "#model/ip.ts";
+import { auditAnnotation, isSwitchedOn } from "#model/annotations.ts";
+import {
+  type Address,
+  contains,
+  family,
+  hostPrefix,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+} from "#model/ip.ts";
 import { type Labels, labelText } from "#model/labels.ts";
 import { apiServersOf, desired, identifyNodes } from "#nodes/controller.ts";
 import type { Node } from "#nodes/node.ts";
 import { PolicyEngine } from "#policy/engine.ts";
 import { compileRow, languageOf } from "#policy/languages.ts";
+import { type NeverLockOut, neverLockOutRules } from "#policy/never-lock-out.ts";
 import { nodeLabelKeys } from "#policy/node-labels.ts";
 import { plainRules } from "#policy/references.ts";
-import type { NamedPort, PolicyEntry, ResolvedPolicy } from "#policy/rule.ts";
+import type { NamedPort, PolicyEntry, ResolvedPolicy, Rule } from "#policy/rule.ts";
 import { type EndpointPolicyRow, type PolicyRow, policyKey } from "#policy/table.ts";
 import { verdict } from "#policy/verdict.ts";
 import { Database } from "#store/table.ts";
-import { type Cluster, type Manifest, namespaceLabels, type Pod } from "./oracle/cluster.ts";
+import { type Cluster, type Manifest, namespaceLabels, type Pod, settingsOf } from "./oracle/cluster.ts";
 import type { Attempt } from "./oracle/side.ts";
 
 /** What the product makes of a cluster and policies on the first node: rules, identities, and the content of its maps. */
 export interface Compiled {
   readonly refused: readonly string[];
+  /** The node's pods. */
   readonly endpoints: readonly CompiledEndpoint[];
+  /** The node itself. */
+  readonly host: CompiledEndpoint;
   readonly policies: readonly ResolvedPolicy[];
   readonly ipcache: ReadonlyMap<Prefix, number>;
   readonly blocks: ReadonlyMap<Prefix, number>;
@@ -35,14 +52,9 @@ export interface Compiled {
 }
 
 export interface CompiledEndpoint {
-  readonly id: number;
-  readonly identity: number;
   readonly addresses: readonly Address[];
-  readonly policyId: number;
-  readonly enforceIngress: boolean;
-  readonly enforceEgress: boolean;
-  /** Policies in audit select it. */
-  readonly audits: boolean;
+  /** Its row in the kernel. */
+  readonly value: EndpointValue;
 }
 
 /** What `verdict.ts` says of one end's entries. */
@@ -77,6 +89,7 @@ export function compile(
   return {
     refused: rows.flatMap(({ refused }) => (refused ? [refused.message] : [])),
     endpoints: node.endpoints(),
+    host: node.host(),
     policies: [...node.policies.values()],
     ipcache: node.ipcache(),
     blocks: new Map([...node.blocks.all()].map(({ prefix, identity }) => [prefix, identity])),
@@ -100,13 +113,20 @@ function rowOf(manifest: Manifest): PolicyRow {
   return compileRow(language, manifest as object);
 }
 
+function lockOutRules(cluster: Cluster): Rule[] {
+  const { apiServerPorts, apiServerAddress, ports, cidrs } = settingsOf(cluster).neverLockOut;
+  const settings: NeverLockOut = { apiServerPorts, ports, cidrs: cidrs.map(parsePrefix) };
+  if (apiServerAddress === undefined) return neverLockOutRules(settings);
+  return neverLockOutRules({ ...settings, apiServerAddress: parseAddress(apiServerAddress) });
+}
+
 /** The agent's tables and engine, and what the engine said in all rounds. */
 class NodeState {
   readonly db = new Database();
   readonly identities = identityTable(this.db);
   readonly claims = ipcacheClaimTable(this.db);
   readonly blocks = blockTable(this.db);
-  readonly engine = new PolicyEngine("default");
+  readonly engine: PolicyEngine;
   readonly policies = new Map<number, ResolvedPolicy>();
   readonly #rows = new Map<number, EndpointPolicyRow>();
   readonly #cidrs = new CidrIdentities({ ...this, dualStack: true });
@@ -118,6 +138,7 @@ class NodeState {
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
+    this.engine = new PolicyEngine(settingsOf(cluster).enforcement, lockOutRules(cluster));
     this.#pods = this.#identify(cluster);
   }
 
@@ -127,6 +148,7 @@ class NodeState {
     this.#identifyFor(rows);
     for (const pod of this.#pods) this.#setPod(pod);
     for (const index of this.#local().keys()) this.#setEndpoint(index);
+    this.#setHost();
     this.#round();
   }
 
@@ -140,6 +162,7 @@ class NodeState {
     };
     const steps = [
       () => this.#identifyFor([]),
+      () => this.#setHost(),
       ...[...this.#local().keys()].map((index) => () => this.#setEndpoint(index)),
       ...this.#pods.map((one) => () => this.#setPod(one)),
       ...rows.map((row, index) => () => put(rows.slice(0, index + 1), row, row.rules)),
@@ -185,6 +208,10 @@ class NodeState {
   #setEndpoint(index: number): void {
     const pod = this.#local()[index]!;
     this.engine.setEndpoint({ id: index + 1, labels: pod.sourced, namedPorts: portsOf(pod) });
+  }
+
+  #setHost(): void {
+    this.engine.setEndpoint(hostEndpointOf(nodesOf(this.#cluster)[0]!));
   }
 
   #local() {
@@ -236,34 +263,68 @@ class NodeState {
   }
 
   endpoints(): CompiledEndpoint[] {
-    return this.#local().map(({ identity, addresses }, index) => {
-      const { policyId, enforceIngress, enforceEgress, audits = false } = this.#rows.get(index + 1)!;
-      const parsed = addresses.map(parseAddress);
-      const flags = { enforceIngress, enforceEgress, audits };
-      return { id: index + 1, identity, addresses: parsed, policyId, ...flags };
+    const { audit } = settingsOf(this.#cluster);
+    return this.#local().map(({ identity, addresses, annotations, namespace, name, sourced }, index) => {
+      const id = index + 1;
+      const [v4, v6] = addresses.map(parseAddress);
+      const { revision: policyRevision, audits = false, ...policy } = this.#rows.get(id)!;
+      const endpoint = {
+        ...unplugged,
+        id,
+        identity,
+        namespace,
+        pod: name,
+        labels: sourced,
+        v4: v4!,
+        v6: v6!,
+      };
+      const modes = { audit: audit || isSwitchedOn(annotations, auditAnnotation), audits, anySource: false };
+      return endpointEntries({ endpoint, ...policy, policyRevision, ...modes });
     });
   }
+
+  host(): CompiledEndpoint {
+    const addresses = this.#cluster.nodes[0]!.addresses.map(parseAddress);
+    const row = this.#rows.get(EndpointId.hostEndpoint)!;
+    return { addresses, value: hostValue(row, settingsOf(this.#cluster).audit) };
+  }
 }
+
+/** An endpoint's devices, which no verdict asks for. */
+const unplugged = {
+  podUid: "",
+  containerId: "",
+  ifname: "eth0",
+  netns: "",
+  hostIfname: "",
+  hostIfindex: 1,
+  mac: "02:00:00:00:01:01",
+  hostMac: "02:00:00:00:02:01",
+  namedPorts: [],
+} as const;
 
 function portsOf({ ports }: Pod): NamedPort[] {
   return ports.map(({ name, port, protocol }) => ({ name, port, proto: protocols[protocol] }));
 }
 
-/** Asks the entries of both ends, as far as they are pods of the node. */
+/** Asks the entries of both ends, as far as they are pods of the node or the node itself. */
 export function ask(compiled: Compiled, attempt: Attempt): { egress?: Said; ingress?: Said } {
   const from = parseAddress(attempt.from);
   const to = parseAddress(attempt.to);
-  const at = (address: Address) => compiled.endpoints.find(({ addresses }) => addresses.includes(address));
+  const { endpoints, host } = compiled;
+  const at = (address: Address) => [...endpoints, host].find(({ addresses }) => addresses.includes(address));
   const [sender, receiver] = [at(from), at(to)];
+  const toOwnPod = sender === host && receiver !== undefined;
   return {
-    ...(sender && { egress: askEnd(compiled, sender, { direction: "egress", peer: to, attempt }) }),
+    ...(sender &&
+      !toOwnPod && { egress: askEnd(compiled, sender, { direction: "egress", peer: to, attempt }) }),
     ...(receiver && { ingress: askEnd(compiled, receiver, { direction: "ingress", peer: from, attempt }) }),
   };
 }
 
 function askEnd(
   compiled: Compiled,
-  { policyId }: CompiledEndpoint,
+  { value: { policyId, flags } }: CompiledEndpoint,
   { direction, peer, attempt }: { direction: "ingress" | "egress"; peer: Address; attempt: Attempt },
 ): Said {
   const policy = compiled.policies.find(({ id }) => id === policyId);
@@ -273,7 +334,8 @@ function askEnd(
   const proto = protocolNumber(attempt);
   const question = { direction, identity, proto, port: attempt.port, ...(block && { block }) };
   const { verdict: said, explicit, entry } = verdict(policy, question);
-  return { verdict: said, explicit, entry };
+  const isTold = said === "deny" && (flags & EndpointFlag.audit) !== 0;
+  return { verdict: isTold ? "audit" : said, explicit, entry };
 }
 
 export function protocolNumber({ protocol, to }: Attempt): number {

@@ -134,20 +134,42 @@ const rule = (word: "from" | "to") =>
   fc.tuple(peers(word), ports).map(([whom, where]): Bag => ({ ...whom, ...where }));
 const rules = (word: "from" | "to") => fc.array(rule(word), { maxLength: 2 });
 
+/** By their Node's labels, those of this node and of others. */
+const nodeSubject = fc.oneof(
+  { weight: 3, arbitrary: fc.constant<Bag>({}) },
+  { weight: 1, arbitrary: nodes },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom<Bag>(
+      { matchLabels: { "k8s:zone": "north" } },
+      { matchLabels: { "any:zone": "south" } },
+      { matchExpressions: [{ key: "app", operator: "DoesNotExist" }] },
+    ),
+  },
+);
+
+function specOf(subject: { readonly [selector: string]: fc.Arbitrary<Bag> }): fc.Arbitrary<Bag> {
+  const fields = {
+    ingress: rules("from"),
+    ingressDeny: rules("from"),
+    egress: rules("to"),
+    egressDeny: rules("to"),
+    enableDefaultDeny: fc.record({ ingress: fc.boolean(), egress: fc.boolean() }, { requiredKeys: [] }),
+  };
+  return fc.tuple(fc.record(subject), fc.record(fields, { requiredKeys: [] })).map(
+    ([about, more]): Bag => ({
+      ...about,
+      ...(Object.keys(more).some(isSection) ? {} : { ingress: [{}] }),
+      ...more,
+    }),
+  );
+}
+
+function isSection(field: string): boolean {
+  return ["ingress", "ingressDeny", "egress", "egressDeny"].includes(field);
+}
+
 /** One rule set of a CiliumNetworkPolicy. */
-export const ciliumSpec: fc.Arbitrary<Bag> = fc
-  .record(
-    {
-      endpointSelector: podSelector,
-      ingress: rules("from"),
-      ingressDeny: rules("from"),
-      egress: rules("to"),
-      egressDeny: rules("to"),
-      enableDefaultDeny: fc.record({ ingress: fc.boolean(), egress: fc.boolean() }, { requiredKeys: [] }),
-    },
-    { requiredKeys: ["endpointSelector"] },
-  )
-  .map((spec): Bag => {
-    const sections = ["ingress", "ingressDeny", "egress", "egressDeny"];
-    return sections.some((section) => section in spec) ? spec : { ...spec, ingress: [{}] };
-  });
+export const ciliumSpec = specOf({ endpointSelector: podSelector });
+/** One rule set of a policy about nodes. */
+export const nodeSpec = specOf({ nodeSelector: nodeSubject });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from "#kit/property.ts";
-import type { Cluster, ClusterNode, Manifest, NamedPort, Pod } from "./oracle/cluster.ts";
+import type { Cluster, ClusterNode, Manifest, NamedPort, Pod, Settings } from "./oracle/cluster.ts";
 import type { Attempt } from "./oracle/side.ts";
 
 /** Random clusters, small enough that what random policies speak of is mostly there. They shrink. */
@@ -48,6 +48,7 @@ interface PodShape {
   readonly canary: string | undefined;
   readonly serviceAccount: string;
   readonly node: number;
+  readonly inAudit: boolean;
 }
 
 const podShape: fc.Arbitrary<PodShape> = fc.record({
@@ -57,6 +58,7 @@ const podShape: fc.Arbitrary<PodShape> = fc.record({
   canary: fc.option(fc.constantFrom("yes", "no"), { nil: undefined }),
   serviceAccount: fc.constantFrom("default", "robot"),
   node: fc.nat({ max: 1 }),
+  inAudit: fc.nat({ max: 11 }).map((one) => one === 11),
 });
 
 /** Addresses of two blocks per node, so that some of a node's pods share a narrow prefix. */
@@ -71,6 +73,7 @@ function podAt(shape: PodShape, index: number): Pod {
     node: `n${node}`,
     addresses: [`10.244.${node}.${index + 2}`, `fd00:10:244:${node}::${index + 2}`],
     ports: portsOf[app]!,
+    ...(shape.inAudit && { annotations: { "weft.io/policy-audit": "true" } }),
   };
 }
 
@@ -110,6 +113,25 @@ const groups = fc.subarray(
   { minLength: 0 },
 );
 
+/** Most nodes judge as they do when nobody sets anything. */
+const settings: fc.Arbitrary<Settings> = fc.record({
+  enforcement: fc.oneof(
+    { weight: 10, arbitrary: fc.constant("default" as const) },
+    { weight: 3, arbitrary: fc.constant("always" as const) },
+    { weight: 1, arbitrary: fc.constant("never" as const) },
+  ),
+  audit: fc.nat({ max: 15 }).map((one) => one === 15),
+  neverLockOut: fc.record(
+    {
+      apiServerPorts: fc.constantFrom<number[]>([], [443, 6443]),
+      apiServerAddress: fc.constantFrom("198.51.100.7", "2001:db8::5"),
+      ports: fc.subarray([53, 80]),
+      cidrs: fc.subarray(["203.0.113.64/26", "2001:db8::/32", "10.244.0.0/24"]),
+    },
+    { requiredKeys: ["apiServerPorts", "ports", "cidrs"] },
+  ),
+});
+
 export const clusters: fc.Arbitrary<Cluster> = fc
   .record({
     nodes: fc.array(nodeLabels, { minLength: 2, maxLength: 3 }),
@@ -118,13 +140,15 @@ export const clusters: fc.Arbitrary<Cluster> = fc
     apiServers: fc.subarray([...apiServers]),
     groups,
     withServices: fc.boolean(),
+    settings,
   })
-  .map(({ nodes, spaces, pods, apiServers: servers, groups: present, withServices }) => ({
+  .map(({ nodes, spaces, pods, apiServers: servers, groups: present, withServices, settings: set }) => ({
     nodes: nodes.map((labels, index) => nodeAt(index, labels)),
     namespaces: Object.fromEntries(namespaces.map((name, index) => [name, spaces[index]!])),
     pods: pods.map(podAt),
     apiServers: servers,
     referred: [...present.map(groupOf), ...(withServices ? services : [])],
+    settings: set,
   }));
 
 function spaceLabels() {
@@ -143,6 +167,8 @@ function groupOf({ name, labels, externalCIDRs }: { name: string; labels: object
 
 /** Who speaks to whom, by places in the cluster's lists, so that an attempt shrinks on its own. */
 export interface AttemptShape {
+  /** The node itself speaks, or is spoken to. */
+  readonly ofNode: boolean;
   readonly mine: number;
   readonly other: number;
   readonly outgoing: boolean;
@@ -161,22 +187,27 @@ const what: fc.Arbitrary<Pick<Attempt, "protocol" | "port">> = fc.oneof(
   },
 );
 
-export const attemptShapes: fc.Arbitrary<AttemptShape> = fc.record({
+const shape = {
   mine: fc.nat({ max: 20 }),
   other: fc.nat({ max: 60 }),
   outgoing: fc.boolean(),
   v6: fc.boolean(),
   what,
-});
+};
+/** Of pods. */
+export const attemptShapes = fc.record({ ...shape, ofNode: fc.constant(false) });
+/** Of the node and of pods. */
+export const nodeAttemptShapes = fc.record({ ...shape, ofNode: fc.boolean() });
 
-/** The attempt in this cluster; undefined: a pod to itself, which meets no policy. */
+/** The attempt in this cluster; undefined: a pod or the node to itself, which meets no policy. */
 export function attemptIn(
   cluster: Cluster,
-  { mine, other, outgoing, v6, what: said }: AttemptShape,
+  { ofNode, mine, other, outgoing, v6, what: said }: AttemptShape,
 ): Attempt | undefined {
-  const here = cluster.pods.filter(({ node }) => node === cluster.nodes[0]!.name);
-  const pod = here[mine % here.length]!;
-  const own = pod.addresses[v6 ? 1 : 0]!;
+  const [node] = cluster.nodes;
+  const here = cluster.pods.filter((pod) => pod.node === node!.name);
+  const one = ofNode ? node! : here[mine % here.length]!;
+  const own = one.addresses[v6 ? 1 : 0]!;
   const others = [
     ...cluster.pods.flatMap(({ addresses }) => addresses),
     ...cluster.nodes.flatMap(({ addresses }) => addresses),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import fc from "#kit/property.ts";
-import { ciliumSpec } from "./generate-cilium.ts";
+import { ciliumSpec, nodeSpec } from "./generate-cilium.ts";
 import { namespaces } from "./generate-cluster.ts";
 import {
   block,
@@ -77,6 +77,18 @@ const ciliumPolicy: fc.Arbitrary<Spec> = fc
     ...(parts.length === 1 ? { spec: parts[0] } : { specs: parts }),
   }));
 
+/** About nodes, or about nodes and pods. */
+const hostPolicy: fc.Arbitrary<Spec> = fc
+  .oneof(
+    { weight: 3, arbitrary: fc.tuple(nodeSpec) },
+    { weight: 1, arbitrary: fc.tuple(nodeSpec, fc.oneof(nodeSpec, ciliumSpec)) },
+  )
+  .map((parts) => ({
+    apiVersion: "cilium.io/v2",
+    kind: "CiliumClusterwideNetworkPolicy",
+    ...(parts.length === 1 ? { spec: parts[0] } : { specs: parts }),
+  }));
+
 const podsOf = fc.oneof(
   fc.constant({ namespaces: {} }),
   fc.record({ namespaces: spaceSelector }),
@@ -147,6 +159,7 @@ export const policyKinds = {
   NetworkPolicy: networkPolicy,
   Cilium: ciliumPolicy,
   ClusterNetworkPolicy: clusterPolicy,
+  Host: hostPolicy,
 };
 
 /** Up to five policies, of these kinds. */

@@ -2,10 +2,11 @@
 /*
  * Puts questions to the datapath's own judge(): each run takes the next one from the map and writes its answer there, so
  * that one test run with as many repeats answers them all. Ends are identified as for real: pods of the node by
- * endpoints_by_addr, everybody else by the ipcache.
+ * endpoints_by_addr, the node by its identity, everybody else by the ipcache.
  */
 #include "lib/packet.h"
 #include "lib/identity.h"
+#include "lib/host.h"
 #include "lib/verdict.h"
 
 const volatile struct node_config config = {};
@@ -23,7 +24,8 @@ struct asked {
 	__u32 egress_rule;
 	__u32 ingress_rule;
 	__u8 audited_ingress;
-	__u8 pad[7];
+	__u8 reply; /* asked of the packet that answers, from daddr and port to saddr */
+	__u8 pad[6];
 };
 
 struct {
@@ -49,6 +51,32 @@ static __always_inline void find_end(const struct pkt *p, struct end *end, const
 		set_end(end, pod);
 	else
 		end->identity = identity_of(p, ipcache_lookup(addr));
+	if (end->identity == IDENTITY_HOST)
+		set_host_end(end);
+}
+
+/* The type that answers, of those that have one. */
+static __always_inline __u8 icmp_answer(const struct pkt *p, __u8 type)
+{
+	if (p->proto == IPPROTO_ICMP && type == ICMP4_ECHO)
+		return ICMP4_ECHO_REPLY;
+	return p->proto == IPPROTO_ICMP6 && type == ICMP6_ECHO ? ICMP6_ECHO_REPLY : type;
+}
+
+static __always_inline void set_packet(struct pkt *p, const struct asked *q)
+{
+	p->saddr = q->reply ? q->daddr : q->saddr;
+	p->daddr = q->reply ? q->saddr : q->daddr;
+	p->proto = q->proto;
+	p->flags = (q->v6 ? PKT_V6 : 0) | (q->reply ? PKT_REPLY : 0);
+	if (is_icmp(p))
+		p->icmp_type = q->reply ? icmp_answer(p, q->port) : q->port;
+	else if (q->reply)
+		p->sport = bpf_htons(q->port);
+	else
+		p->dport = bpf_htons(q->port);
+	find_end(p, &p->src, &p->saddr);
+	find_end(p, &p->dst, &p->daddr);
 }
 
 SEC("tcx/ingress")
@@ -65,16 +93,7 @@ int answer(struct __sk_buff *skb)
 	if (!q)
 		return 2;
 	*next += 1;
-	p.saddr = q->saddr;
-	p.daddr = q->daddr;
-	p.proto = q->proto;
-	p.flags = q->v6 ? PKT_V6 : 0;
-	if (is_icmp(&p))
-		p.icmp_type = q->port;
-	else
-		p.dport = bpf_htons(q->port);
-	find_end(&p, &p.src, &p.saddr);
-	find_end(&p, &p.dst, &p.daddr);
+	set_packet(&p, q);
 	q->reason = judge(&p);
 	q->audited_egress = p.audited_egress;
 	q->audited_ingress = p.audited_ingress;

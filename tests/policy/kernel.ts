@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { endpointLayout } from "#datapath/layouts/endpoint.ts";
-import { EndpointFlag } from "#datapath/layouts/enums.ts";
+import { ConfigFlag } from "#datapath/layouts/enums.ts";
 import { ipcacheEntryLayout } from "#datapath/layouts/ipcache-entry.ts";
 import { ipcacheKeyLayout } from "#datapath/layouts/ipcache-key.ts";
 import { type NodeConfig, nodeConfigLayout } from "#datapath/layouts/node-config.ts";
@@ -17,7 +17,7 @@ import { compiledSpec } from "#kit/bpf-object.ts";
 import { type Address, family, type Prefix, parseAddress, prefixBits128 } from "#model/ip.ts";
 import { elementOf, selfElementOf } from "#policy/entries.ts";
 import type { ResolvedPolicy } from "#policy/rule.ts";
-import { type Compiled, type CompiledEndpoint, protocolNumber } from "./compiled.ts";
+import { type Compiled, protocolNumber } from "./compiled.ts";
 import type { Attempt } from "./oracle/side.ts";
 
 /** What the program says; reason 0: let through. */
@@ -30,6 +30,8 @@ export interface KernelAnswer {
   readonly flags: number;
   readonly egressRule: number;
   readonly ingressRule: number;
+  /** It was asked of a packet that answers. */
+  readonly reply: boolean;
 }
 
 interface Asked extends KernelAnswer {
@@ -54,6 +56,7 @@ const askedLayout: Layout<Asked> = {
     egressRule: view.getUint32(at + 40, true),
     ingressRule: view.getUint32(at + 44, true),
     auditedIngress: view.getUint8(at + 48),
+    reply: view.getUint8(at + 49) === 1,
   }),
   write: (view, at, value) => {
     writeAddress(view, at, value.saddr);
@@ -64,7 +67,8 @@ const askedLayout: Layout<Asked> = {
     view.setUint32(at + 36, 0, true);
     view.setUint32(at + 40, 0, true);
     view.setUint32(at + 44, 0, true);
-    view.setUint32(at + 48, 0, true);
+    view.setUint16(at + 48, value.reply ? 256 : 0, true);
+    view.setUint16(at + 50, 0, true);
     view.setUint32(at + 52, 0, true);
   },
 };
@@ -86,16 +90,17 @@ export class KernelJudge implements Disposable {
     this.#collection[Symbol.dispose]();
   }
 
-  /** Fills the maps and asks everything in one run. */
-  ask(compiled: Compiled, attempts: readonly Attempt[]): KernelAnswer[] {
+  /** Fills the maps and asks everything in one run, each attempt as it is made and as it is answered. */
+  ask(compiled: Compiled, attempts: readonly Attempt[]): KernelAnswer[][] {
     this.#fill(compiled);
     const questions = this.#typed("questions", u32Layout, askedLayout);
-    questions.setMany(attempts.map((attempt, index) => [index, questionOf(attempt)] as const));
+    const asked = attempts.flatMap((attempt) => [questionOf(attempt, false), questionOf(attempt, true)]);
+    questions.setMany(asked.map((question, index) => [index, question] as const));
     this.#typed("turn", u32Layout, u32Layout).set(0, 0);
     const data = new Uint8Array(64);
-    const run = this.#collection.program("answer").testRun({ data, repeat: attempts.length });
+    const run = this.#collection.program("answer").testRun({ data, repeat: asked.length });
     if (run.returned !== 0) throw new Error(`the program found no question: ${run.returned}`);
-    return attempts.map((_, index) => questions.get(index)!);
+    return attempts.map((_, index) => [questions.get(2 * index)!, questions.get(2 * index + 1)!]);
   }
 
   #typed<K, V>(name: string, key: Layout<K>, value: Layout<V>): TypedMap<K, V> {
@@ -119,10 +124,11 @@ export class KernelJudge implements Disposable {
         .map(([key, identity]) => [key, { identity, flags: 0, tunnel: undefined }] as const),
     );
     replace(this.#typed("blocks", ipcacheKeyLayout, u32Layout), [...compiled.blocks].map(prefixed));
-    const rows = compiled.endpoints.flatMap((endpoint) =>
-      endpoint.addresses.map((address) => [address, rowOf(endpoint)] as const),
+    const rows = compiled.endpoints.flatMap(({ addresses, value }) =>
+      addresses.map((address) => [address, value] as const),
     );
     replace(this.#typed("endpoints_by_addr", addressLayout, endpointLayout), rows);
+    this.#typed("host_endpoint", u32Layout, endpointLayout).set(0, compiled.host.value);
   }
 }
 
@@ -151,26 +157,7 @@ function innerMap(policy: ResolvedPolicy): BpfMap {
   return map;
 }
 
-function rowOf({ id, identity, addresses, policyId, ...flags }: CompiledEndpoint) {
-  const of = (wanted: 4 | 6) => addresses.find((address) => family(address) === wanted);
-  return {
-    v4: of(4),
-    v6: of(6),
-    identity,
-    policyId,
-    policyRev: 1,
-    ifindex: id,
-    id,
-    flags:
-      (flags.enforceIngress ? EndpointFlag.enforceIngress : 0) |
-      (flags.enforceEgress ? EndpointFlag.enforceEgress : 0) |
-      (flags.audits ? EndpointFlag.audited : 0),
-    mac: "02:00:00:00:01:01",
-    hostMac: "02:00:00:00:02:01",
-  };
-}
-
-function questionOf(attempt: Attempt): Asked {
+function questionOf(attempt: Attempt, reply: boolean): Asked {
   const nothing = {
     reason: 0,
     auditedEgress: 0,
@@ -180,7 +167,7 @@ function questionOf(attempt: Attempt): Asked {
     ingressRule: 0,
   };
   const [saddr, daddr] = [parseAddress(attempt.from), parseAddress(attempt.to)];
-  return { ...nothing, saddr, daddr, proto: protocolNumber(attempt), port: attempt.port };
+  return { ...nothing, saddr, daddr, proto: protocolNumber(attempt), port: attempt.port, reply };
 }
 
 const config: NodeConfig = {
@@ -194,7 +181,7 @@ const config: NodeConfig = {
   nativeV6Bits: 0,
   tunnelIfindex: 0,
   deviceIfindex: 0,
-  flags: 0,
+  flags: ConfigFlag.hostFirewall,
   eventIntervalSec: 5,
   worldV4: 9,
   worldV6: 10,

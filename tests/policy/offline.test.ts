@@ -11,7 +11,7 @@ import { attemptText } from "./agreement.ts";
 import { protocolNumber } from "./compiled.ts";
 import { attemptIn, attemptShapes, clusters } from "./generate-cluster.ts";
 import { policies } from "./generate-policies.ts";
-import type { Cluster, Manifest } from "./oracle/cluster.ts";
+import { type Cluster, type Manifest, settingsOf } from "./oracle/cluster.ts";
 import { mayConnect } from "./oracle/oracle.ts";
 
 /** The cluster as its API server would tell of it. */
@@ -27,19 +27,21 @@ function objectsOf(cluster: Cluster, manifests: readonly Manifest[]): SourcedObj
     metadata: { name, labels },
     status: { addresses: addresses.map((address) => ({ type: "InternalIP", address })) },
   }));
-  const pods = cluster.pods.map(({ namespace, name, labels, serviceAccount, node, addresses, ports }) => ({
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { namespace, name, labels },
-    spec: {
-      serviceAccountName: serviceAccount,
-      nodeName: node,
-      containers: [
-        { name: "main", ports: ports.map(({ port, ...rest }) => ({ ...rest, containerPort: port })) },
-      ],
-    },
-    status: { podIPs: addresses.map((ip) => ({ ip })) },
-  }));
+  const pods = cluster.pods.map(
+    ({ namespace, name, serviceAccount, node, addresses, ports, ...metadata }) => ({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { namespace, name, ...metadata },
+      spec: {
+        serviceAccountName: serviceAccount,
+        nodeName: node,
+        containers: [
+          { name: "main", ports: ports.map(({ port, ...rest }) => ({ ...rest, containerPort: port })) },
+        ],
+      },
+      status: { podIPs: addresses.map((ip) => ({ ip })) },
+    }),
+  );
   return [...spaces, ...nodes, ...pods, ...cluster.referred, ...manifests].map((object) => ({
     object: object as SourcedObject["object"],
   }));
@@ -61,8 +63,9 @@ test("offline, as the references say", (t) => {
     ),
   );
   const property = fc.property(world, ([all, manifests, shapes]) => {
-    const cluster = { ...all, apiServers: [] };
-    const judge = createJudge(loadCluster(objectsOf(cluster, manifests)));
+    const { enforcement, neverLockOut } = settingsOf(all);
+    const cluster = { ...all, apiServers: [], settings: { enforcement, neverLockOut, audit: false } };
+    const judge = createJudge(loadCluster(objectsOf(cluster, manifests)), enforcement);
     for (const shape of shapes) {
       // A pod is asked by its first address.
       const attempt = attemptIn(cluster, { ...shape, v6: false });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import { auditAnnotation, isSwitchedOn } from "#model/annotations.ts";
 import { ReservedIdentity, reservedNames } from "#model/identity.ts";
 import { type Address, contains, family, type Prefix, prefixBits } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
@@ -22,7 +23,7 @@ export type End =
 /**
  * Why a direction is allowed or denied. `rule`: a rule says so. `default-deny`: policies isolate the endpoint, and nothing matched. `open`: policies
  * select it, none isolates it, and nothing matched. `no-policy`: none selects it. `no-endpoint`: the side is no pod, so it has no policy.
- * `itself`: a pod is never denied itself. `audit`: allowed, and told: policies in audit would deny it.
+ * `itself`: a pod is never denied itself. `audit`: allowed, and told: policies in audit would deny it, or the pod is in audit itself.
  */
 export type Reason = "rule" | "default-deny" | "audit" | "open" | "no-policy" | "no-endpoint" | "itself";
 
@@ -79,6 +80,7 @@ export function createJudge(cluster: OfflineCluster, enforcement: Enforcement = 
     policyOf: (pod) => known.policyOf.get(pod),
     policies: known.policies,
     isIsolated: (pod, direction) =>
+      !isInAudit(pod) &&
       known.rules.some(
         (rule) =>
           rule.direction === direction &&
@@ -138,17 +140,22 @@ function judgeDirection(
   const origins = said.entry ? known.origins(said.entry.rule) : [];
   const silent = selecting.length === 0 ? "no-policy" : "open";
   const plain = said.explicit ? "rule" : said.verdict === "allow" ? silent : "default-deny";
-  const reason = said.verdict === "audit" ? "audit" : plain;
+  const isTold = said.verdict === "audit" || (said.verdict === "deny" && isInAudit(pod));
   return {
     ...head,
-    verdict: said.verdict === "deny" ? "deny" : "allow",
-    reason,
+    verdict: said.verdict === "deny" && !isTold ? "deny" : "allow",
+    reason: isTold ? "audit" : plain,
     pod,
     selecting,
     policy,
     ...(said.entry && { entry: said.entry }),
     decidedBy: origins,
   };
+}
+
+/** What is denied it goes through, and is told. */
+function isInAudit({ annotations }: OfflinePod): boolean {
+  return isSwitchedOn(annotations, auditAnnotation);
 }
 
 function endIdentity(known: Known, end: End, other: End): number {

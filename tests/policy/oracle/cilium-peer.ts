@@ -57,6 +57,11 @@ export function selectsPod(selector: Bag, pod: Pod, cluster: Cluster): boolean {
   return selectsSourced(selector, podLabels(pod, cluster));
 }
 
+/** The node as one that policies select. */
+export function selectsNode(selector: Bag, node: ClusterNode): boolean {
+  return selectsSourced(selector, [["reserved:host", ""], ...nodeLabels(node)]);
+}
+
 /** No peer field: anybody. One that is there and empty: nobody. */
 export function ciliumPeerFits(rule: Bag, namespace: string | undefined, side: Side): boolean {
   const word = side.direction === "ingress" ? "from" : "to";

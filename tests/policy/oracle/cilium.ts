@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { ciliumPeerFits, selectsPod } from "./cilium-peer.ts";
+import { ciliumPeerFits, selectsNode, selectsPod } from "./cilium-peer.ts";
 import type { Bag, Manifest } from "./cluster.ts";
 import { isV6, named, type Side, type Vote } from "./side.ts";
 
@@ -22,10 +22,7 @@ export function ciliumVote(policy: Manifest, side: Side): Vote {
 
 function partVote(part: Bag, { kind, metadata }: Manifest, side: Side): Vote {
   const namespace = kind === "CiliumNetworkPolicy" ? (metadata.namespace ?? "default") : undefined;
-  const selected =
-    part.endpointSelector !== undefined &&
-    (namespace === undefined || side.pod.namespace === namespace) &&
-    selectsPod(part.endpointSelector as Bag, side.pod, side.cluster);
+  const selected = isSelected(part, namespace, side);
   const { direction } = side;
   const allow = selected ? ((part[direction] ?? []) as readonly Bag[]) : [];
   const deny = selected ? ((part[`${direction}Deny`] ?? []) as readonly Bag[]) : [];
@@ -36,6 +33,17 @@ function partVote(part: Bag, { kind, metadata }: Manifest, side: Side): Vote {
     allows: allow.some(fits),
     denies: deny.some(fits),
   };
+}
+
+/** By endpointSelector pods, by nodeSelector the node itself: never one by the other's. */
+function isSelected(part: Bag, namespace: string | undefined, { subject, cluster }: Side): boolean {
+  if (subject.kind === "host")
+    return part.nodeSelector !== undefined && selectsNode(part.nodeSelector as Bag, subject.node);
+  return (
+    part.endpointSelector !== undefined &&
+    (namespace === undefined || subject.pod.namespace === namespace) &&
+    selectsPod(part.endpointSelector as Bag, subject.pod, cluster)
+  );
 }
 
 function ciliumRuleFits(rule: Bag, namespace: string | undefined, side: Side): boolean {

@@ -21,10 +21,11 @@ export function tierAnswers(
   tier: "Admin" | "Baseline",
   side: Side,
 ): TierAnswer[] {
+  const { subject } = side;
   const answers = policies.flatMap((policy) => {
     const { spec = {} } = policy;
     if (policy.kind !== "ClusterNetworkPolicy" || spec.tier !== tier) return [];
-    if (!podsFit(spec.subject as Bag, side.pod, side)) return [];
+    if (subject.kind !== "pod" || !podsFit(spec.subject as Bag, subject.pod, side)) return [];
     const rules = (spec[side.direction] ?? []) as readonly Bag[];
     const first = rules.find((rule) => ruleFits(rule, side));
     return first ? [{ action: first.action as TierAction, policy, priority: Number(spec.priority) }] : [];

@@ -38,6 +38,7 @@ export interface Pod {
   readonly node: string;
   readonly addresses: readonly string[];
   readonly ports: readonly NamedPort[];
+  readonly annotations?: Strings;
 }
 
 export interface ClusterNode {
@@ -47,7 +48,7 @@ export interface ClusterNode {
 }
 
 export interface Cluster {
-  /** The first one judges: it is asked about its own pods. */
+  /** The first one judges: it is asked about its own pods and itself. */
   readonly nodes: readonly ClusterNode[];
   /** Labels by name. */
   readonly namespaces: Readonly<Record<string, Strings>>;
@@ -56,6 +57,34 @@ export interface Cluster {
   readonly apiServers: readonly string[];
   /** What policies refer to: Services, EndpointSlices, CiliumCIDRGroups. */
   readonly referred: readonly Manifest[];
+  /** Absent: as they are when nobody sets anything. */
+  readonly settings?: Settings;
+}
+
+/** How the nodes apply policies. */
+export interface Settings {
+  /** Which pods drop what no rule allows: those that a policy isolates, all, or none. */
+  readonly enforcement: "default" | "always" | "never";
+  /** What policies deny is told, and goes through. */
+  readonly audit: boolean;
+  readonly neverLockOut: NeverLockOut;
+}
+
+/** What no policy of a node may close. */
+export interface NeverLockOut {
+  /** TCP: to API servers, and to one on the node. None: all may be closed. */
+  readonly apiServerPorts: readonly number[];
+  /** Another address of API servers than `apiServers`. */
+  readonly apiServerAddress?: string;
+  /** TCP ports of the node … */
+  readonly ports: readonly number[];
+  /** … to these; none: to everyone. */
+  readonly cidrs: readonly string[];
+}
+
+export function settingsOf({ settings }: Cluster): Settings {
+  const neverLockOut = { apiServerPorts: [], ports: [], cidrs: [] };
+  return settings ?? { enforcement: "default", audit: false, neverLockOut };
 }
 
 /** Who has an address, as the first node sees it. */

@@ -9,9 +9,10 @@ import { abstains, named, type Side, type Vote } from "./side.ts";
  * are egress rules.
  */
 export function networkVote({ metadata, spec = {} }: Manifest, side: Side): Vote {
-  const { pod, direction } = side;
+  const { subject, direction } = side;
   const namespace = metadata.namespace ?? "default";
-  if (pod.namespace !== namespace || !selects((spec.podSelector ?? {}) as Bag, pod.labels)) return abstains;
+  if (subject.kind !== "pod" || subject.pod.namespace !== namespace) return abstains;
+  if (!selects((spec.podSelector ?? {}) as Bag, subject.pod.labels)) return abstains;
   const given = (spec.policyTypes ?? []) as readonly string[];
   const rules = (spec[direction] ?? []) as readonly Bag[];
   const implied = direction === "ingress" || rules.length > 0;

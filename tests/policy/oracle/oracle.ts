@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { ciliumVote } from "./cilium.ts";
-import { type Bag, type Cluster, type Manifest, type Pod, whoHas } from "./cluster.ts";
+import { type Bag, type Cluster, type Manifest, type Party, settingsOf, whoHas } from "./cluster.ts";
 import { type TierAnswer, tierAnswers } from "./cluster-network-policy.ts";
 import { networkVote } from "./network-policy.ts";
-import { type Attempt, abstains, type Side, type Vote } from "./side.ts";
+import { staysOpen } from "./never-lock-out.ts";
+import { type Attempt, abstains, type Side, type Subject, type Vote } from "./side.ts";
 
 /** What one end's policies say, and which of them say it. */
 export interface Answer {
@@ -15,7 +16,7 @@ export interface Answer {
   readonly policies: readonly string[];
 }
 
-/** Each list: every answer that the references leave open, mostly one. Undefined: that end is no pod of the first node. */
+/** Each list: every answer that the references leave open, mostly one. Undefined: that end is neither a pod of the first node nor the node. */
 export interface Judgement {
   readonly egress: readonly Answer[] | undefined;
   readonly ingress: readonly Answer[] | undefined;
@@ -23,20 +24,25 @@ export interface Judgement {
 
 /** What the first node must say to an attempt, by the words of the references. */
 export function judge(cluster: Cluster, policies: readonly Manifest[], attempt: Attempt): Judgement {
-  const [here] = cluster.nodes;
-  const from = whoHas(cluster, attempt.from);
-  const to = whoHas(cluster, attempt.to);
-  const ask = (pod: Pod, direction: Side["direction"]) => {
-    const peer = direction === "ingress" ? from : to;
-    return judgeSide(policies, { cluster, pod, peer, direction, attempt });
-  };
+  const [from, to] = [whoHas(cluster, attempt.from), whoHas(cluster, attempt.to)];
+  const [sender, receiver] = [subjectOf(cluster, from), subjectOf(cluster, to)];
+  const ask = (subject: Subject, peer: Party, direction: Side["direction"]) =>
+    judgeSide(policies, { cluster, subject, peer, direction, attempt });
+  // A node reaches its own pods whatever its policy, and itself.
+  const isKubelet = sender?.kind === "host" && receiver !== undefined;
+  const isInside = sender?.kind === "host" && receiver?.kind === "host";
   return {
-    egress: from.kind === "pod" && from.pod.node === here?.name ? ask(from.pod, "egress") : undefined,
-    ingress: to.kind === "pod" && to.pod.node === here?.name ? ask(to.pod, "ingress") : undefined,
+    egress: sender && !isKubelet ? ask(sender, to, "egress") : undefined,
+    ingress: receiver && !isInside ? ask(receiver, from, "ingress") : undefined,
   };
 }
 
-/** A policy with this annotation denies nothing: what it would is only told. */
+function subjectOf({ nodes }: Cluster, party: Party): Subject | undefined {
+  if (party.kind === "host") return { kind: "host", node: party.node };
+  return party.kind === "pod" && party.pod.node === nodes[0]?.name ? party : undefined;
+}
+
+/** A policy with this annotation denies nothing, and a pod with it is denied nothing: what would be is only told. */
 const auditAnnotation = "weft.io/policy-audit";
 
 /** @param enforced what policies in audit deny is left out */
@@ -47,8 +53,17 @@ interface Asked {
 }
 
 function judgeSide(policies: readonly Manifest[], side: Side): Answer[] {
+  const { enforcement, audit } = settingsOf(side.cluster);
+  if (enforcement === "never") return [open];
+  const answers = withPoliciesInAudit(policies, side);
+  const { subject } = side;
+  if (!audit && !(subject.kind === "pod" && isAudited(subject.pod))) return answers;
+  return answers.map((answer) => (answer.verdict === "deny" ? { ...answer, verdict: "audit" } : answer));
+}
+
+function withPoliciesInAudit(policies: readonly Manifest[], side: Side): Answer[] {
   const enforced = afterTiers({ policies, side, enforced: true });
-  if (!policies.some(isAudited)) return enforced;
+  if (!policies.some(({ metadata }) => isAudited(metadata))) return enforced;
   return enforced.flatMap((answer) => {
     if (answer.verdict === "deny") return [answer];
     const all = afterTiers({ policies, side, enforced: false });
@@ -56,12 +71,13 @@ function judgeSide(policies: readonly Manifest[], side: Side): Answer[] {
   });
 }
 
-function isAudited({ metadata }: Manifest): boolean {
-  return metadata.annotations?.[auditAnnotation] === "true";
+function isAudited({ annotations }: Pick<Manifest["metadata"], "annotations">): boolean {
+  return annotations?.[auditAnnotation] === "true";
 }
 
-/** Admin, then the policies of namespaces, then Baseline: the first that decides. */
+/** What no policy closes, then Admin, the policies of namespaces, Baseline: the first that decides. */
 function afterTiers(asked: Asked): Answer[] {
+  if (staysOpen(asked.side)) return [{ verdict: "allow", explicit: true, policies: [] }];
   const admin = ofTier("Admin", asked);
   const final = admin.filter(({ action }) => action !== "Pass");
   const goesOn = admin.length === 0 || final.length < admin.length;
@@ -74,7 +90,7 @@ function ofTier(tier: "Admin" | "Baseline", { policies, side, enforced }: Asked)
 
 function withoutDenials(policy: Manifest): Manifest {
   const { spec = {} } = policy;
-  if (!isAudited(policy)) return policy;
+  if (!isAudited(policy.metadata)) return policy;
   const kept = (rules: unknown) =>
     ((rules ?? []) as readonly Bag[]).filter(({ action }) => action !== "Deny");
   return { ...policy, spec: { ...spec, ingress: kept(spec.ingress), egress: kept(spec.egress) } };
@@ -98,14 +114,21 @@ function afterAdmin(asked: Asked): Answer[] {
   if (isolating.length > 0) return [{ verdict: "deny", explicit: false, policies: isolating }];
   const baseline = ofTier("Baseline", asked);
   const final = baseline.filter(({ action }) => action !== "Pass");
-  return [...final.map(tierAnswer), ...(final.length === baseline.length && final.length > 0 ? [] : [open])];
+  const isSilent = final.length === 0 || final.length < baseline.length;
+  return [...final.map(tierAnswer), ...(isSilent ? [unmatched(side)] : [])];
 }
 
 const open: Answer = { verdict: "allow", explicit: false, policies: [] };
 
+/** Where every pod is isolated, by nobody's policy. The node is no pod. */
+function unmatched({ cluster, subject }: Side): Answer {
+  const isolated = settingsOf(cluster).enforcement === "always" && subject.kind === "pod";
+  return isolated ? { ...open, verdict: "deny" } : open;
+}
+
 function voteOf(policy: Manifest, { side, enforced }: Asked): Vote {
   const vote = fullVote(policy, side);
-  return enforced && isAudited(policy) ? { ...vote, isolates: false, denies: false } : vote;
+  return enforced && isAudited(policy.metadata) ? { ...vote, isolates: false, denies: false } : vote;
 }
 
 function fullVote(policy: Manifest, side: Side): Vote {
@@ -125,8 +148,8 @@ export function nameOf({ kind, metadata: { namespace, name } }: Manifest): strin
 }
 
 /**
- * Whether a conversation comes about anywhere in the cluster: each end is judged by the node it is on. Undefined: the references leave
- * it open. What a pod says to itself meets no policy.
+ * Whether a conversation comes about anywhere in the cluster: each end is judged by the node it is on, or is. Undefined: the references
+ * leave it open. What a pod says to itself meets no policy.
  */
 export function mayConnect(
   cluster: Cluster,
@@ -137,9 +160,11 @@ export function mayConnect(
   const to = whoHas(cluster, attempt.to);
   if (from.kind === "pod" && to.kind === "pod" && from.pod === to.pod) return true;
   const ends = [from, to].flatMap((end, index) => {
-    if (end.kind !== "pod") return [];
-    const said = judge(seenFrom(cluster, end.pod.node), policies, attempt);
-    return [(index === 0 ? said.egress : said.ingress) ?? []];
+    if (end.kind === "outside") return [];
+    const node = end.kind === "pod" ? end.pod.node : end.node.name;
+    const { egress, ingress } = judge(seenFrom(cluster, node), policies, attempt);
+    const said = index === 0 ? egress : ingress;
+    return said ? [said] : [];
   });
   const verdicts = ends.map((answers) => new Set(answers.map(({ verdict }) => verdict)));
   if (verdicts.some((one) => one.has("deny") && one.size === 1)) return false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isIPv6 } from "node:net";
-import type { Cluster, NamedPort, Party, Pod } from "./cluster.ts";
+import type { Cluster, ClusterNode, NamedPort, Party, Pod } from "./cluster.ts";
 
 /** A packet that begins a conversation. */
 export interface Attempt {
@@ -11,10 +11,15 @@ export interface Attempt {
   readonly port: number;
 }
 
-/** One side's question: may `pod` have this conversation with `peer`? */
+/** Whose policies are asked. */
+export type Subject =
+  | { readonly kind: "pod"; readonly pod: Pod }
+  | { readonly kind: "host"; readonly node: ClusterNode };
+
+/** One side's question: may `subject` have this conversation with `peer`? */
 export interface Side {
   readonly cluster: Cluster;
-  readonly pod: Pod;
+  readonly subject: Subject;
   readonly peer: Party;
   readonly direction: "ingress" | "egress";
   readonly attempt: Attempt;
@@ -25,8 +30,9 @@ export function isV6({ attempt }: Side): boolean {
 }
 
 /** A port's name is a number of the pod that is spoken to; who is no pod has no names. */
-export function named({ pod, peer, direction, attempt }: Side, name: string): NamedPort | undefined {
-  const ports = direction === "ingress" ? pod.ports : peer.kind === "pod" ? peer.pod.ports : [];
+export function named({ subject, peer, direction, attempt }: Side, name: string): NamedPort | undefined {
+  const spokenTo = direction === "ingress" ? subject : peer;
+  const ports = spokenTo.kind === "pod" ? spokenTo.pod.ports : [];
   return ports.find(
     (one) => one.name === name && one.port === attempt.port && one.protocol === attempt.protocol,
   );
