@@ -17,7 +17,7 @@ import { plainRules, type Referenced } from "#policy/references.ts";
 import { resolve } from "#policy/resolve.ts";
 import type { NamedPort, PolicyEntry, PortRange, Rule } from "#policy/rule.ts";
 import { originText, RuleIds } from "#policy/rule-ids.ts";
-import { matches, selectorText } from "#policy/selector.ts";
+import { hostLabel, namespaceLabel, selectorText, selects } from "#policy/selector.ts";
 import { toEndpointSlice, toService } from "#services/source.ts";
 
 /** Policies as text in; rules and entries as text out. */
@@ -111,7 +111,7 @@ function rangeText({ proto, first, last, name }: PortRange): string {
   return first === last ? `${protocol}/${first}` : `${protocol}/${first}-${last}`;
 }
 
-/** The entries of every pod that a rule selects, one block a pod. */
+/** The entries of every pod, and of the node, that a rule selects, one block each. */
 export function entriesText(rules: readonly Rule[], identities: readonly StoryIdentity[]): string {
   const index = new IdentityIndex();
   const names = new Map<number, string>([[0, "anybody"]]);
@@ -134,8 +134,9 @@ export function entriesText(rules: readonly Rule[], identities: readonly StoryId
   }
   let out = "";
   for (const { name, labels, ports } of identities) {
-    const selected = rules.filter((rule) => matches(rule.subject, labels));
-    if (selected.length === 0 || !labels.has("k8s:io.kubernetes.pod.namespace")) continue;
+    const selected = rules.filter((rule) => selects(rule.subject, labels));
+    const isEndpoint = labels.has(`k8s:${namespaceLabel}`) || labels.has(hostLabel);
+    if (selected.length === 0 || !isEndpoint) continue;
     const ruleIds = new RuleIds();
     const ruleId = ruleIds.idOf.bind(ruleIds);
     const policy = resolve({ id: 1, rules: selected, peers: index, ports, ruleId, enforcement: "default" });
