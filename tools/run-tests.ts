@@ -27,6 +27,7 @@ const parts: readonly Part[] = [
         "api/**/*.test.ts",
         "tools/**/*.test.ts",
         "tests/{stories,unit,kit,docs,contract,policy}/**/*.test.ts",
+        "tests/bench/**/*.test.ts",
         "tests/k8s/{build,cluster,load,upstream}/**/*.test.ts",
       ]).filter((f) => !kernel(f)),
     root: false,

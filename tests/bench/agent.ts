@@ -3,16 +3,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { BenchContext, BenchPart } from "./context.ts";
 import { startLab } from "./lab.ts";
-import {
-  type CniJob,
-  cpuSeconds,
-  makeOwnNode,
-  mapMemoryMb,
-  type OwnNode,
-  type RunningAgent,
-  rssMb,
-} from "./own-node.ts";
+import { type CniJob, makeOwnNode, type OwnNode, type RunningAgent } from "./own-node.ts";
 import { type Figure, figure, latency } from "./stats.ts";
+import { cpuSeconds, mapMemoryMb, rssMb } from "./usage.ts";
 
 const defaultRounds = 5;
 const manyPods = 100;
@@ -116,7 +109,7 @@ export const agent: BenchPart = {
     const rounds = context.rounds ?? defaultRounds;
     progress("lab");
     await using lab = await startLab({ ...context, routing: "tunnel" });
-    const node = await makeOwnNode(lab, manyPods, signal);
+    const node = await makeOwnNode(lab, { pods: manyPods, signal });
     progress(`${rounds} starts`);
     const figures = await starts(node, rounds);
     signal.throwIfAborted();

@@ -15,14 +15,14 @@ async function settle(signal: AbortSignal): Promise<void> {
   await delay(80 + Math.random() * 170, undefined, { signal });
 }
 
-interface Event {
+export interface Event {
   /** Who answers once it is on the wire. */
   readonly letter: string;
   apply(): Promise<unknown>;
 }
 
 /** Applies the events in turn; milliseconds from before the request was sent to the first datagram that fared by it. */
-async function times(
+export async function times(
   prober: ReturnType<typeof startProber>,
   events: readonly Event[],
   options: { rounds: number; signal: AbortSignal },

@@ -17,6 +17,10 @@ export interface LabOptions {
   /** `WEFT_LAB` of the lab. */
   readonly name: string;
   readonly routing: "tunnel" | "native";
+  /** Default 2. */
+  readonly nodes?: number;
+  /** Instead of `lab.yaml`. */
+  readonly manifests?: string;
   readonly signal: AbortSignal;
 }
 
@@ -64,7 +68,7 @@ interface StatusJson {
 }
 
 /** Brings the lab up with the command people use. What an earlier run left under this name goes first. */
-export async function startLab({ name, routing, signal }: LabOptions): Promise<BenchLab> {
+export async function startLab({ name, routing, signal, ...more }: LabOptions): Promise<BenchLab> {
   const weft = async (...args: string[]) => {
     const options = { env: { ...process.env, WEFT_LAB: name }, timeout: 120_000, maxBuffer: 16 << 20 };
     return (await run(join(installRoot(), "weft"), args, { ...options })).stdout;
@@ -76,13 +80,13 @@ export async function startLab({ name, routing, signal }: LabOptions): Promise<B
     "up",
     "--detach",
     "--nodes",
-    "2",
+    String(more.nodes ?? 2),
     "--families",
     "v4",
     "--routing",
     routing,
     "-f",
-    manifests,
+    more.manifests ?? manifests,
   );
   signal.throwIfAborted();
   const status = JSON.parse(await weft("lab", "status", "-o", "json")) as StatusJson;

@@ -3,8 +3,10 @@
  * nb: one short window of request/response, connect/request/response/close, UDP request/response or stream traffic between two network
  * namespaces, both ends on one core. Prints one JSON line: operations (stream: bytes), wall time, CPU time of both ends.
  *
- * nb --mode tcp_rr|tcp_crr|udp_rr|stream --server NETNS --client NETNS --listen ADDR:PORT [--connect ADDR:PORT]
+ * nb --mode tcp_rr|tcp_crr|udp_rr|stream --server NETNS --client NETNS --listen ADDR:PORT [--ports N] [--connect ADDR:PORT]
  *    [--client-cgroup DIR] [--ms N] [--core N] [--fifo]
+ *
+ * --ports: the server listens on so many ports from PORT on, as the endpoints of one service would.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -24,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MAX_PORTS 16
+
 enum mode { TCP_RR, TCP_CRR, UDP_RR, STREAM };
 
 static const char *mode_names[] = { "tcp_rr", "tcp_crr", "udp_rr", "stream" };
@@ -33,7 +37,7 @@ struct options {
 	const char *server_netns, *client_netns, *client_cgroup;
 	struct sockaddr_storage listen, connect;
 	socklen_t listen_len, connect_len;
-	int ms, core, fifo;
+	int ms, core, fifo, ports;
 };
 
 /* What the server tells the client through shared memory. */
@@ -141,37 +145,76 @@ static void serve_stream(int fd, struct shared *shared, enum mode mode)
 	close(fd);
 }
 
+/* A socket at the address of the options, `index` ports further on. */
+static int listening(const struct options *o, int index)
+{
+	struct sockaddr_storage at = o->listen;
+	in_port_t *port = at.ss_family == AF_INET ? &((struct sockaddr_in *)&at)->sin_port : &((struct sockaddr_in6 *)&at)->sin6_port;
+	int fd;
+
+	*port = htons(ntohs(*port) + index);
+	fd = make_socket(o, &at);
+	if (bind(fd, (struct sockaddr *)&at, o->listen_len))
+		die("bind");
+	if (o->mode != UDP_RR && listen(fd, 128))
+		die("listen");
+	return fd;
+}
+
+/* The one of the sockets that somebody talks to; -1 when told to stop. */
+static int asked(struct pollfd *sockets, int count)
+{
+	if (count == 1)
+		return sockets[0].fd;
+	while (!stopped) {
+		if (poll(sockets, count, 100) <= 0)
+			continue;
+		for (int i = 0; i < count; i++)
+			if (sockets[i].revents)
+				return sockets[i].fd;
+	}
+	return -1;
+}
+
+static void answer_datagrams(int fd)
+{
+	while (!stopped) {
+		struct sockaddr_storage from;
+		socklen_t length = sizeof(from);
+		char byte[64];
+		ssize_t n = recvfrom(fd, byte, sizeof(byte), 0, (struct sockaddr *)&from, &length);
+
+		if (n > 0)
+			sendto(fd, byte, n, 0, (struct sockaddr *)&from, length);
+	}
+}
+
 static void serve(const struct options *o, struct shared *shared)
 {
 	struct sigaction stop = { .sa_handler = on_stop };
-	int fd;
+	struct pollfd sockets[MAX_PORTS];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigaction(SIGTERM, &stop, NULL);
 	enter(o->server_netns, NULL);
-	fd = make_socket(o, &o->listen);
-	if (bind(fd, (struct sockaddr *)&o->listen, o->listen_len))
-		die("bind");
-	if (o->mode != UDP_RR && listen(fd, 128))
-		die("listen");
+	for (int i = 0; i < o->ports; i++)
+		sockets[i] = (struct pollfd){ .fd = listening(o, i), .events = POLLIN };
 	shared->ready = 1;
 	while (!stopped) {
+		int fd = asked(sockets, o->ports), peer, one = 1;
+
+		if (fd < 0)
+			break;
 		if (o->mode == UDP_RR) {
-			struct sockaddr_storage from;
-			socklen_t length = sizeof(from);
-			char byte[64];
-			ssize_t n = recvfrom(fd, byte, sizeof(byte), 0, (struct sockaddr *)&from, &length);
-
-			if (n > 0)
-				sendto(fd, byte, n, 0, (struct sockaddr *)&from, length);
-		} else {
-			int peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC), one = 1;
-
-			if (peer < 0)
-				continue;
-			setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-			serve_stream(peer, shared, o->mode);
+			/* The client has one socket, so all of it comes to this one. */
+			answer_datagrams(fd);
+			break;
 		}
+		peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+		if (peer < 0)
+			continue;
+		setsockopt(peer, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		serve_stream(peer, shared, o->mode);
 	}
 	shared->cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID);
 	exit(0);
@@ -262,6 +305,8 @@ static void parse(int argc, char **argv, struct options *o)
 			connect_to = value;
 		else if (!strcmp(argv[i], "--ms"))
 			o->ms = atoi(value);
+		else if (!strcmp(argv[i], "--ports"))
+			o->ports = atoi(value);
 		else if (!strcmp(argv[i], "--core"))
 			o->core = atoi(value);
 		else
@@ -272,21 +317,22 @@ static void parse(int argc, char **argv, struct options *o)
 		if (strcmp(mode, mode_names[m]))
 			continue;
 		o->mode = m;
-		if (!o->server_netns || !o->client_netns || !listen_at || o->ms < 1 || o->ms > 10000)
+		if (!o->server_netns || !o->client_netns || !listen_at || o->ms < 1 || o->ms > 10000 || o->ports < 1 ||
+		    o->ports > MAX_PORTS)
 			break;
 		o->listen_len = parse_address(listen_at, &o->listen);
 		o->connect_len = parse_address(connect_to ? connect_to : listen_at, &o->connect);
 		return;
 	}
 usage:
-	fprintf(stderr, "nb: --mode tcp_rr|tcp_crr|udp_rr|stream --server NETNS --client NETNS --listen A:P [--connect A:P] "
-			"[--client-cgroup DIR] [--ms 1..10000] [--core N] [--fifo]\n");
+	fprintf(stderr, "nb: --mode tcp_rr|tcp_crr|udp_rr|stream --server NETNS --client NETNS --listen A:P [--ports 1..16] "
+			"[--connect A:P] [--client-cgroup DIR] [--ms 1..10000] [--core N] [--fifo]\n");
 	exit(2);
 }
 
 int main(int argc, char **argv)
 {
-	struct options o = { .ms = 80, .core = -1 };
+	struct options o = { .ms = 80, .core = -1, .ports = 1 };
 	struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t server;
 

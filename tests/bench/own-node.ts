@@ -2,33 +2,46 @@
 /** A node of the lab without a kubelet: its agent is ours to start, and pods get there by the CNI plugin alone. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  watch,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, rmSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { AgentConfig } from "#agent/config.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
 import { cgroupRoot, createCgroup, joinCgroup } from "#kernel/cgroup.ts";
-import { createNetns, deleteNetns, inNetns, netnsPath } from "#kernel/netns.ts";
+import { createNetns, inNetns, netnsPath } from "#kernel/netns.ts";
 import { installRoot, nodeArguments } from "#lib/assets.ts";
 import type { BenchLab } from "./lab.ts";
 import { compileTool } from "./native.ts";
+import {
+  addOutside,
+  fabricAddress,
+  netnsName,
+  type Outside,
+  type Place,
+  plug,
+  register,
+  routeByFabric,
+} from "./node-place.ts";
 
-const node = "x1";
-const address = "172.30.0.99";
 const readyLimitMs = 30_000;
+
+export interface OwnNodeOptions {
+  readonly signal: AbortSignal;
+  /** Pods assigned to it. */
+  readonly pods: number;
+  /** Default `x1`. */
+  readonly name?: string;
+  /** Last byte of its address in the fabric, and of its pods' network 10.244.N.0/24. Default 99. */
+  readonly index?: number;
+  /** With a device of its own for the world outside, which the agent serves in place of `eth0`. */
+  readonly outside?: true;
+  /** Over the bench's own settings. */
+  readonly config?: Partial<AgentConfig>;
+}
 
 export interface RunningAgent {
   readonly pid: number;
+  readonly child: ChildProcess;
   /** From fork to the CNI configuration being there, which is what a kubelet waits for. */
   readonly readyMs: number;
   readonly startNs: bigint;
@@ -46,32 +59,47 @@ export interface OwnNode {
   forget(): void;
   /** Runs the CNI plugin; milliseconds each. @throws Error when one fails */
   cni(command: "ADD" | "DEL", jobs: readonly CniJob[], how: { parallel: number; pauseMs?: number }): number[];
+  /** Name of its network namespace. */
+  readonly netns: string;
+  /** Those of its pods, as paths. */
+  readonly podNetns: readonly string[];
+  /** cgroup2 directory of the node. */
+  readonly cgroup: string;
+  readonly outside?: Outside;
+  /** File with what its agents say. */
+  readonly log: string;
 }
 
-/**
- * Makes the node and `pods` pods assigned to it, each with a network namespace. Everything has the lab's name, so it goes with the lab.
- */
-export async function makeOwnNode(lab: BenchLab, pods: number, signal: AbortSignal): Promise<OwnNode> {
+/** Makes the node and its pods, each with a network namespace. Everything has the lab's name, so it goes with the lab. */
+export async function makeOwnNode(lab: BenchLab, options: OwnNodeOptions): Promise<OwnNode> {
+  const { name: node = "x1", index = 99, signal } = options;
   const prefix = `weft-${lab.name}-lab`;
+  const place: Place = { prefix, node, index };
   const dir = `/run/${prefix}/${node}`;
   const bpfDir = `/sys/fs/bpf/${prefix}/${node}`;
-  wire(prefix);
-  await register(lab, signal);
-  const uids = await Promise.all(Array.from({ length: pods }, (_, i) => createPod(lab, i, signal)));
-  const netns = uids.map((_, i) => createNetns(`${prefix}-x-${i}`));
+  plug(place);
+  const outside = options.outside ? addOutside(place) : undefined;
+  if (!outside) routeByFabric(place);
+  await register(lab, { place, address: outside?.address ?? fabricAddress(index), signal });
+  const uids = await Promise.all(
+    Array.from({ length: options.pods }, (_, i) => createPod(lab, { place, pod: i, signal })),
+  );
+  const netns = uids.map((_, i) => createNetns(`${prefix}-${node}-${i}`));
   mkdirSync(dir, { recursive: true });
+  const cgroup = createCgroup(`${prefix}/${node}`);
   const config: Partial<AgentConfig> = {
     nodeName: node,
     clusterName: "weft-lab",
     kubeconfig: `/run/${prefix}/nodes/n1/kubeconfig`,
-    device: "eth0",
+    device: outside?.device ?? "eth0",
     runDir: join(dir, "run"),
     stateDir: join(dir, "state"),
     bpfDir,
-    cgroup: createCgroup(`${prefix}/${node}`),
+    cgroup,
     cniConfDir: join(dir, "cni"),
     cniBinDir: join(dir, "cni-bin"),
     health: { listen: "127.0.0.1:0" },
+    ...options.config,
   };
   writeFileSync(join(dir, "agent.yaml"), stringify(config));
   const conf = join(dir, "conf.json");
@@ -85,14 +113,19 @@ export async function makeOwnNode(lab: BenchLab, pods: number, signal: AbortSign
     }),
   );
   return {
-    startAgent: () => startAgent(prefix, dir),
+    netns: netnsName(place),
+    ...(outside && { outside }),
+    podNetns: netns,
+    cgroup,
+    log: join(dir, "agent.log"),
+    startAgent: () => startAgent(place, dir),
     forget() {
       for (const path of [bpfDir, join(dir, "run"), join(dir, "state"), join(dir, "cni")])
         rmSync(path, { recursive: true, force: true });
     },
     cni(command, jobs, { parallel, pauseMs = 0 }) {
       const lines = jobs.map(
-        ({ container, pod }) => `${container} ${netns[pod]} bench x-${pod} ${uids[pod]}\n`,
+        ({ container, pod }) => `${container} ${netns[pod]} bench ${podName(place, pod)} ${uids[pod]}\n`,
       );
       const plugin = join(installRoot(), "build/native/weft-cni");
       const args = [command, String(parallel), String(pauseMs), plugin, conf];
@@ -112,48 +145,27 @@ export async function makeOwnNode(lab: BenchLab, pods: number, signal: AbortSign
   };
 }
 
-function wire(prefix: string): void {
-  const name = `${prefix}-${node}`;
-  deleteNetns(name);
-  createNetns(name);
-  const ip = (...args: string[]) => execFileSync("ip", args, { stdio: ["ignore", "ignore", "inherit"] });
-  ip("link", "add", "eth0", "netns", name, "type", "veth", "peer", "name", node, "netns", `${prefix}-world`);
-  ip("-n", `${prefix}-world`, "link", "set", node, "up", "master", "fabric");
-  ip("-n", name, "link", "set", "lo", "up");
-  ip("-n", name, "addr", "add", `${address}/24`, "dev", "eth0");
-  ip("-n", name, "link", "set", "eth0", "up");
-  ip("-n", name, "route", "add", "default", "via", "172.30.0.1");
+// Of one letter where there is but one such node: that is what the figures of a hundred pods were made with.
+const podName = ({ node }: Place, pod: number) => `${node === "x1" ? "x" : node}-${pod}`;
+
+interface PodOptions {
+  readonly place: Place;
+  readonly pod: number;
+  readonly signal: AbortSignal;
 }
 
-async function register({ client }: BenchLab, signal: AbortSignal): Promise<void> {
-  const object = {
-    apiVersion: "v1",
-    kind: "Node",
-    metadata: { name: node, labels: { "kubernetes.io/hostname": node } },
-    spec: { podCIDR: "10.244.99.0/24", podCIDRs: ["10.244.99.0/24"], unschedulable: true },
-  };
-  await client.create(resources.nodes, object, { signal });
-  const body = { status: { addresses: [{ type: "InternalIP", address }] } };
-  await client.patch(
-    resources.nodes,
-    { name: node },
-    { type: "merge", body },
-    { subresource: "status", signal },
-  );
-}
-
-async function createPod({ client }: BenchLab, index: number, signal: AbortSignal): Promise<string> {
+async function createPod({ client }: BenchLab, { place, pod: index, signal }: PodOptions): Promise<string> {
   const pod = {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name: `x-${index}`, namespace: "bench", labels: { app: `x-${index % 10}` } },
-    spec: { nodeName: node, containers: [{ name: "idle", image: "bench" }] },
+    metadata: { name: podName(place, index), namespace: "bench", labels: { app: `x-${index % 10}` } },
+    spec: { nodeName: place.node, containers: [{ name: "idle", image: "bench" }] },
   };
   const made = await client.create<KubeObject>(resources.pods, pod, { signal });
   return (made.metadata as { readonly uid?: string } | undefined)?.uid ?? "";
 }
 
-async function startAgent(prefix: string, dir: string): Promise<RunningAgent> {
+async function startAgent(place: Place, dir: string): Promise<RunningAgent> {
   const cniDir = join(dir, "cni");
   const conf = join(cniDir, "05-weft.conflist");
   mkdirSync(cniDir, { recursive: true });
@@ -162,15 +174,16 @@ async function startAgent(prefix: string, dir: string): Promise<RunningAgent> {
   // The bundle, though this process runs from source.
   const argv = [...nodeArguments("agent", "dist/agent.mjs"), "--config", join(dir, "agent.yaml")];
   const startNs = process.hrtime.bigint();
-  const child = inNetns(netnsPath(`${prefix}-${node}`), () =>
+  const child = inNetns(netnsPath(netnsName(place)), () =>
     spawn(process.execPath, argv, { stdio: ["ignore", log, log], detached: true }),
   );
   closeSync(log);
-  joinCgroup(createCgroup(`${prefix}/${node}/agent`, cgroupRoot()), child.pid!);
+  joinCgroup(createCgroup(`${place.prefix}/${place.node}/agent`, cgroupRoot()), child.pid!);
   await appears(conf, cniDir, child);
   const readyMs = Number(process.hrtime.bigint() - startNs) / 1e6;
   return {
     pid: child.pid!,
+    child,
     readyMs,
     startNs,
     async stop(signal = "SIGTERM") {
@@ -196,33 +209,4 @@ async function appears(file: string, dir: string, child: ChildProcess): Promise<
     clearTimeout(timer);
     child.off("exit", onExit);
   }
-}
-
-/** Resident set in MB (10^6 bytes). */
-export function rssMb(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/status`, "utf8");
-  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1]) * 1024) / 1e6;
-}
-
-/** CPU time of a process and its threads so far, in units of 10 ms. */
-export function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-/** Memory of all BPF maps a process has open, MB; a map open twice counts once. */
-export function mapMemoryMb(pid: number): number {
-  const maps = new Map<string, number>();
-  for (const fd of readdirSync(`/proc/${pid}/fdinfo`)) {
-    let text = "";
-    try {
-      text = readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8");
-    } catch {
-      // Closed meanwhile.
-    }
-    const id = /^map_id:\s+(\d+)$/m.exec(text)?.[1];
-    if (id) maps.set(id, Number(/^memlock:\s+(\d+)$/m.exec(text)?.[1]));
-  }
-  return [...maps.values()].reduce((sum, bytes) => sum + bytes, 0) / 1e6;
 }

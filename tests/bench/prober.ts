@@ -8,20 +8,20 @@ export interface ProberOptions {
   readonly client: { readonly netns: string; readonly cgroup?: string };
   readonly connect: string;
   readonly servers: readonly { readonly netns: string; readonly listen: string; readonly letter: string }[];
+  /** How long to wait for an answer. Default 5 s. */
+  readonly limitMs?: number;
 }
 
 /** Who answers a datagram a millisecond, over time. */
 export interface Prober extends AsyncDisposable {
   /**
    * Resolves when `letter` ("-": nobody) answers a datagram sent at or after `sinceNs` (`process.hrtime`), with when that one was sent.
-   * @throws Error after 5 s
+   * @throws Error when that takes longer than the limit
    */
   until(letter: string, sinceNs: bigint): Promise<bigint>;
 }
 
-const LIMIT_MS = 5_000;
-
-export function startProber({ client, connect, servers }: ProberOptions): Prober {
+export function startProber({ client, connect, servers, limitMs = 5_000 }: ProberOptions): Prober {
   const args = ["--client", client.netns, "--connect", connect];
   if (client.cgroup !== undefined) args.push("--client-cgroup", client.cgroup);
   for (const { netns, listen, letter } of servers) args.push("--server", `${netns}=${listen}=${letter}`);
@@ -49,8 +49,8 @@ export function startProber({ client, connect, servers }: ProberOptions): Prober
       };
       const timer = setTimeout(() => {
         done();
-        reject(new Error(`nothing answered by ${letter} within ${LIMIT_MS} ms, but by ${now.letter}`));
-      }, LIMIT_MS);
+        reject(new Error(`nothing answered by ${letter} within ${limitMs} ms, but by ${now.letter}`));
+      }, limitMs);
       const done = () => {
         clearTimeout(timer);
         changed.delete(look);

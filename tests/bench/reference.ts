@@ -26,7 +26,7 @@ function address(ns: string, dev: string, cidr: string): void {
 }
 
 /** Lets a loop of short connections reuse its ports, as the pods' namespaces of the lab do. */
-function tune(ns: string): void {
+export function tune(ns: string): void {
   execFileSync("ip", [
     "netns",
     "exec",

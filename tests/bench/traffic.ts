@@ -14,6 +14,8 @@ export interface Path {
   readonly serverNetns: string;
   readonly clientNetns: string;
   readonly listen: string;
+  /** The server listens on so many ports from that of `listen` on, as several endpoints would; default 1. */
+  readonly ports?: number;
   /** Where the client connects when it is not where the server listens (a service). */
   readonly connect?: string;
   readonly clientCgroup?: string;
@@ -41,6 +43,7 @@ export async function measure(nb: string, path: Path, mode: Mode, ms = windowMs)
     "--listen",
     path.listen,
   ];
+  if (path.ports) args.push("--ports", String(path.ports));
   if (path.connect) args.push("--connect", path.connect);
   if (path.clientCgroup) args.push("--client-cgroup", path.clientCgroup);
   const { stdout } = await run(nb, [...args, "--ms", String(ms), "--core", "1", "--fifo"], {
