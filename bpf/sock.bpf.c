@@ -90,7 +90,7 @@ static __always_inline bool node_may_ask(const struct lb_frontend *f, const stru
 static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct peer *peer)
 {
 	struct lb_frontend_key key = { .addr = peer->addr, .port = peer->port, .proto = peer->proto };
-	struct addr client = {};
+	struct asker asker = { .now = now_sec() };
 	struct peer asked = *peer;
 	struct lb_backend *backend;
 	struct lb_frontend *f;
@@ -104,8 +104,8 @@ static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct 
 	if (!node_may_ask(f, peer))
 		return NOT_FOR_YOU;
 	if (f->flags & LB_AFFINITY)
-		client.halves[1] = bpf_get_netns_cookie(ctx);
-	backend = backend_choose(f, &client, now_sec(), &id);
+		asker.client.client.halves[1] = bpf_get_netns_cookie(ctx);
+	backend = backend_choose(f, &asker, &id);
 	if (!backend)
 		return NO_BACKEND;
 	peer->addr = backend->addr;

@@ -23,6 +23,7 @@ static __always_inline bool ct_relate(struct __sk_buff *skb, struct pkt *p)
 	if (!is_reply(&f, ct)) /* the error goes against the packet it is about */
 		p->flags |= PKT_REPLY;
 	p->frontend = ct->frontend;
+	p->client_port = ct->port;
 	p->ct_flags = ct->flags;
 	return true;
 }

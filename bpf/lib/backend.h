@@ -55,7 +55,7 @@ static __always_inline __u32 affinity_slot(const struct lb_frontend *f, const st
 
 	if (!bound || now - bound->seen_sec >= f->affinity_sec)
 		return 0;
-	if (bound->slot <= f->count && backend_in_slot(f->id, bound->slot) == bound->backend)
+	if (bound->slot && bound->slot <= f->count && backend_in_slot(f->id, bound->slot) == bound->backend)
 		return bound->slot;
 	search.backend = bound->backend;
 	bpf_loop(f->count, slot_search_step, &search, 0);
@@ -68,27 +68,55 @@ static __always_inline void affinity_bind(const struct lb_affinity_key *key, str
 	bpf_map_update_elem(&lb_affinity, key, bound, BPF_ANY);
 }
 
-/*
- * A backend for a new connection of the client (its address, or whatever stands for it), *id names it: with session
- * affinity the one it had before, else any. NULL: the service has none.
- */
-static __always_inline struct lb_backend *backend_choose(const struct lb_frontend *f, const struct addr *client,
-							 __u32 now, __u32 *id)
+/* Who asks for a backend. */
+struct asker {
+	struct lb_affinity_key client;
+	__u32 now;
+	__u32 hash; /* the same on every node for the same connection; 0: it is not known yet */
+};
+
+/* The backend at a place of the frontend's table: the hash's, or any. 0: there is none. */
+static __always_inline __u32 backend_in_table(const struct lb_frontend *f, __u32 hash)
 {
-	struct lb_affinity_key key = { .client = *client, .frontend = f->id };
+	struct lb_table_row *found;
+	__u32 id = f->id, place, row;
+	void *table;
+
+	if (!f->table_size)
+		return 0;
+	table = bpf_map_lookup_elem(&lb_tables, &id);
+	if (!table)
+		return 0;
+	place = (f->flags & LB_HASHED && hash ? hash : bpf_get_prandom_u32()) % f->table_size;
+	row = place / LB_TABLE_ROW;
+	found = bpf_map_lookup_elem(table, &row);
+	return found ? found->backends[place % LB_TABLE_ROW] : 0;
+}
+
+/*
+ * A backend for a new connection, *id names it: with session affinity the one the client had before, else one of the
+ * table, else any. NULL: the service has none.
+ */
+static __always_inline struct lb_backend *backend_choose(const struct lb_frontend *f, struct asker *asker, __u32 *id)
+{
 	bool affine = f->flags & LB_AFFINITY;
 	struct lb_affinity bound = {};
 	__u32 count = f->count;
 
 	if (!count)
 		return NULL;
+	asker->client.frontend = f->id;
 	if (affine)
-		bound.slot = affinity_slot(f, &key, now);
+		bound.slot = affinity_slot(f, &asker->client, asker->now);
 	if (!bound.slot)
-		bound.slot = 1 + bpf_get_prandom_u32() % count;
-	bound.backend = backend_in_slot(f->id, bound.slot);
+		bound.backend = backend_in_table(f, asker->hash);
+	if (!bound.backend) {
+		if (!bound.slot)
+			bound.slot = 1 + bpf_get_prandom_u32() % count;
+		bound.backend = backend_in_slot(f->id, bound.slot);
+	}
 	if (affine && bound.backend)
-		affinity_bind(&key, &bound, now);
+		affinity_bind(&asker->client, &bound, asker->now);
 	*id = bound.backend;
 	return backend_find(*id);
 }

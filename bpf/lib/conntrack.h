@@ -78,6 +78,7 @@ static __always_inline bool ct_is_stale(const struct pkt *p, const struct ct_ent
 static __always_inline void adopt(struct pkt *p, const struct ct_entry *ct)
 {
 	p->frontend = ct->frontend;
+	p->client_port = ct->port;
 	if (!(p->flags & PKT_REPLY))
 		return;
 	if (!p->src.id)
@@ -145,6 +146,7 @@ static __always_inline int ct_create(struct __sk_buff *skb, struct pkt *p, const
 		ct.flags |= p->frontend ? CT_SOCKET_LB : 0;
 	}
 	ct.frontend = p->frontend;
+	ct.port = p->client_port;
 	ct.tcp_flags[0] = p->tcp_flags;
 	if (p->tcp_flags & TCP_RST)
 		ct.flags |= CT_CLOSING;

@@ -38,6 +38,8 @@ struct LAYOUT(1) ct_entry {
 	__u32 reported_sec[2]; /* when the last event was emitted, per direction */
 	__u16 flags;       /* enum ct_flag */
 	__u8 tcp_flags[2]; /* seen so far, per direction */
+	__be16 port;       /* CT_SERVICE: the source port on the way to the backend, CT_FLOW: the client's own; 0: the same */
+	__u16 pad;
 };
 
 enum ct_flag {

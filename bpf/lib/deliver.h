@@ -59,7 +59,7 @@ static __always_inline __u32 segment_length(struct __sk_buff *skb, const struct 
 {
 	if (!skb->gso_size)
 		return p->length;
-	return skb->gso_size + p->l4 - ETH_HLEN + p->l4_len;
+	return skb->gso_size + p->l4 - ETH_HLEN + p->l4_words * 4;
 }
 
 static __always_inline int set_tunnel(struct __sk_buff *skb, const struct addr *node, __u32 identity)

@@ -43,6 +43,20 @@ static __always_inline void flow_of_packet(const struct pkt *p, struct flow *f)
 	f->key.pad = 0;
 }
 
+/* The flow of what the packet's sender sends, of the packet's protocol with ports, from a port to another address. */
+static __always_inline void flow_to(const struct pkt *p, __be16 sport, const struct addr *daddr, __be16 dport,
+				    struct flow *f)
+{
+	f->high = sender_is_high(&p->saddr, daddr, sport, dport);
+	f->key.low = f->high ? *daddr : p->saddr;
+	f->key.high = f->high ? p->saddr : *daddr;
+	f->key.low_port = f->high ? dport : sport;
+	f->key.high_port = f->high ? sport : dport;
+	f->key.proto = p->proto;
+	f->key.kind = CT_FLOW;
+	f->key.pad = 0;
+}
+
 static __always_inline void flow_of_embedded(const struct embedded *e, struct flow *f)
 {
 	f->high = sender_is_high(&e->saddr, &e->daddr, e->sport, e->dport);

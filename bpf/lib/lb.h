@@ -19,7 +19,8 @@ struct LAYOUT(1) lb_frontend {
 	__u16 count; /* slots in use */
 	__u16 flags; /* enum lb_flag */
 	__u32 affinity_sec; /* 0: none */
-	__u32 pad;
+	__u32 table_size;   /* entries of its table in lb_tables; 0: has none, every slot is as likely as another */
+	__u32 table;        /* names what the table was made of */
 };
 
 enum lb_flag {
@@ -30,6 +31,7 @@ enum lb_flag {
 	LB_LOCAL_OUTSIDE = 16, /* externalTrafficPolicy Local: from outside the entry of LB_SCOPE_LOCAL holds instead */
 	LB_HOST_ONLY = 32,     /* a loopback address: for the node's own processes */
 	LB_SOURCE_RANGES = 128, /* for clients in its lb_source_ranges alone: packet by packet, which tells the client */
+	LB_HASHED = 256,       /* the connection's hash says the place in the table (Maglev); else chance does (weights) */
 	LB_ELSEWHERE = 64,     /* a traffic policy keeps it from the backends there are: without one of its own it is silent */
 };
 
@@ -40,6 +42,16 @@ struct LAYOUT(1) lb_slot_key {
 
 struct LAYOUT(1) lb_slot {
 	__u32 backend;
+};
+
+/*
+ * A part of a frontend's table: backends by number, each as often as its share of the connections. Writers: the backends,
+ * then the whole table at once, then the frontend.
+ */
+enum lb_table_shape { LB_TABLE_ROW = 16 };
+
+struct LAYOUT(1) lb_table_row {
+	__u32 backends[LB_TABLE_ROW];
 };
 
 struct LAYOUT(1) lb_backend_key {

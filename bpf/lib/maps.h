@@ -110,6 +110,22 @@ struct {
 	__type(value, struct lb_slot);
 } lb_slots SEC(".maps");
 
+struct lb_table {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_INNER_MAP); /* tables differ in size */
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct lb_table_row));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32); /* lb_frontend.id */
+	__array(values, struct lb_table);
+} lb_tables SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 131072);

@@ -71,19 +71,19 @@ struct pkt {
 	__u32 ingress_rule;
 	__be16 sport;
 	__be16 dport;
+	__be16 client_port; /* what answers have as destination in place of the connection's source port; 0: that */
 	__u16 l4;           /* offset of the transport header in the skb */
 	__u16 flags;        /* enum pkt_flag */
 	__u16 ct_flags;     /* enum ct_flag of its connection; 0: has none */
 	__u8 proto;
 	__u8 ttl;
 	__u8 tcp_flags;
-	__u8 l4_len;        /* of the transport header */
 	__u8 icmp_type;
 	__u8 icmp_code;
-	__u8 direction;     /* enum policy_direction: of the hook, for metrics */
+	__u8 direction : 4; /* enum policy_direction: of the hook, for metrics */
+	__u8 l4_words : 4;  /* length of the transport header in words of four bytes */
 	__u8 audited_egress;  /* enum drop_reason: why an end in audit would have dropped it; 0: it would not */
 	__u8 audited_ingress;
-	__u8 pad;
 };
 
 static __always_inline bool is_v6(const struct pkt *p)

@@ -20,7 +20,7 @@ static __always_inline int parse_tcp(struct __sk_buff *skb, struct pkt *p)
 	p->sport = tcp.sport;
 	p->dport = tcp.dport;
 	p->tcp_flags = tcp.flags;
-	p->l4_len = (tcp.offset >> 4) * 4;
+	p->l4_words = tcp.offset >> 4;
 	return 0;
 }
 
@@ -32,7 +32,7 @@ static __always_inline int parse_ports(struct __sk_buff *skb, struct pkt *p)
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
 	p->sport = ports[0];
 	p->dport = ports[1];
-	p->l4_len = p->proto == IPPROTO_UDP ? 8 : 12;
+	p->l4_words = p->proto == IPPROTO_UDP ? 2 : 3;
 	return 0;
 }
 
@@ -70,7 +70,7 @@ static __always_inline int parse_icmp(struct __sk_buff *skb, struct pkt *p)
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
 	p->icmp_type = icmp.type;
 	p->icmp_code = icmp.code;
-	p->l4_len = 8;
+	p->l4_words = 2;
 	if (icmp_is_echo(p->proto, icmp.type)) {
 		p->flags |= PKT_ICMP_ECHO;
 		p->sport = icmp.id;

@@ -31,7 +31,7 @@ static __always_inline int make_reset(struct __sk_buff *skb, struct pkt *p)
 
 	if (bpf_skb_load_bytes(skb, p->l4, &in, sizeof(in)) < 0)
 		return -1;
-	taken = p->length - (p->l4 - ETH_HLEN) - p->l4_len + !!(in.flags & TCP_SYN) + !!(in.flags & TCP_FIN);
+	taken = p->length - (p->l4 - ETH_HLEN) - p->l4_words * 4 + !!(in.flags & TCP_SYN) + !!(in.flags & TCP_FIN);
 	out.sport = in.dport;
 	out.dport = in.sport;
 	out.offset = in.offset;

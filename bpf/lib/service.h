@@ -4,6 +4,7 @@
 #include "admit.h"
 #include "translate.h"
 #include "backend.h"
+#include "source-port.h"
 
 static __always_inline struct lb_frontend *frontend_find(const struct pkt *p, __u8 scope)
 {
@@ -23,8 +24,9 @@ static __always_inline struct lb_frontend *frontend_from_outside(const struct pk
 	return local ? local : f; /* between two writes */
 }
 
-/* The backend the packet's connection has had so far, or NULL. */
-static __always_inline struct lb_backend *backend_known(const struct pkt *p, const struct ct_key *key, __u32 frontend)
+/* The backend the packet's connection has had so far, or NULL; *port is the source port it is sent with, 0: its own. */
+static __always_inline struct lb_backend *backend_known(const struct pkt *p, const struct ct_key *key, __u32 frontend,
+							__be16 *port)
 {
 	struct ct_entry *known = bpf_map_lookup_elem(&conntrack, key);
 	struct lb_backend *backend;
@@ -39,22 +41,68 @@ static __always_inline struct lb_backend *backend_known(const struct pkt *p, con
 		known->flags |= CT_CLOSING;
 	known->expires_sec = p->now + ct_timeout(p, known->flags);
 	known->packets[0]++;
+	*port = known->port;
 	return backend;
 }
 
-/* Chooses a backend and remembers it for the packets to come, retransmissions and fragments. NULL: there is none. */
-static __always_inline struct lb_backend *backend_new(struct pkt *p, const struct ct_key *key,
-						      const struct lb_frontend *f)
+static __always_inline __u32 mixed(__u32 hash, __u32 word)
+{
+	hash = (hash ^ word) * 0x9e3779b1; /* 2^32 / golden ratio */
+	return hash ^ (hash >> 15);
+}
+
+/*
+ * What tells the connection from others, wherever it comes in: NodePort's own address differs between nodes. With
+ * session affinity only who asks. Never 0.
+ */
+static __always_inline __u32 connection_hash(const struct lb_frontend *f, const struct pkt *p)
+{
+	__u32 hash = mixed(p->proto, p->dport);
+
+	hash = mixed(mixed(hash, p->saddr.words[0]), p->saddr.words[1]);
+	hash = mixed(mixed(hash, p->saddr.words[2]), p->saddr.words[3]);
+	if (!(f->flags & LB_AFFINITY))
+		hash = mixed(hash, p->sport);
+	hash = mixed(hash, 0);
+	return hash ? hash : 1;
+}
+
+/* Chooses a backend and remembers it for the packets to come, retransmissions and fragments. Its id; 0: there is none. */
+__noinline __u32 choose_and_remember(struct pkt *p, const struct ct_key *key, const struct lb_frontend *f)
 {
 	/* replies do not pass here, so the long time-outs apply at once */
-	struct ct_entry entry = { .frontend = f->id, .flags = CT_SEEN_REPLY, .packets = { 1, 0 } };
-	struct lb_backend *backend = backend_choose(f, &p->saddr, p->now, &entry.backend);
+	struct ct_entry entry = { .flags = CT_SEEN_REPLY, .packets = { 1, 0 } };
+	struct asker asker = {};
 
-	if (!backend)
-		return NULL;
+	if (!p || !key || !f)
+		return 0;
+	entry.frontend = f->id;
+	asker.client.client = p->saddr;
+	asker.now = p->now;
+	asker.hash = connection_hash(f, p);
+	if (!backend_choose(f, &asker, &entry.backend))
+		return 0;
 	entry.expires_sec = p->now + ct_timeout(p, entry.flags);
 	bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY);
 	p->flags |= PKT_NEW;
+	return entry.backend;
+}
+
+/* A backend for a new connection, and the source port it is sent with. NULL: there is none. */
+static __always_inline struct lb_backend *backend_new(struct pkt *p, const struct ct_key *key,
+						      const struct lb_frontend *f, __be16 *port)
+{
+	struct lb_backend *backend = backend_find(choose_and_remember(p, key, f));
+	struct ct_entry *entry;
+
+	if (!backend)
+		return NULL;
+	*port = free_source_port(p, f->id, backend);
+	if (*port) {
+		entry = bpf_map_lookup_elem(&conntrack, key);
+		if (entry)
+			entry->port = *port;
+	}
 	return backend;
 }
 
@@ -65,19 +113,20 @@ static __always_inline int to_backend(struct __sk_buff *skb, struct pkt *p, cons
 		.low = p->saddr, .high = p->daddr, .low_port = p->sport, .high_port = p->dport,
 		.proto = p->proto, .kind = CT_SERVICE,
 	};
-	struct lb_backend *backend = backend_known(p, &key, f->id);
-	struct addr addr;
+	__be16 port = 0;
+	struct lb_backend *backend = backend_known(p, &key, f->id, &port);
+	int reason;
 
 	p->frontend = f->id;
 	if (!client_may_ask(f, &p->saddr))
 		return DROP_DENIED_BY_LB_SRC_RANGE_CHECK;
 	if (!backend)
-		backend = backend_new(p, &key, f);
+		backend = backend_new(p, &key, f, &port);
 	if (!backend)
 		return f->flags & LB_ELSEWHERE ? DROP_NO_MATCHING_LOCAL_CONTAINER_FOUND : DROP_SERVICE_BACKEND_NOT_FOUND;
 	p->report.flags |= EVENT_DNAT;
-	addr = backend->addr;
-	return set_destination(skb, p, &addr, backend->port);
+	reason = set_destination(skb, p, &backend->addr, backend->port);
+	return reason || !port ? reason : set_source_port(skb, p, port);
 }
 
 /*
@@ -114,10 +163,19 @@ __noinline int translate_from_outside(struct __sk_buff *skb, struct pkt *p)
 static __always_inline int reverse_error(struct __sk_buff *skb, struct pkt *p, const struct peer *shown)
 {
 	struct embedded e = {};
+	struct peer client = {};
 	int reason;
 
 	if (!embedded_parse(skb, p, &e))
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
+	if (p->client_port) {
+		client.addr = e.saddr;
+		client.port = p->client_port;
+		reason = set_embedded(skb, p, &e, SIDE_SOURCE, &client);
+		if (reason)
+			return reason;
+		e.sport = p->client_port;
+	}
 	if (addr_equal(&p->saddr, &e.daddr)) { /* from the backend itself */
 		reason = write_address(skb, p, SIDE_SOURCE, &p->saddr, &shown->addr);
 		if (reason)
@@ -143,6 +201,12 @@ __noinline int reverse_translate(struct __sk_buff *skb, struct pkt *p)
 	shown.port = reverse->port;
 	if (p->flags & PKT_RELATED)
 		return reverse_error(skb, p, &shown);
+	if (p->client_port) {
+		int reason = set_client_port(skb, p);
+
+		if (reason)
+			return reason;
+	}
 	return show_source(skb, p, &shown.addr, shown.port);
 }
 

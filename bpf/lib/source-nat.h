@@ -47,24 +47,49 @@ static __always_inline bool is_port_protocol(__u8 proto)
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
 }
 
-/* Takes a free port for the answers' key (key->dport) and enters where they go. 0 or a drop reason. */
+static __always_inline void nat_set_port(const struct pkt *p, struct nat_key *key, __be16 port)
+{
+	key->dport = port;
+	if (p->flags & PKT_ICMP_ECHO)
+		key->sport = port;
+}
+
+static __always_inline bool nat_closed(const struct nat_entry *entry)
+{
+	return (entry->flags & (NAT_CLOSING | NAT_CLOSING_BACK)) == (NAT_CLOSING | NAT_CLOSING_BACK);
+}
+
+/*
+ * Takes a free port for the answers' key (key->dport) and enters where they go. When all that were tried are in use, a
+ * new TCP connection takes the port of the one that has been closed for longest: as with two connections of one client,
+ * the backend tells old from new by sequence numbers and timestamps (RFC 6191). 0 or a drop reason.
+ */
 static __always_inline int nat_take_port(struct pkt *p, struct nat_key *key, struct nat_entry *entry)
 {
 	__u32 count = config.nat_port_max - config.nat_port_min + 1;
 	__u32 start = bpf_get_prandom_u32() % count;
+	__u32 closed_until = 0;
 	struct nat_entry *taken;
+	__be16 closed = 0;
 	__u32 i;
 
 	for (i = 0; i < NAT_TRIES; i++) {
-		key->dport = bpf_htons(config.nat_port_min + (start + i) % count);
-		if (p->flags & PKT_ICMP_ECHO)
-			key->sport = key->dport;
+		nat_set_port(p, key, bpf_htons(config.nat_port_min + (start + i) % count));
 		taken = bpf_map_lookup_elem(&nat, key);
-		if (taken && !expired(taken->expires_sec, p->now))
+		if (taken && !expired(taken->expires_sec, p->now)) {
+			if (begins_tcp(p) && nat_closed(taken) &&
+			    (!closed || (__s32)(taken->expires_sec - closed_until) < 0)) {
+				closed = key->dport;
+				closed_until = taken->expires_sec;
+			}
 			continue;
+		}
 		if (bpf_map_update_elem(&nat, key, entry, taken ? BPF_ANY : BPF_NOEXIST) == 0)
 			return 0;
 	}
+	nat_set_port(p, key, closed);
+	if (closed && bpf_map_update_elem(&nat, key, entry, BPF_ANY) == 0)
+		return 0;
 	return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
 }
 
@@ -99,11 +124,6 @@ static __always_inline void nat_note_end(const struct pkt *p, struct nat_entry *
 		entry->flags |= NAT_CLOSING | NAT_CLOSING_BACK;
 	else if (p->tcp_flags & TCP_FIN)
 		entry->flags |= direction;
-}
-
-static __always_inline bool nat_closed(const struct nat_entry *entry)
-{
-	return (entry->flags & (NAT_CLOSING | NAT_CLOSING_BACK)) == (NAT_CLOSING | NAT_CLOSING_BACK);
 }
 
 /*

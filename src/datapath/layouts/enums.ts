@@ -330,6 +330,7 @@ export const LbFlag = {
   localOutside: 16,
   hostOnly: 32,
   sourceRanges: 128,
+  hashed: 256,
   elsewhere: 64,
 } as const;
 export type LbFlag = (typeof LbFlag)[keyof typeof LbFlag];
@@ -342,6 +343,7 @@ export const lbFlagNames: ReadonlyMap<number, string> = new Map([
   [16, "LOCAL_OUTSIDE"],
   [32, "HOST_ONLY"],
   [128, "SOURCE_RANGES"],
+  [256, "HASHED"],
   [64, "ELSEWHERE"],
 ]);
 
@@ -365,6 +367,16 @@ export type LbSourceRangeBits = (typeof LbSourceRangeBits)[keyof typeof LbSource
 
 export const lbSourceRangeBitsNames: ReadonlyMap<number, string> = new Map([
   [32, "FRONTEND"],
+]);
+
+/** `enum lb_table_shape` */
+export const LbTableShape = {
+  row: 16,
+} as const;
+export type LbTableShape = (typeof LbTableShape)[keyof typeof LbTableShape];
+
+export const lbTableShapeNames: ReadonlyMap<number, string> = new Map([
+  [16, "ROW"],
 ]);
 
 /** `enum metric_index` */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "packet.h"
+#include "conntrack.h"
+#include "translate.h"
+
+/*
+ * One client port may ask two services at once, which lead it to one backend. To the backend that would be one connection,
+ * and its answers could be either's; so the second gets another source port on the way. The connection's entry keeps the
+ * client's own, which answers get back.
+ */
+#define SOURCE_PORT_TRIES 16
+
+/* Whether what goes from the port to the backend is a living connection of another service, or of none. */
+static __always_inline bool source_port_is_taken(const struct pkt *p, const struct lb_backend *backend, __be16 port,
+						 __u32 frontend)
+{
+	struct ct_entry *ct;
+	struct flow f;
+
+	flow_to(p, port, &backend->addr, backend->port, &f);
+	ct = ct_lookup(&f, p->now);
+	if (!ct || ct->frontend == frontend || ((ct->flags & CT_CLOSING) && begins_tcp(p)))
+		return false;
+	return !ct->frontend || bpf_map_lookup_elem(&lb_reverse, &ct->frontend); /* of a service made anew: the same one */
+}
+
+/* The source port for a new connection to the backend; 0: the client's own does, or there is no other. */
+__noinline int free_source_port(const struct pkt *p, __u32 frontend, const struct lb_backend *backend)
+{
+	__u32 count = config.nat_port_max - config.nat_port_min + 1, start, i;
+	__be16 port;
+
+	if (!p || !backend || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
+		return 0;
+	if (!source_port_is_taken(p, backend, p->sport, frontend))
+		return 0;
+	start = bpf_get_prandom_u32();
+	for (i = 0; i < SOURCE_PORT_TRIES; i++) {
+		port = bpf_htons(config.nat_port_min + (start + i) % count);
+		if (!source_port_is_taken(p, backend, port, frontend))
+			return port;
+	}
+	return 0;
+}
+
+/* Sends the packet from another port of its sender's. 0 or a drop reason. */
+static __always_inline int set_source_port(struct __sk_buff *skb, struct pkt *p, __be16 port)
+{
+	int reason = write_port(skb, p, SIDE_SOURCE, p->sport, port);
+
+	p->client_port = p->sport;
+	p->sport = port;
+	return reason;
+}
+
+/* An answer goes to the port the client asked from. 0 or a drop reason. */
+static __always_inline int set_client_port(struct __sk_buff *skb, struct pkt *p)
+{
+	int reason = write_port(skb, p, SIDE_DESTINATION, p->dport, p->client_port);
+
+	p->dport = p->client_port;
+	return reason;
+}
