@@ -26,7 +26,9 @@ static __always_inline bool client_may_ask(const struct lb_frontend *f, const st
 		.prefixlen = LB_SOURCE_RANGE_FRONTEND + 128, .frontend = f->id, .addr = *client,
 	};
 
-	return !(f->flags & LB_SOURCE_RANGES) || bpf_map_lookup_elem(&lb_source_ranges, &key);
+	if (!(f->flags & LB_SOURCE_RANGES))
+		return true;
+	return !bpf_map_lookup_elem(&lb_source_ranges, &key) == !!(f->flags & LB_DENY_RANGES);
 }
 
 /* Looks for a backend's slot, one slot a call. */

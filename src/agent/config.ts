@@ -8,6 +8,7 @@ import {
   ipamSetting,
   listenSetting,
   prefixSetting,
+  tableSizes,
 } from "#model/settings.ts";
 
 const labelPatterns = z
@@ -70,6 +71,24 @@ export const agentConfigSchema = z.strictObject({
         .enum(["refuse", "drop"])
         .default("refuse")
         .describe("What who asks for a service that nobody answers gets: a refusal, or nothing."),
+      algorithm: z
+        .enum(["random", "maglev"])
+        .default("random")
+        .describe(
+          "How the backend of a new connection is found: by chance, or by a hash that is the same on every node. A Service says otherwise by the annotation service.cilium.io/lb-algorithm.",
+        ),
+      tableSize: z
+        .literal([...tableSizes])
+        .default(16_381)
+        .describe(
+          "Places in the table of a service that hashes, or whose backends have weights; four bytes each. When a backend leaves, 65521 keep 99 of 100 other connections where they are for up to 160 backends, 16381 for about ten.",
+        ),
+      proxyName: z
+        .string()
+        .default("")
+        .describe(
+          "Serve the services whose label service.kubernetes.io/service-proxy-name is this; empty: those without that label.",
+        ),
       healthListen: z
         .string()
         .default("0.0.0.0:10256")

@@ -111,11 +111,12 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
     startRouteReconciler({ ...common, routes: tables.routes, netlink: deps.netlink, ...tunnel }, signal),
   );
 
+  const { algorithm, tableSize } = config.services;
   const { services, endpointSlices, nodes, hostPorts, healthChecks, frontends, frontendIds } = tables;
   stack.use(startHostPorts({ ...common, pods: tables.pods, endpoints: tables.endpoints, hostPorts }, signal));
   stack.use(
     startServiceController(
-      { ...common, services, endpointSlices, nodes, hostPorts, frontends, healthChecks, families },
+      { ...common, services, endpointSlices, nodes, hostPorts, frontends, healthChecks, families, algorithm },
       signal,
     ),
   );
@@ -127,6 +128,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
         frontendIds,
         maps: serviceMaps((name) => datapath.map(name)),
         lastId: idsBeforeNow(),
+        tableSize,
       },
       signal,
     ),

@@ -51,7 +51,12 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
   );
   stack.use(
     startServiceSource(
-      { ...common, services: tables.services, endpointSlices: tables.endpointSlices },
+      {
+        ...common,
+        services: tables.services,
+        endpointSlices: tables.endpointSlices,
+        proxyName: deps.config.services.proxyName,
+      },
       signal,
     ),
   );

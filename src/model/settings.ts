@@ -46,3 +46,6 @@ export const endpointSlicesSetting = z
 
 export const listenSetting = (address: string) =>
   z.strictObject({ listen: z.string().default(address).describe("Address and port.") }).prefault({});
+
+/** Sizes of a service's table of backends: primes, so that every backend's steps meet every place (Maglev). */
+export const tableSizes = [251, 509, 1021, 2039, 4093, 8191, 16_381, 32_749, 65_521, 131_071] as const;

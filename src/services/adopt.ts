@@ -40,6 +40,7 @@ export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
     ranges.set(key.frontend, list);
     list.push(fromSourceRangeKey(key));
   }
+  const tables = new Set(maps.tables.ids());
   const reverse = new Map(
     [...maps.reverse.entries()].map(([{ frontend }, value]) => [frontend, value] as const),
   );
@@ -61,6 +62,7 @@ export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
     };
     const known = adoptFrontend(value, slots.get(value.id) ?? [], backends);
     known.ranges = ranges.get(value.id) ?? [];
+    if (known.table && !tables.has(value.id)) known.doubtful = true;
     const shown = reverse.get(value.id);
     if (shown?.addr !== tuple.address || shown.port !== tuple.port) known.doubtful = true;
     frontends.set(frontendKey(tuple), { known, entry: entryOf(tuple, known, backends) });
@@ -76,12 +78,14 @@ export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
   if (deadSlots.length > 0) maps.slots.deleteMany(deadSlots);
   if (deadRanges.length > 0) maps.sourceRanges.deleteMany(deadRanges);
   if (deadReverse.length > 0) maps.reverse.deleteMany(deadReverse);
+  for (const id of tables) if (!ids.has(id)) maps.tables.delete(id);
   if (deadBackends.length > 0) maps.backends.deleteMany(deadBackends.map((id) => ({ id })));
   return { frontends, backends };
 }
 
 function adoptFrontend(value: LbFrontend, found: readonly number[], backends: BackendIds): KnownFrontend {
-  const { id, count, flags, affinitySec } = value;
+  const { id, count, flags, affinitySec, tableSize, table: signature } = value;
+  const table = tableSize > 0 ? { size: tableSize, signature } : undefined;
   // A hole, or a slot whose backend is not there: 0 is no backend.
   const slots = Array.from(found, (backend) =>
     backend !== undefined && backends.get(backend) ? backend : 0,
@@ -89,7 +93,7 @@ function adoptFrontend(value: LbFrontend, found: readonly number[], backends: Ba
   const held = slots.filter((backend) => backend !== 0);
   for (const backend of held) backends.holdId(backend);
   const doubtful = held.length < slots.length || slots.length < count;
-  return { id, slots, count, flags, affinitySec, ranges: [], maxSlots: slots.length, held, doubtful };
+  return { id, slots, count, flags, affinitySec, table, ranges: [], maxSlots: slots.length, held, doubtful };
 }
 
 function entryOf(tuple: ScopedTuple, known: KnownFrontend, backends: BackendIds): FrontendEntry {
@@ -101,11 +105,12 @@ function entryOf(tuple: ScopedTuple, known: KnownFrontend, backends: BackendIds)
     }
     return out;
   };
-  const { flags, affinitySec, slots, count } = known;
+  const { flags, affinitySec, table, slots, count } = known;
   return {
     ...tuple,
     flags,
     affinitySec,
+    ...(table && { table }),
     sourceRanges: new Set(known.ranges),
     backends: named(slots.slice(0, count)),
     draining: named(slots.slice(count)),

@@ -35,6 +35,11 @@ export class BackendIds {
     return this.#byId.get(id);
   }
 
+  /** 0: nobody has it. */
+  numberOf(key: string): number {
+    return this.#byTuple.get(key)?.id ?? 0;
+  }
+
   values(): Iterable<Readonly<KnownBackend>> {
     return this.#byId.values();
   }

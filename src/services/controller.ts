@@ -5,7 +5,7 @@ import type { Family } from "#model/ip.ts";
 import type { Node } from "#nodes/node.ts";
 import { frontendsOf, type Here, healthCheckOf, hostPortFrontends } from "#services/frontends.ts";
 import { Owners } from "#services/owners.ts";
-import type { Frontend } from "#services/service.ts";
+import type { Algorithm, Frontend } from "#services/service.ts";
 import {
   type EndpointSlice,
   type HealthCheck,
@@ -28,6 +28,8 @@ export interface ServiceControllerDeps {
   /** Written. */
   readonly healthChecks: WritableTable<HealthCheck>;
   readonly families: readonly Family[];
+  /** For services that say nothing of it. */
+  readonly algorithm?: Algorithm;
   readonly health: Health;
   readonly log: Logger;
 }
@@ -39,6 +41,7 @@ export interface ServiceControllerDeps {
 export function startServiceController(deps: ServiceControllerDeps, signal: AbortSignal): AsyncDisposable {
   const { db, services, endpointSlices, hostPorts, nodes, frontends, healthChecks, families, health, log } =
     deps;
+  const { algorithm } = deps;
   const owners = new Owners(frontends);
   const sliceService = new Map<string, string>();
   let here: Here = { addresses: [], families };
@@ -65,7 +68,7 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
       const concerned = new Set(changes.services.keys());
       collectServices(changes.endpointSlices, sliceService, concerned);
       const ports = new Set(changes.hostPorts.keys());
-      const now = placeOf(nodes, families);
+      const now = { ...placeOf(nodes, families), ...(algorithm && { algorithm }) };
       if (JSON.stringify(now) !== JSON.stringify(here)) {
         here = now;
         for (const service of services.all()) concerned.add(serviceKey(service));
@@ -94,6 +97,7 @@ function placeOf(nodes: Table<Node>, families: readonly Family[]): Here {
     ...(zone && { zone }),
     addresses: [...new Set([...self.addresses, ...(self.externalAddresses ?? [])])],
     families,
+    labels: [...self.labels].map(([key, value]) => `${key}=${value}`).sort(),
   };
 }
 

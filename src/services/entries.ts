@@ -2,6 +2,7 @@
 import { LbFlag } from "#datapath/layouts/enums.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Prefix } from "#model/ip.ts";
+import { type TableShare, tableSignature } from "#services/maglev.ts";
 import { type Frontend, type FrontendType, type Tuple, tupleText } from "#services/service.ts";
 
 /** What the maps are to say of a frontend; numbers are given when it is written. */
@@ -16,8 +17,19 @@ export interface FrontendEntry extends Tuple {
   readonly backends: ReadonlyMap<string, BackendEntry>;
   /** Slots above count: kept, never chosen. So an agent that comes back finds in the maps whom they belonged to. */
   readonly draining: ReadonlyMap<string, BackendEntry>;
+  /** How new connections are spread; absent: any backend is as likely as another. */
+  readonly table?: TableEntry;
   /** Absent in an entry read back: maps know no names. */
   readonly service?: { readonly namespace: string; readonly name: string; readonly portName: string };
+}
+
+/** A frontend's table of backends. */
+export interface TableEntry {
+  readonly size: number;
+  /** Names what it is made of. */
+  readonly signature: number;
+  /** By key of the backend. Absent in an entry read back. */
+  readonly shares?: readonly TableShare[];
 }
 
 export interface BackendEntry extends Tuple {
@@ -38,13 +50,18 @@ function flagsOf(row: Frontend): number {
     (row.hostOnly ? LbFlag.hostOnly : typeFlags[row.type]) |
     flag(row.affinitySec, LbFlag.affinity) |
     flag(row.localOutside, LbFlag.localOutside) |
+    flag(row.algorithm === "maglev", LbFlag.hashed) |
     flag(row.elsewhere, LbFlag.elsewhere) |
+    flag(row.denyRanges, LbFlag.denyRanges) |
     flag(row.sourceRanges, LbFlag.sourceRanges)
   );
 }
 
+/** Places of a table, where no setting says another number. */
+const defaultTableSize = 16_381;
+
 /** @throws WeftError E_SERVICE for more backends than a count can say */
-export function frontendEntry(row: Frontend): FrontendEntry {
+export function frontendEntry(row: Frontend, tableSize: number = defaultTableSize): FrontendEntry {
   const { namespace, name, portName, address, port, proto, scope, affinitySec = 0 } = row;
   const backends = new Map<string, BackendEntry>();
   const draining = new Map<string, BackendEntry>();
@@ -59,11 +76,13 @@ export function frontendEntry(row: Frontend): FrontendEntry {
       `Service ${namespace}/${name}: ${backends.size} backends, at most 65535 fit`,
     );
   }
+  const table = tableOf(row, tableSize);
   return {
     address,
     port,
     proto,
     ...(scope && { scope }),
+    ...(table && { table }),
     flags: flagsOf(row),
     affinitySec,
     sourceRanges: new Set(row.sourceRanges),
@@ -73,11 +92,22 @@ export function frontendEntry(row: Frontend): FrontendEntry {
   };
 }
 
+/** The table a hash needs, and weights that differ. One larger than the backends are many; else chance has to do. */
+function tableOf({ backends, algorithm }: Frontend, size: number): TableEntry | undefined {
+  const weights = new Set(backends.map(({ weight = 1 }) => weight));
+  if (backends.length === 0 || backends.length > size || (algorithm !== "maglev" && weights.size < 2))
+    return undefined;
+  const shares = backends.map((backend) => ({ key: tupleText(backend), weight: backend.weight || 1 }));
+  return { size, signature: tableSignature(shares, size), shares };
+}
+
 /** True when nothing has to be written for the wanted entry, whatever order its slots are in. */
 export function sameEntry(actual: FrontendEntry, wanted: FrontendEntry): boolean {
   return (
     actual.flags === wanted.flags &&
     actual.affinitySec === wanted.affinitySec &&
+    actual.table?.size === wanted.table?.size &&
+    actual.table?.signature === wanted.table?.signature &&
     actual.service?.name === wanted.service?.name &&
     actual.service?.namespace === wanted.service?.namespace &&
     actual.service?.portName === wanted.service?.portName &&

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Address, type Family, family, parseAddress } from "#model/ip.ts";
+import { parseLabelSelector } from "#model/label-selector.ts";
+import type { ExposedType } from "#services/annotations.ts";
 import {
+  type Algorithm,
   type Backend,
   chooseBackends,
   type Frontend,
@@ -15,6 +18,10 @@ export interface Here extends Place {
   /** Those that NodePorts and hostPorts are served on. */
   readonly addresses: readonly Address[];
   readonly families: readonly Family[];
+  /** Labels of the node, `key=value`. */
+  readonly labels?: readonly string[];
+  /** For services that say nothing of it. */
+  readonly algorithm?: Algorithm;
 }
 
 /** The node's own processes reach its ports here too; nobody else can. */
@@ -58,13 +65,20 @@ function addressesOf(service: Service, { port, nodePort }: ServicePort, here: He
   const at = (type: FrontendType, number: number, addresses: readonly Address[]) =>
     addresses.map((address) => ({ type, address, number }));
   const families = new Set(service.clusterIps.map(family));
+  const served = (type: ExposedType) => !service.exposed || service.exposed.includes(type);
+  const outside = servesOutside(service, here);
   const onNode = [...here.addresses, ...loopbacks].filter((address) => families.has(family(address)));
   return [
-    ...at("ClusterIP", port, service.clusterIps),
-    ...at("ExternalIP", port, service.externalIps),
-    ...at("LoadBalancer", port, service.ingressIps),
-    ...(nodePort === 0 ? [] : at("NodePort", nodePort, onNode)),
+    ...(served("ClusterIP") ? at("ClusterIP", port, service.clusterIps) : []),
+    ...(outside ? at("ExternalIP", port, service.externalIps) : []),
+    ...(outside && served("LoadBalancer") ? at("LoadBalancer", port, service.ingressIps) : []),
+    ...(outside && served("NodePort") && nodePort !== 0 ? at("NodePort", nodePort, onNode) : []),
   ];
+}
+
+/** Whether the node serves what the outside sees of the service: its addresses and ports beside the cluster IPs. */
+function servesOutside({ nodeSelector }: Service, { labels = [] }: Here): boolean {
+  return nodeSelector === undefined || parseLabelSelector(nodeSelector, "node-selector")(labels);
 }
 
 /** One address's row; where the outside meets other backends than the inside, one more. */
@@ -74,6 +88,7 @@ function rowsOf(
   { candidates, here }: { readonly candidates: readonly Backend[]; readonly here: Here },
 ): Frontend[] {
   const { namespace, name, affinitySec } = service;
+  const algorithm = service.algorithm ?? here.algorithm;
   const sourceRanges = service.sourceRanges.filter((range) => family(range) === family(where.address));
   const anywhere = chooseBackends(candidates, here);
   const local = () => {
@@ -91,7 +106,9 @@ function rowsOf(
     ...(chosen.draining.length > 0 && { draining: chosen.draining }),
     ...(affinitySec > 0 && { affinitySec }),
     ...(chosen.elsewhere === true && { elsewhere: true }),
-    ...(where.type === "LoadBalancer" && service.sourceRanges.length > 0 && { sourceRanges }),
+    ...(where.type === "LoadBalancer" &&
+      service.sourceRanges.length > 0 && { sourceRanges, ...(service.denyRanges && { denyRanges: true }) }),
+    ...(algorithm === "maglev" && { algorithm }),
   });
   if (where.type === "ClusterIP") return [row(service.internalLocal ? local() : anywhere)];
   if (isLoopback(where.address)) return [{ ...row(anywhere), hostOnly: true }];

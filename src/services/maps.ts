@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { LbBackendFlag, LbScope, LbSourceRangeBits } from "#datapath/layouts/enums.ts";
+import { LbBackendFlag, LbScope, LbSourceRangeBits, LbTableShape } from "#datapath/layouts/enums.ts";
 import type { LbBackend } from "#datapath/layouts/lb-backend.ts";
 import { lbBackendLayout } from "#datapath/layouts/lb-backend.ts";
 import { type LbBackendKey, lbBackendKeyLayout } from "#datapath/layouts/lb-backend-key.ts";
@@ -13,8 +13,10 @@ import { type LbSock, lbSockLayout } from "#datapath/layouts/lb-sock.ts";
 import { type LbSockKey, lbSockKeyLayout } from "#datapath/layouts/lb-sock-key.ts";
 import { type LbSourceRange, lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
 import { type LbSourceRangeKey, lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
-import type { BpfMap } from "#kernel/bpf/map.ts";
-import { type TypedMap, typedMap } from "#kernel/bpf/typed-map.ts";
+import { type LbTableRow, lbTableRowLayout } from "#datapath/layouts/lb-table-row.ts";
+import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
+import { BpfMap } from "#kernel/bpf/map.ts";
+import { type TypedMap, typedMap, u32Layout } from "#kernel/bpf/typed-map.ts";
 import { family, type Prefix, prefixAddress, prefixBits128, prefixOf } from "#model/ip.ts";
 import type { Frontend, Tuple } from "#services/service.ts";
 
@@ -28,6 +30,45 @@ export interface ServiceMaps {
   readonly backends: EntryMap<LbBackendKey, LbBackend>;
   readonly reverse: EntryMap<LbReverseKey, LbReverse>;
   readonly sourceRanges: EntryMap<LbSourceRangeKey, LbSourceRange>;
+  readonly tables: TableMaps;
+}
+
+/** The tables of frontends that have one. */
+export interface TableMaps {
+  /** Frontends that have one. */
+  ids(): number[];
+  /** A packet finds the old table or the new one, whole. @param backends their numbers, place by place */
+  set(frontend: number, backends: Uint32Array): void;
+  delete(frontend: number): void;
+}
+
+/** @throws WeftError E_BPF_MAP when a layout does not fit */
+function tableMaps(outer: BpfMap): TableMaps {
+  const byFrontend = typedMap(outer, u32Layout, u32Layout);
+  return {
+    ids: () => [...byFrontend.entries()].map(([id]) => id),
+    set(frontend, backends) {
+      using inner = BpfMap.create({
+        name: "lb_table",
+        type: MapType.array,
+        keySize: u32Layout.size,
+        valueSize: lbTableRowLayout.size,
+        maxEntries: Math.ceil(backends.length / LbTableShape.row),
+        flags: MapFlag.innerMap,
+      });
+      const rows: [number, LbTableRow][] = [];
+      for (let row = 0; row * LbTableShape.row < backends.length; row++) {
+        const part = new Array<number>(LbTableShape.row).fill(0);
+        for (let at = 0; at < part.length; at++) part[at] = backends[row * LbTableShape.row + at] ?? 0;
+        rows.push([row, { backends: part }]);
+      }
+      typedMap(inner, u32Layout, lbTableRowLayout).setMany(rows);
+      byFrontend.set(frontend, inner.fd.number);
+    },
+    delete(frontend) {
+      byFrontend.delete(frontend);
+    },
+  };
 }
 
 /** The maps of a loaded datapath. @throws WeftError E_BPF_MAP when a layout does not fit */
@@ -38,6 +79,7 @@ export function serviceMaps(map: (name: string) => BpfMap): ServiceMaps {
     backends: typedMap(map("lb_backends"), lbBackendKeyLayout, lbBackendLayout),
     reverse: typedMap(map("lb_reverse"), lbReverseKeyLayout, lbReverseLayout),
     sourceRanges: typedMap(map("lb_source_ranges"), lbSourceRangeKeyLayout, lbSourceRangeLayout),
+    tables: tableMaps(map("lb_tables")),
   };
 }
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pino } from "pino";
+import { LbTableShape } from "#datapath/layouts/enums.ts";
 import { lbBackendLayout } from "#datapath/layouts/lb-backend.ts";
 import { lbBackendKeyLayout } from "#datapath/layouts/lb-backend-key.ts";
 import { lbFrontendLayout } from "#datapath/layouts/lb-frontend.ts";
@@ -12,8 +13,11 @@ import { lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
 import { lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
 import { lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
 import { lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
-import { MapType } from "#kernel/bpf/kinds.ts";
+import { lbTableRowLayout } from "#datapath/layouts/lb-table-row.ts";
+import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
+import { mapWrites } from "#kernel/bpf/map-writes.ts";
+import { typedMap, u32Layout } from "#kernel/bpf/typed-map.ts";
 import { createHealth } from "#lib/health.ts";
 import { parseAddress } from "#model/ip.ts";
 import { nodeTable } from "#nodes/table.ts";
@@ -48,9 +52,21 @@ function kernelMaps(maxEntries: number) {
     const noPrealloc = 1;
     maps.set(name, stack.use(BpfMap.create({ name, type: MapType.hash, flags: noPrealloc, ...sizes })));
   }
+  const { row } = LbTableShape;
+  const array = { name: "lb_table", type: MapType.array, flags: MapFlag.innerMap, keySize: 4, maxEntries: 1 };
+  using innerMap = BpfMap.create({ ...array, valueSize: 4 * row });
+  const outer = { name: "lb_tables", type: MapType.hashOfMaps, keySize: 4, valueSize: 4, maxEntries };
+  const tables = stack.use(BpfMap.create({ ...outer, innerMap }));
   const count = (name: string) => [...maps.get(name)!.keys()].length;
   return {
-    maps: serviceMaps((name) => maps.get(name)!),
+    maps: serviceMaps((name) => (name === "lb_tables" ? tables : maps.get(name)!)),
+    /** A frontend's table as the kernel has it. */
+    table(id: number): number[] {
+      using inner = BpfMap.openId(typedMap(tables, u32Layout, u32Layout).get(id)!);
+      return [...typedMap(inner, u32Layout, lbTableRowLayout).entries()].flatMap(
+        ([, { backends }]) => backends,
+      );
+    },
     counts: () => [...maps.keys()].map(count),
     [Symbol.dispose]: () => stack.dispose(),
   };
@@ -206,4 +222,35 @@ test("a full map is an error of those that do not fit; the others are in, and ro
   await a.reconciler.waitUntil(a.frontends.revision);
   await until(() => a.reconciler.status.get(key(3))?.state === "done");
   assert.deepEqual(kernel.counts(), [3, 7, 7, 3, 0]);
+});
+
+test("a weighted service's table is in the kernel as a whole, an agent that comes back leaves it, and it goes with the service", async () => {
+  using kernel = kernelMaps(20);
+  const places = async () => {
+    await using a = agent(kernel.maps);
+    a.sync();
+    a.db.write((tx) => {
+      tx.put(a.services, serviceOf(0));
+      const slice = sliceOf(0, 2);
+      const weigh = (one: (typeof slice.endpoints)[number], at: number) => ({ ...one, weight: 1 + 2 * at });
+      tx.put(a.endpointSlices, { ...slice, endpoints: slice.endpoints.map(weigh) });
+    });
+    await until(() => a.frontends.size === 1);
+    await a.reconciler.waitUntil(a.frontends.revision);
+    const [id] = kernel.maps.tables.ids();
+    return kernel.table(id!);
+  };
+  const first = await places();
+  const [light, heavy] = [...new Set(first)]
+    .filter(Boolean)
+    .map((id) => first.filter((one) => one === id).length)
+    .sort((a, b) => a - b);
+  assert.ok(Math.abs(heavy! / light! - 3) < 0.01, `${light} and ${heavy} places`);
+  const written = () => structuredClone([...mapWrites()].filter(([name]) => name.startsWith("lb_")));
+  const writes = written();
+  assert.deepEqual(await places(), first);
+  assert.deepEqual(written(), writes);
+  await using last = agent(kernel.maps);
+  last.sync();
+  await until(() => kernel.maps.tables.ids().length === 0);
 });

@@ -31,10 +31,11 @@ const frontendArbitrary = fc
     draining: fc.nat(3),
     affinity: fc.boolean(),
     local: fc.boolean(),
+    maglev: fc.boolean(),
     ranges: fc.uniqueArray(fc.constantFrom(...["10.0.0.0/8", "0.0.0.0/0", "1.2.3.4/32"].map(parsePrefix))),
   })
   .map(
-    ({ n, all, draining, affinity, local, ranges }): Frontend => ({
+    ({ n, all, draining, affinity, local, maglev, ranges }): Frontend => ({
       namespace: "ns",
       name: `svc${n}`,
       portName: "http",
@@ -45,6 +46,7 @@ const frontendArbitrary = fc
       backends: all.slice(draining),
       draining: all.slice(0, draining),
       ...(affinity && { affinitySec: 60 }),
+      ...(maglev && { algorithm: "maglev" as const }),
       ...(local && { scope: "local" }),
       ...(ranges.length > 0 && { sourceRanges: ranges }),
     }),
@@ -69,6 +71,10 @@ function checkEachWrite(maps: ReturnType<typeof memoryServiceMaps>): void {
         `slot ${slot} of ${frontend.id} leads nowhere`,
       );
     }
+    const table = frontend.tableSize > 0 ? maps.tables.content.get(frontend.id) : undefined;
+    if (frontend.tableSize > 0) assert.ok(table, `${frontend.id} has no table`);
+    for (const id of new Set(table))
+      assert.ok(maps.backends.get({ id }), `the table of ${frontend.id} leads nowhere`);
   }
 }
 
@@ -81,7 +87,14 @@ test("whatever comes, the maps become what is wanted, no slot ever leads nowhere
       const frontendIds = frontendIdTable(db);
       let ops = new ServiceOps({ db, frontendIds, maps, log });
       let failIn = -1;
-      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse, maps.sourceRanges]) {
+      for (const map of [
+        maps.frontends,
+        maps.slots,
+        maps.backends,
+        maps.reverse,
+        maps.sourceRanges,
+        maps.tables,
+      ]) {
         map.onWrite = () => {
           checkEachWrite(maps);
           if (failIn >= 0 && failIn-- === 0) throw new Error("refused");
@@ -89,7 +102,7 @@ test("whatever comes, the maps become what is wanted, no slot ever leads nowhere
       }
       for (const step of steps) {
         if ("update" in step) {
-          const batch = new Map(step.update.map((row) => [frontendKey(row), frontendEntry(row)]));
+          const batch = new Map(step.update.map((row) => [frontendKey(row), frontendEntry(row, 61)]));
           const failures = ops.update(batch);
           failIn = -1;
           const failed = new Map([...batch].filter(([key]) => failures?.has(key)));
@@ -139,20 +152,34 @@ test("an agent that died between any two writes leaves what the next one puts ri
       const db = new Database();
       const frontendIds = frontendIdTable(db);
       const ops = new ServiceOps({ db, frontendIds, maps, log });
-      ops.update(new Map([[frontendKey(before), frontendEntry(before)]]));
+      ops.update(new Map([[frontendKey(before), frontendEntry(before, 61)]]));
       let writes = 0;
-      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse, maps.sourceRanges]) {
+      for (const map of [
+        maps.frontends,
+        maps.slots,
+        maps.backends,
+        maps.reverse,
+        maps.sourceRanges,
+        maps.tables,
+      ]) {
         map.onWrite = () => {
           if (writes++ >= diesAt) throw new Error("dead");
         };
       }
-      const wanted = new Map([[frontendKey(after), frontendEntry(after)]]);
+      const wanted = new Map([[frontendKey(after), frontendEntry(after, 61)]]);
       try {
         ops.update(wanted);
       } catch {
         // What a dead agent thinks is nobody's concern.
       }
-      for (const map of [maps.frontends, maps.slots, maps.backends, maps.reverse, maps.sourceRanges])
+      for (const map of [
+        maps.frontends,
+        maps.slots,
+        maps.backends,
+        maps.reverse,
+        maps.sourceRanges,
+        maps.tables,
+      ])
         map.onWrite = () => {};
       const next = new ServiceOps({ db, frontendIds, maps, log });
       const listed = next.list();
@@ -186,7 +213,7 @@ test("numbers one agent took back are not given again by the next", () => {
         terminating: false,
       })),
     };
-    return new Map([[frontendKey(row), frontendEntry(row)]]);
+    return new Map([[frontendKey(row), frontendEntry(row, 61)]]);
   };
   const ids = () => [...maps.backends.entries()].map(([{ id }]) => id);
   const secondNs = 1_000_000_000n;
@@ -219,7 +246,8 @@ function assertMaps(dump: string[], wanted: ReadonlyMap<string, FrontendEntry>):
   const want = [...wanted].map(([key, entry]) => {
     const sorted = (backends: FrontendEntry["backends"]) => [...backends.keys()].sort().join(" ");
     const from = entry.sourceRanges.size > 0 ? ` from=${[...entry.sourceRanges].sort().join(",")}` : "";
-    return `${key} flags=${entry.flags}${from} -> ${sorted(entry.backends)} | ${sorted(entry.draining)}`;
+    const table = entry.table ? ` table=${entry.table.size}` : "";
+    return `${key} flags=${entry.flags}${table}${from} -> ${sorted(entry.backends)} | ${sorted(entry.draining)}`;
   });
   assert.deepEqual(got, want.sort());
 }

@@ -30,6 +30,8 @@ export interface ServiceReconcilerDeps {
   readonly maps: ServiceMaps;
   /** Numbers up to it count as given before; see {@link idsBeforeNow}. */
   readonly lastId?: number;
+  /** Places of a table for hashed or weighted choice. */
+  readonly tableSize?: number;
   readonly health: Health;
   readonly log: Logger;
 }
@@ -57,7 +59,7 @@ export function startServiceReconciler(deps: ServiceReconcilerDeps, signal: Abor
     kernelIsNewer: true,
     table: frontends,
     db,
-    encode: frontendEntry,
+    encode: (row) => frontendEntry(row, deps.tableSize),
     same: sameEntry,
     ops: new ServiceOps(deps),
     signal,
@@ -74,7 +76,7 @@ export function startServiceReconciler(deps: ServiceReconcilerDeps, signal: Abor
 }
 
 /**
- * The order of writes: backends, reverse, source ranges, slots in use, frontend (with its count), slots beyond, and only then what nobody
+ * The order of writes: backends, reverse, source ranges, slots in use, tables, frontend (with its count), slots beyond, and only then what nobody
  * refers to is taken away. So a packet at any moment finds a slot that points to a backend. Numbers are read back from
  * the maps at start; what is right there already is not written.
  */
@@ -125,6 +127,7 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
       maps.sourceRanges,
       gone.flatMap(({ id, ranges }) => rangeKeys(id, ranges)),
     );
+    for (const { id, table, doubtful } of gone) if (table || doubtful) maps.tables.delete(id);
     for (const name of batch.keys()) this.#frontends.delete(name);
     this.#release(gone.flatMap(({ held }) => held));
     db.write((tx) => {
@@ -170,7 +173,8 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     }
     const hold = (backends: FrontendEntry["backends"]) =>
       new Set([...backends].map(([key, backend]) => this.#backends.hold(key, backend)));
-    return planFrontend(entry, known, { active: hold(entry.backends), draining: hold(entry.draining) });
+    const ids = { active: hold(entry.backends), draining: hold(entry.draining) };
+    return planFrontend(entry, known, { ...ids, of: (key) => this.#backends.numberOf(key) });
   }
 
   #writeBackends(plans: readonly Plan[]): void {
@@ -202,6 +206,7 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
       maps.slots,
       plans.flatMap((plan) => plan.slotsInUse),
     );
+    for (const { table } of plans) for (const [id, numbers] of table) maps.tables.set(id, numbers);
     setMany(
       maps.frontends,
       plans.flatMap((plan) => plan.frontend),
@@ -218,6 +223,7 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
       maps.sourceRanges,
       plans.flatMap((plan) => plan.rangesGone),
     );
+    for (const { tableGone } of plans) for (const id of tableGone) maps.tables.delete(id);
   }
 
   #commit(plans: readonly Plan[]): void {

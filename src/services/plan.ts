@@ -8,7 +8,8 @@ import type { LbSlotKey } from "#datapath/layouts/lb-slot-key.ts";
 import type { LbSourceRange } from "#datapath/layouts/lb-source-range.ts";
 import type { LbSourceRangeKey } from "#datapath/layouts/lb-source-range-key.ts";
 import type { Prefix } from "#model/ip.ts";
-import { arrangeSlots, type FrontendEntry } from "#services/entries.ts";
+import { arrangeSlots, type FrontendEntry, type TableEntry } from "#services/entries.ts";
+import { maglevTable } from "#services/maglev.ts";
 import { toFrontendKey, toSourceRangeKey } from "#services/maps.ts";
 
 /** A frontend as the maps hold it. */
@@ -19,6 +20,8 @@ export interface KnownFrontend {
   count: number;
   flags: number;
   affinitySec: number;
+  /** Its table, as far as the maps say so. */
+  table: TableEntry | undefined;
   /** Who may ask, as far as the map says so. */
   ranges: readonly Prefix[];
   /** No slot above this one is in the map. */
@@ -33,10 +36,13 @@ export interface KnownFrontend {
 export interface Plan {
   readonly known: KnownFrontend;
   /** How it will be then. */
-  readonly next: Pick<KnownFrontend, "slots" | "count" | "flags" | "affinitySec" | "ranges">;
+  readonly next: Pick<KnownFrontend, "slots" | "count" | "flags" | "affinitySec" | "table" | "ranges">;
   readonly held: readonly number[];
   readonly reverse: readonly (readonly [LbReverseKey, LbReverse])[];
   readonly ranges: readonly (readonly [LbSourceRangeKey, LbSourceRange])[];
+  /** The frontend's table anew: numbers of backends. Written before the frontend. */
+  readonly table: readonly (readonly [number, Uint32Array])[];
+  readonly tableGone: readonly number[];
   /** Slots that the frontend's new count covers. */
   readonly slotsInUse: readonly (readonly [LbSlotKey, LbSlot])[];
   readonly frontend: readonly (readonly [LbFrontendKey, LbFrontend])[];
@@ -53,6 +59,7 @@ export function newFrontend(id: number): KnownFrontend {
     count: 0,
     flags: 0,
     affinitySec: 0,
+    table: undefined,
     ranges: [],
     maxSlots: 0,
     held: [],
@@ -64,13 +71,27 @@ export function newFrontend(id: number): KnownFrontend {
 export function planFrontend(
   entry: FrontendEntry,
   known: KnownFrontend,
-  ids: { readonly active: ReadonlySet<number>; readonly draining: ReadonlySet<number> },
+  ids: {
+    readonly active: ReadonlySet<number>;
+    readonly draining: ReadonlySet<number>;
+    /** A backend's number by its key. */
+    of(key: string): number;
+  },
 ): Plan {
   const { id, doubtful } = known;
   const active = arrangeSlots(known.slots.slice(0, known.count), ids.active);
   const slots = [...active, ...arrangeSlots(known.slots.slice(active.length), ids.draining)];
   const { flags, affinitySec, sourceRanges } = entry;
-  const next = { slots, count: active.length, flags, affinitySec, ranges: [...sourceRanges] };
+  const next = {
+    slots,
+    count: active.length,
+    flags,
+    affinitySec,
+    table: entry.table,
+    ranges: [...sourceRanges],
+  };
+  const sameTable =
+    known.table?.size === entry.table?.size && known.table?.signature === entry.table?.signature && !doubtful;
   const slotsInUse: [LbSlotKey, LbSlot][] = [];
   const slotsBeyond: [LbSlotKey, LbSlot][] = [];
   slots.forEach((backend, at) => {
@@ -82,8 +103,9 @@ export function planFrontend(
     known.count === next.count &&
     known.flags === next.flags &&
     known.affinitySec === next.affinitySec &&
-    !doubtful;
-  const head: LbFrontend = { id, count: next.count, flags: next.flags, affinitySec: next.affinitySec };
+    sameTable;
+  const { size: tableSize = 0, signature: table = 0 } = entry.table ?? {};
+  const head: LbFrontend = { id, count: next.count, flags, affinitySec, tableSize, table };
   return {
     known,
     next,
@@ -92,6 +114,8 @@ export function planFrontend(
     ranges: next.ranges
       .filter((range) => doubtful || !known.ranges.includes(range))
       .map((range) => [toSourceRangeKey(id, range), { allowed: 1 }] as const),
+    table: sameTable || !entry.table ? [] : [[id, numbersOf(entry.table, ids.of)]],
+    tableGone: !entry.table && (known.table || doubtful) ? [id] : [],
     slotsInUse,
     frontend: sameHead ? [] : [[toFrontendKey(entry), head]],
     slotsBeyond,
@@ -101,6 +125,12 @@ export function planFrontend(
       known.ranges.filter((range) => !sourceRanges.has(range)),
     ),
   };
+}
+
+/** A table by the backends' numbers. */
+function numbersOf({ shares = [], size }: TableEntry, numberOf: (key: string) => number): Uint32Array {
+  const numbers = shares.map(({ key }) => numberOf(key));
+  return maglevTable(shares, size).map((at) => numbers[at]!);
 }
 
 /** After a write that failed somewhere: the maps hold any part of the plan, and nothing it refers to may go. */

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Address, family, type Prefix } from "#model/ip.ts";
 
+/** How a new connection's backend is found: by chance, or by its hash, the same on every node. */
+export type Algorithm = "random" | "maglev";
+
 export type FrontendType = "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalIP" | "HostPort";
 
 /** One address and port of a Service, with the backends that answer for it: a desired row. */
@@ -21,8 +24,11 @@ export interface Frontend {
   readonly affinitySec?: number;
   /** Who comes from outside meets this one in place of the other of its address (externalTrafficPolicy Local). */
   readonly scope?: "local";
-  /** Who may ask; absent: everybody (loadBalancerSourceRanges). */
+  /** Who may ask, or, with `denyRanges`, who may not; absent: everybody (loadBalancerSourceRanges). */
   readonly sourceRanges?: readonly Prefix[];
+  readonly denyRanges?: true;
+  /** Absent: any backend, by chance. */
+  readonly algorithm?: Algorithm;
   /** There is one of scope "local" beside it. */
   readonly localOutside?: true;
   /** A loopback address: for the node's own processes. */
@@ -44,6 +50,8 @@ export interface Backend {
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;
+  /** Its share of new connections, beside the others'; 1 when absent, 0: none as long as others have more. */
+  readonly weight?: number;
   /** The nodes and zones it is best reached from, by the EndpointSlice; absent: no hint. */
   readonly hints?: { readonly nodes: readonly string[]; readonly zones: readonly string[] };
 }
@@ -87,6 +95,7 @@ export function chooseBackends(
   );
   if (backends.length === 0)
     backends = endpoints.filter((endpoint) => endpoint.serving && endpoint.terminating);
+  if (backends.some(({ weight }) => weight !== 0)) backends = backends.filter(({ weight }) => weight !== 0);
   const chosen = new Set(backends);
   return {
     backends,

@@ -7,6 +7,7 @@ import { WeftError } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
 import { type Address, type Prefix, parseAddress, parsePrefix } from "#model/ip.ts";
+import { readServiceAnnotations, readWeight } from "#services/annotations.ts";
 import type { EndpointSlice, Service, ServicePort, SliceEndpoint } from "#services/table.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 
@@ -15,24 +16,27 @@ export interface ServiceSourceDeps {
   readonly db: Database;
   readonly services: WritableTable<Service>;
   readonly endpointSlices: WritableTable<EndpointSlice>;
+  /** Serve those whose service-proxy-name is this; absent: those without one. */
+  readonly proxyName?: string;
   readonly health: Health;
   readonly log: Logger;
 }
 
 /** Not served by a node's own load balancer: somebody else's (KEP-2447), or without an address. */
-const notProxied = "!service.kubernetes.io/service-proxy-name";
+const proxyName = "service.kubernetes.io/service-proxy-name";
 const notHeadless = "!service.kubernetes.io/headless";
 
 /** Follows Services and EndpointSlices. */
 export function startServiceSource(deps: ServiceSourceDeps, signal: AbortSignal): AsyncDisposable {
   const { client, db, health, log } = deps;
+  const ours = deps.proxyName ? `${proxyName}=${deps.proxyName}` : `!${proxyName}`;
   const common = { client, db, health, log, signal };
   const stack = new AsyncDisposableStack();
   stack.use(
     reflect<V1Service & KubeObject, Service>({
       ...common,
       resource: resources.services,
-      labelSelector: `${notProxied},${notHeadless}`,
+      labelSelector: `${ours},${notHeadless}`,
       table: deps.services,
       toRow: toService,
     }),
@@ -41,7 +45,7 @@ export function startServiceSource(deps: ServiceSourceDeps, signal: AbortSignal)
     reflect<V1EndpointSlice & KubeObject, EndpointSlice>({
       ...common,
       resource: resources.endpointSlices,
-      labelSelector: `${notProxied},${notHeadless}`,
+      labelSelector: `${ours},${notHeadless}`,
       table: deps.endpointSlices,
       toRow: toEndpointSlice,
     }),
@@ -68,7 +72,8 @@ export function toService(object: V1Service & KubeObject): Service | undefined {
           throw new WeftError("E_SERVICE", `Service ${namespace}/${name}: ${field}`, { cause });
         }
       });
-  const problems: string[] = [];
+  const { problems: misread, ...asked } = readServiceAnnotations(object.metadata?.annotations);
+  const problems: string[] = [...misread];
   const ports: ServicePort[] = [];
   for (const port of spec.ports ?? []) {
     const proto = protocols[port.protocol ?? "TCP"];
@@ -95,6 +100,7 @@ export function toService(object: V1Service & KubeObject): Service | undefined {
     externalLocal: spec.externalTrafficPolicy === "Local",
     sourceRanges: type === "LoadBalancer" ? readRanges(object) : [],
     healthCheckPort: type === "LoadBalancer" ? (spec.healthCheckNodePort ?? 0) : 0,
+    ...asked,
     publishNotReady: spec.publishNotReadyAddresses === true,
     ...(object.metadata?.labels && { labels: object.metadata.labels }),
     ...(Object.keys(spec.selector ?? {}).length > 0 && { selector: spec.selector! }),
@@ -132,6 +138,7 @@ export function toEndpointSlice(object: V1EndpointSlice & KubeObject): EndpointS
     if (proto && port.port) ports.push({ name: port.name ?? "", proto, port: port.port });
   }
   const endpoints: SliceEndpoint[] = [];
+  const weight = readWeight(object.metadata?.annotations);
   for (const endpoint of object.endpoints ?? []) {
     // KEP-1672: an unknown "ready" is to be taken for true, an unknown "serving" for "ready".
     const ready = endpoint.conditions?.ready ?? true;
@@ -144,7 +151,7 @@ export function toEndpointSlice(object: V1EndpointSlice & KubeObject): EndpointS
     const hints = { nodes: names(forNodes), zones: names(forZones) };
     const hinted = hints.nodes.length > 0 || hints.zones.length > 0;
     if (!first) continue;
-    const conditions = { ready, serving, terminating };
+    const conditions = { ready, serving, terminating, ...(weight !== undefined && { weight }) };
     endpoints.push({
       address: parseAddress(first),
       ...(node && { node }),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Address, Prefix } from "#model/ip.ts";
+import type { ServiceAnnotations } from "#services/annotations.ts";
 import { type Backend, type Frontend, frontendKey, protoName } from "#services/service.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 
 /** A Kubernetes Service: intent. */
-export interface Service {
+export interface Service extends Omit<ServiceAnnotations, "problems"> {
   readonly namespace: string;
   readonly name: string;
   readonly type: "ClusterIP" | "NodePort" | "LoadBalancer";

@@ -4,7 +4,14 @@ import assert from "node:assert/strict";
 import { type CtEntry, ctEntryLayout } from "#datapath/layouts/ct-entry.ts";
 import { type CtKey, ctKeyLayout } from "#datapath/layouts/ct-key.ts";
 import { endpointLayout } from "#datapath/layouts/endpoint.ts";
-import { ConfigFlag, EndpointFlag, EndpointId, LbFlag, LbScope } from "#datapath/layouts/enums.ts";
+import {
+  ConfigFlag,
+  EndpointFlag,
+  EndpointId,
+  LbFlag,
+  LbScope,
+  LbTableShape,
+} from "#datapath/layouts/enums.ts";
 import { type FlowEvent, flowEventLayout } from "#datapath/layouts/flow-event.ts";
 import { ipcacheEntryLayout } from "#datapath/layouts/ipcache-entry.ts";
 import { ipcacheKeyLayout } from "#datapath/layouts/ipcache-key.ts";
@@ -16,6 +23,7 @@ import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
 import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
 import { lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
 import { lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
+import { lbTableRowLayout } from "#datapath/layouts/lb-table-row.ts";
 import { type NatEntry, natEntryLayout } from "#datapath/layouts/nat-entry.ts";
 import { type NatKey, natKeyLayout } from "#datapath/layouts/nat-key.ts";
 import { type NodeConfig, nodeConfigLayout } from "#datapath/layouts/node-config.ts";
@@ -79,6 +87,8 @@ export interface ServiceFields {
   readonly flags?: number;
   /** LbScope.local: what who comes from outside meets. */
   readonly scope?: number;
+  /** Backends by number, as its table has them. */
+  readonly table?: readonly number[];
   readonly backends: readonly { readonly id: number; readonly address: string; readonly port: number }[];
 }
 
@@ -111,7 +121,15 @@ export interface NodeOptions {
 
 /** A service's entries in all four maps. */
 export function writeService(maps: ReadonlyMap<string, BpfMap>, fields: ServiceFields): void {
-  const { id, proto, type = "ClusterIP", affinitySec = 0, scope = LbScope.any, backends } = fields;
+  const {
+    id,
+    proto,
+    type = "ClusterIP",
+    affinitySec = 0,
+    scope = LbScope.any,
+    backends,
+    table = [],
+  } = fields;
   const address = parseAddress(fields.address);
   const flags =
     (type === "NodePort" ? LbFlag.nodeport : LbFlag.clusterIp) |
@@ -133,9 +151,28 @@ export function writeService(maps: ReadonlyMap<string, BpfMap>, fields: ServiceF
     { frontend: id },
     { addr: address, port: fields.port },
   );
+  if (table.length > 0) {
+    using inner = BpfMap.create({
+      name: "table",
+      type: MapType.array,
+      keySize: 4,
+      valueSize: lbTableRowLayout.size,
+      maxEntries: Math.ceil(table.length / LbTableShape.row),
+      flags: MapFlag.innerMap,
+    });
+    const rows = typedMap(inner, u32Layout, lbTableRowLayout);
+    for (let row = 0; row < inner.info.maxEntries; row++)
+      rows.set(row, {
+        backends: Array.from(
+          { length: LbTableShape.row },
+          (_, at) => table[row * LbTableShape.row + at] ?? 0,
+        ),
+      });
+    typed("lb_tables", u32Layout, u32Layout).set(id, inner.fd.number);
+  }
   typed("lb_frontends", lbFrontendKeyLayout, lbFrontendLayout).set(
     { addr: address, port: fields.port, proto, scope },
-    { id, count: backends.length, flags, affinitySec },
+    { id, count: backends.length, flags, affinitySec, tableSize: table.length, table: table.length },
   );
 }
 

@@ -23,11 +23,27 @@ export function memoryServiceMaps() {
     reverse: memoryMap(lbReverseKeyLayout, lbReverseLayout),
     sourceRanges: memoryMap(lbSourceRangeKeyLayout, lbSourceRangeLayout),
   };
+  const tables = {
+    content: new Map<number, Uint32Array>(),
+    writes: 0,
+    onWrite: () => {},
+    ids: () => [...tables.content.keys()],
+    set(frontend: number, backends: Uint32Array) {
+      tables.writes++;
+      tables.onWrite();
+      tables.content.set(frontend, backends);
+    },
+    delete(frontend: number) {
+      if (tables.content.delete(frontend)) tables.writes++;
+    },
+  };
   return {
     ...maps,
+    tables,
     /** Elements written since last asked. */
     takeWrites(): number {
-      let sum = 0;
+      let sum = tables.writes;
+      tables.writes = 0;
       for (const map of Object.values(maps)) {
         sum += map.writes;
         map.writes = 0;
@@ -72,9 +88,12 @@ export function memoryServiceMaps() {
           .map(([range]) => fromSourceRangeKey(range));
         const from = ranges.length > 0 ? ` from=${ranges.sort().join(",")}` : "";
         lines.push(
-          `${frontend} id=${value.id} flags=${value.flags}${from}${reversed} -> ${active.join(" ")}${bar}`,
+          `${frontend} id=${value.id} flags=${value.flags}${value.tableSize ? ` table=${value.tableSize}` : ""}${from}${reversed} -> ${active.join(" ")}${bar}`,
         );
       }
+      for (const id of tables.ids())
+        if (![...maps.frontends.entries()].some(([, value]) => value.id === id && value.tableSize > 0))
+          lines.push(`stray table of ${id}`);
       for (const key of slots.keys()) lines.push(`stray slot ${key}`);
       for (const [{ id }] of maps.backends.entries()) if (!used.has(id)) lines.push(`stray backend ${id}`);
       const ids = new Set([...maps.frontends.entries()].map(([, { id }]) => id));

@@ -327,4 +327,35 @@ describe("masquerade with few ports", () => {
     assert.equal(leave("203.0.113.8", 20_005).action, Action.pass);
     assert.equal(pod.id, 1);
   });
+
+  it("takes the port of what has been closed for longest when no other is left, never one in use", () => {
+    using node = TestNode.create("closed", {
+      routing: "tunnel",
+      config: { natPortMin: 61_000, natPortMax: 61_003 },
+    });
+    node.pod({ id: 1, v4: "10.0.1.2", identity: 1001 });
+    const leave = (sport: number, flags: number) =>
+      node.toDevice(
+        buildPacket({
+          from: "10.0.1.2",
+          to: "203.0.113.7",
+          transport: { kind: "tcp", sport, dport: 80, flags },
+        }),
+      );
+    const back = (dport: number) =>
+      node.fromDevice(
+        buildPacket({
+          from: "203.0.113.7",
+          to: at.v4.node,
+          transport: { kind: "tcp", sport: 80, dport, flags: Tcp.ack },
+        }),
+      ).packet.dport;
+    const ports = [1, 2, 3, 4].map((n) => leave(n, Tcp.syn).packet.sport);
+    assert.equal(leave(5, Tcp.syn).action, Action.drop);
+    leave(3, Tcp.rst);
+    assert.equal(leave(5, Tcp.ack).action, Action.drop, "no connection begins so");
+    assert.equal(leave(5, Tcp.syn).packet.sport, ports[2]);
+    assert.equal(leave(6, Tcp.syn).action, Action.drop);
+    assert.deepEqual(ports.map(back), [1, 2, 5, 4]);
+  });
 });

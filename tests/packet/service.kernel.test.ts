@@ -9,8 +9,9 @@ import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
 import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
 import { lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
 import { lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
+import { u32Layout } from "#kernel/bpf/typed-map.ts";
 import { Action, at, type PodFields, type ServiceFields, TestNode } from "#kit/datapath.ts";
-import { buildPacket, Proto, Tcp } from "#kit/packet.ts";
+import { barePacket, buildPacket, Proto, Tcp } from "#kit/packet.ts";
 import { parseAddress } from "#model/ip.ts";
 
 const families = {
@@ -108,6 +109,23 @@ for (const name of ["v4", "v6"] as const) {
       }
     });
 
+    it("turns those away whom the ranges name, where they are those that may not ask", () => {
+      const [vip] = net.vips;
+      const fields = { id: 51, address: vip, port: 444, proto: Proto.tcp, type: "NodePort" } as const;
+      node.service({
+        ...fields,
+        flags: LbFlag.sourceRanges | LbFlag.denyRanges,
+        backends: backends([510, near]),
+      });
+      node
+        .typed("lb_source_ranges", lbSourceRangeKeyLayout, lbSourceRangeLayout)
+        .set({ prefixlen: 32 + 128, frontend: 51, addr: parseAddress(net.outside) }, { allowed: 1 });
+      const denied = node.fromDevice(packet(net.outside, vip, [++port, 444], "tcp"));
+      assert.equal(denied.events[0]?.reason, DropReason.deniedByLbSrcRangeCheck);
+      const may = node.fromPod(client, packet(net.client, vip, [++port, 444], "tcp"));
+      assert.equal(may.packet.destination, near);
+    });
+
     it("leads datagrams on to another backend at once when theirs is gone, and its answers back", () => {
       const fields = { id: 20, address: net.node, port: 30_081, proto: Proto.udp, type: "NodePort" } as const;
       node.service({ ...fields, backends: backends([200, far]) });
@@ -147,18 +165,101 @@ for (const name of ["v4", "v6"] as const) {
       }
     });
 
-    it("shows in answers the service that was asked last, when one client port asks one backend by several", () => {
+    it("tells two services apart that lead one client port to one backend at once, and their answers", () => {
       const [one, two] = net.vips;
-      node.service({ id: 30, address: one, port: 53, proto: Proto.udp, backends: backends([300, near]) });
-      node.service({ id: 31, address: two, port: 53, proto: Proto.udp, backends: backends([300, near]) });
-      const sport = ++port;
-      for (const asked of [one, two, one, near, two]) {
-        const dport = asked === near ? 8080 : 53;
-        const out = node.fromPod(client, packet(net.client, asked, [sport, dport], "udp"));
-        assert.equal(out.packet.destination, near);
-        const answer = node.fromPod(server, packet(near, net.client, [8080, sport], "udp"));
-        assert.deepEqual([answer.packet.source, answer.packet.sport], [asked, dport]);
+      for (const kind of ["udp", "tcp"] as const) {
+        const proto = Proto[kind];
+        node.service({ id: 30, address: one, port: 53, proto, backends: backends([300, near]) });
+        node.service({ id: 31, address: two, port: 53, proto, backends: backends([300, near]) });
+        const sport = ++port;
+        const ask = (vip: string) => {
+          const out = node.fromPod(client, packet(net.client, vip, [sport, 53], kind));
+          assert.deepEqual([out.packet.source, out.packet.destination], [net.client, near]);
+          return out.packet.sport;
+        };
+        const ports = [ask(one), ask(two)];
+        assert.equal(ports[0], sport);
+        assert.ok(ports[1]! >= 61_000);
+        for (const round of [1, 0, 0, 1]) {
+          const vip = [one, two][round]!;
+          const answer = node.fromPod(server, packet(near, net.client, [8080, ports[round]!], kind));
+          assert.deepEqual([answer.packet.source, answer.packet.sport], [vip, 53]);
+          assert.deepEqual([answer.packet.destination, answer.packet.dport], [net.client, sport]);
+          assert.equal(ask(vip), ports[round], "one port as long as the connection lasts");
+        }
       }
+    });
+
+    it("does so for clients from outside, and shows them errors about what they sent", () => {
+      const frontend = { address: net.node, proto: Proto.udp, type: "NodePort" } as const;
+      for (const n of [0, 1])
+        node.service({ ...frontend, id: 34 + n, port: 30_090 + n, backends: backends([340, near]) });
+      const sport = ++port;
+      const ask = (dport: number) => node.fromDevice(packet(net.outside, net.node, [sport, dport], "udp"));
+      const asked = [ask(30_090), ask(30_091)];
+      assert.equal(asked[0]!.packet.sport, sport);
+      assert.notEqual(asked[1]!.packet.sport, sport);
+      const failed = { kind: "udp", sport: asked[1]!.packet.sport, dport: 8080 } as const;
+      const about = barePacket({ from: net.outside, to: near, transport: failed });
+      const v6 = name === "v6";
+      const kind = { kind: "error", type: v6 ? 1 : 3, code: v6 ? 4 : 3, word: 0, about } as const;
+      const error = node.fromPod(server, buildPacket({ from: near, to: net.outside, transport: kind }));
+      assert.equal(error.action, Action.redirect);
+      const carried = error.packet.about;
+      assert.deepEqual(
+        [error.packet.source, carried?.source, carried?.sport, carried?.destination, carried?.dport],
+        [net.node, net.outside, sport, net.node, 30_091],
+      );
+    });
+
+    it("gives a client port to a service that takes over where another one ended or is no more", () => {
+      const [one, two] = net.vips;
+      for (const [id, address] of [
+        [36, one],
+        [37, two],
+      ] as const)
+        node.service({ id, address, port: 54, proto: Proto.udp, backends: backends([360, near]) });
+      const sport = ++port;
+      const ask = (vip: string) =>
+        node.fromPod(client, packet(net.client, vip, [sport, 54], "udp")).packet.sport;
+      assert.equal(ask(one), sport);
+      node.typed("lb_reverse", lbReverseKeyLayout, lbReverseLayout).delete({ frontend: 36 });
+      assert.equal(ask(two), sport);
+    });
+
+    it("chooses by the connection's hash from a table, and the same for the same connection on whatever address", () => {
+      const table = Array.from({ length: 37 }, (_, at) => (at % 4 === 0 ? 801 : 800));
+      const fields = { proto: Proto.udp, type: "NodePort", flags: LbFlag.hashed } as const;
+      const both = backends([800, near], [801, far]);
+      for (const [id, address] of [
+        [80, net.node],
+        [81, net.vips[0]],
+      ] as const)
+        node.service({ ...fields, id, address, port: 30_095, backends: both, table });
+      const reached = (to: string, sport: number) =>
+        node.fromDevice(packet(net.outside, to, [sport, 30_095], "udp")).packet.destination;
+      const seen = Array.from({ length: 60 }, () => {
+        const sport = ++port;
+        const first = reached(net.node, sport);
+        assert.equal(reached(net.vips[0], sport), first);
+        return first;
+      });
+      const share = seen.filter((address) => address === far).length;
+      assert.ok(share > 2 && share < 32, `${share} of 60`);
+    });
+
+    it("weighs backends by a table, and falls back to any where the table has a gap or is not there", () => {
+      const fields = { id: 85, address: net.vips[1], port: 90, proto: Proto.udp } as const;
+      const both = backends([850, near], [851, far]);
+      const reached = () =>
+        node.fromPod(client, packet(net.client, net.vips[1], [++port, 90], "udp")).packet.destination;
+      const seen = () => new Set(Array.from({ length: 40 }, reached));
+      node.service({ ...fields, backends: both, table: [851, 851, 851] });
+      assert.deepEqual([...seen()], [far]);
+      node.service({ ...fields, backends: both, table: [0, 0] });
+      assert.equal(seen().size, 2);
+      node.typed("lb_tables", u32Layout, u32Layout).delete(85);
+      assert.equal(seen().size, 2);
     });
 
     it("keeps a client with its backend when that moves to another slot, and no longer than the service says", () => {

@@ -330,6 +330,7 @@ export const LbFlag = {
   localOutside: 16,
   hostOnly: 32,
   sourceRanges: 128,
+  denyRanges: 512,
   hashed: 256,
   elsewhere: 64,
 } as const;
@@ -343,6 +344,7 @@ export const lbFlagNames: ReadonlyMap<number, string> = new Map([
   [16, "LOCAL_OUTSIDE"],
   [32, "HOST_ONLY"],
   [128, "SOURCE_RANGES"],
+  [512, "DENY_RANGES"],
   [256, "HASHED"],
   [64, "ELSEWHERE"],
 ]);

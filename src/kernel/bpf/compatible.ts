@@ -87,9 +87,10 @@ export function effectiveMaxEntries(spec: MapSpec): number {
   return size;
 }
 
-/** The kernel takes inner maps of any size (arrays apart), else they must be alike. */
+/** The kernel takes inner maps of any size (arrays not meant for it apart), else they must be alike. */
 export function innerDifferences(spec: MapSpec, info: MapInfo, btf?: Btf): MapDifference[] {
+  const sized = spec.type === MapType.array && (spec.flags & MapFlag.innerMap) === 0;
   return mapDifferences(spec, info, btf)
-    .filter(({ field }) => field !== "maxEntries" || spec.type === MapType.array)
+    .filter(({ field }) => field !== "maxEntries" || sized)
     .map((difference) => ({ ...difference, inner: true }));
 }
