@@ -7,6 +7,7 @@ import type { Link } from "#kernel/netlink/link-fields.ts";
 import { readSysctl, writeSysctl } from "#kernel/sysctl.ts";
 import { WeftError } from "#lib/errors.ts";
 import { type Address, family } from "#model/ip.ts";
+import { natPorts, type PortRange } from "./node-config.ts";
 
 /** The VXLAN device in external mode; VNI and remote node come with every packet. */
 export const tunnelDevice = "weft_vxlan";
@@ -52,13 +53,19 @@ export function removeTunnel(netlink: Netlink): void {
   deleteLink(netlink, tunnelDevice);
 }
 
+/** Source ports of masquerade and NodePort on this node. @throws WeftError E_SYSCTL */
+export function nodeNatPorts(): PortRange {
+  const [min = 0, max = 0] = readSysctl("net.ipv4.ip_local_port_range").split(/\s+/).map(Number);
+  return natPorts({ min, max });
+}
+
 /**
- * Settings of the node's namespace that forwarding between pods needs. `natPorts` are taken out of the ports the kernel hands to sockets,
+ * Settings of the node's namespace that forwarding between pods needs. `reserve` are taken out of the ports the kernel hands to sockets,
  * so translated connections never meet the node's own. `before` is told of each value that is changed.
  */
 export function prepareForwarding(
   device: string,
-  natPorts: { readonly min: number; readonly max: number },
+  reserve: PortRange,
   before: (name: string, value: string) => void,
 ): void {
   const set = (name: string, value: string) => change(name, value, before);
@@ -66,7 +73,7 @@ export function prepareForwarding(
   set("net.ipv4.conf.all.rp_filter", "0");
   set(`net/ipv4/conf/${device}/rp_filter`, "0");
   set("net.ipv6.conf.all.forwarding", "1");
-  const range = `${natPorts.min}-${natPorts.max}`;
+  const range = `${reserve.min}-${reserve.max}`;
   const reserved = readSysctl("net.ipv4.ip_local_reserved_ports");
   if (!reserved.split(",").includes(range))
     set("net.ipv4.ip_local_reserved_ports", reserved ? `${reserved},${range}` : range);

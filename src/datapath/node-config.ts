@@ -24,10 +24,23 @@ export interface NodeSettings {
   /** 0: native routing. */
   readonly tunnelIfindex: number;
   readonly mtu: number;
+  /** See {@link natPorts}. */
+  readonly natPorts: PortRange;
 }
 
-/** Source ports of masquerade and NodePort: above those the kernel hands to sockets. */
-export const natPorts = { min: 61_000, max: 65_535 } as const;
+export interface PortRange {
+  readonly min: number;
+  readonly max: number;
+}
+
+/**
+ * Source ports of masquerade and NodePort, given those the kernel hands to sockets (`ip_local_port_range`), of which it is to hand out these
+ * no more: IANA's dynamic ports (RFC 6335), but at most the upper half of the kernel's.
+ */
+export function natPorts(kernel: PortRange): PortRange {
+  const half = Math.ceil((kernel.min + Math.min(kernel.max, 65_535)) / 2) + 1;
+  return { min: Math.min(Math.max(49_152, half), 65_535), max: 65_535 };
+}
 
 /** A busy flow is reported at most this often per direction. */
 const eventIntervalSec = 5;
@@ -61,8 +74,8 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
     eventIntervalSec,
     worldV4: dual ? ReservedIdentity.worldV4 : ReservedIdentity.world,
     worldV6: dual ? ReservedIdentity.worldV6 : ReservedIdentity.world,
-    natPortMin: natPorts.min,
-    natPortMax: natPorts.max,
+    natPortMin: node.natPorts.min,
+    natPortMax: node.natPorts.max,
     mtu: node.mtu,
     hostNetns: node.hostNetns,
   };

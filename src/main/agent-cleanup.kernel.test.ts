@@ -158,7 +158,7 @@ suite("weft-agent cleanup leaves a node as it was", { timeout: 120_000 }, () => 
   test("where others changed things meanwhile, theirs stays", () => {
     configure("tunnel");
     install();
-    inNode("sysctl", "-qw", "net.ipv4.ip_local_reserved_ports=8080,9000-9010,9999,61000-65535");
+    inNode("sysctl", "-qw", "net.ipv4.ip_local_reserved_ports=8080,9000-9010,9999,49152-65535");
     rmSync(join(dir, "bin/loopback"));
     writeFileSync(join(dir, "bin/loopback"), "another");
     const { status, stderr } = clean();

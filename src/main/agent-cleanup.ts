@@ -9,8 +9,7 @@ import type { AgentConfig } from "#agent/config.ts";
 import { agentPaths } from "#agent/paths.ts";
 import { isHostIfname, routeProtocol as podRouteProtocol } from "#cni/names.ts";
 import { readBefore, restoreSysctls } from "#datapath/before.ts";
-import { removeTunnel, tunnelDevice } from "#datapath/devices.ts";
-import { natPorts } from "#datapath/node-config.ts";
+import { nodeNatPorts, removeTunnel, tunnelDevice } from "#datapath/devices.ts";
 import { BpfLink } from "#kernel/bpf/link.ts";
 import { hasErrno } from "#kernel/errno.ts";
 import { unmount } from "#kernel/mounts.ts";
@@ -60,7 +59,7 @@ export async function cleanNode(config: AgentConfig, print: Print, waitMs = agen
     print(`removed device ${tunnelDevice}`);
   });
   step("kernel parameters", () => {
-    if (before) for (const line of restoreSysctls(before, natPorts)) print(line);
+    if (before) for (const line of restoreSysctls(before, nodeNatPorts())) print(line);
   });
   step("maps", () => removeTree(config, config.bpfDir, print));
   step("bpffs", () => {

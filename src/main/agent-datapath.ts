@@ -7,13 +7,14 @@ import { BeforeRecord } from "#datapath/before.ts";
 import {
   deviceOfAddress,
   ensureTunnel,
+  nodeNatPorts,
   prepareForwarding,
   removeTunnel,
   tunnelDevice,
   tunnelOverhead,
 } from "#datapath/devices.ts";
 import { type Datapath, loadDatapath } from "#datapath/load.ts";
-import { natPorts, nodeConfigBytes } from "#datapath/node-config.ts";
+import { nodeConfigBytes } from "#datapath/node-config.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
 import { getLink } from "#kernel/netlink/link.ts";
 import type { Link } from "#kernel/netlink/link-fields.ts";
@@ -61,6 +62,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   if (!underlay) throw new WeftError("E_NODE", `Node ${node.name} has no address`);
   const device =
     config.device === undefined ? deviceOfAddress(netlink, underlay) : namedDevice(netlink, config.device);
+  const natPorts = nodeNatPorts();
   prepareForwarding(device.name, natPorts, (name, value) => before.sysctl(name, value));
   const families = familiesOf(config);
   const serves = (of: Family) => families.includes(of);
@@ -97,6 +99,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       deviceIfindex: device.index,
       tunnelIfindex,
       mtu: device.mtu,
+      natPorts,
     }),
   });
   const interfaces = new Map([[device.index, device.name]]);
