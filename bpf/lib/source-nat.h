@@ -54,6 +54,41 @@ static __always_inline void nat_set_port(const struct pkt *p, struct nat_key *ke
 		key->sport = port;
 }
 
+/*
+ * Whether answers by this key are for a socket of the node itself: one older than the reservation of the ports, or one
+ * that asked for its port.
+ */
+__noinline int nat_meets_socket(struct __sk_buff *skb, const struct nat_key *key)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+	__u32 size;
+
+	if (!key || !is_port_protocol(key->proto))
+		return false;
+	if (addr_is_v4(&key->daddr)) {
+		size = sizeof(tuple.ipv4);
+		tuple.ipv4.saddr = key->saddr.words[3];
+		tuple.ipv4.daddr = key->daddr.words[3];
+		tuple.ipv4.sport = key->sport;
+		tuple.ipv4.dport = key->dport;
+	} else {
+		size = sizeof(tuple.ipv6);
+		__builtin_memcpy(tuple.ipv6.saddr, key->saddr.words, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, key->daddr.words, 16);
+		tuple.ipv6.sport = key->sport;
+		tuple.ipv6.dport = key->dport;
+	}
+	if (key->proto == IPPROTO_TCP)
+		sk = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return false;
+	bpf_sk_release(sk);
+	return true;
+}
+
 static __always_inline bool nat_closed(const struct nat_entry *entry)
 {
 	return (entry->flags & (NAT_CLOSING | NAT_CLOSING_BACK)) == (NAT_CLOSING | NAT_CLOSING_BACK);
@@ -64,7 +99,7 @@ static __always_inline bool nat_closed(const struct nat_entry *entry)
  * new TCP connection takes the port of the one that has been closed for longest: as with two connections of one client,
  * the backend tells old from new by sequence numbers and timestamps (RFC 6191). 0 or a drop reason.
  */
-static __always_inline int nat_take_port(struct pkt *p, struct nat_key *key, struct nat_entry *entry)
+static __always_inline int nat_take_port(struct __sk_buff *skb, struct pkt *p, struct nat_key *key, struct nat_entry *entry)
 {
 	__u32 count = config.nat_port_max - config.nat_port_min + 1;
 	__u32 start = bpf_get_prandom_u32() % count;
@@ -84,6 +119,8 @@ static __always_inline int nat_take_port(struct pkt *p, struct nat_key *key, str
 			}
 			continue;
 		}
+		if (nat_meets_socket(skb, key))
+			continue;
 		if (bpf_map_update_elem(&nat, key, entry, taken ? BPF_ANY : BPF_NOEXIST) == 0)
 			return 0;
 	}
@@ -94,8 +131,8 @@ static __always_inline int nat_take_port(struct pkt *p, struct nat_key *key, str
 }
 
 /* A new mapping for `sent`; *port is the source port it leaves with. 0 or a drop reason. */
-static __always_inline int nat_allocate(struct pkt *p, const struct nat_key *sent, const struct addr *source,
-					__be16 *port)
+static __always_inline int nat_allocate(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent,
+					const struct addr *source, __be16 *port)
 {
 	struct nat_entry entry = { .addr = sent->saddr, .port = sent->sport, .frontend = p->frontend };
 	struct nat_key key;
@@ -105,7 +142,7 @@ static __always_inline int nat_allocate(struct pkt *p, const struct nat_key *sen
 		return DROP_UNSUPPORTED_PROTOCOL_FOR_NAT_MASQUERADE;
 	nat_answer_key(p, source, 0, &key);
 	entry.expires_sec = p->now + NAT_TIMEOUT_FRESH;
-	reason = nat_take_port(p, &key, &entry);
+	reason = nat_take_port(skb, p, &key, &entry);
 	if (reason)
 		return reason;
 	*port = key.dport;
@@ -187,7 +224,7 @@ __noinline int nat_source(struct __sk_buff *skb, struct pkt *p, const struct nat
 	if (known) {
 		port = known->port;
 	} else {
-		reason = nat_allocate(p, &key, source, &port);
+		reason = nat_allocate(skb, p, &key, source, &port);
 		if (reason)
 			return reason;
 	}

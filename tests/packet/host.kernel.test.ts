@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A packet's life between the outside and pods: masquerade, NodePort, ICMP errors through both, fragments. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { uptime } from "node:os";
 import { after, before, describe, it } from "node:test";
 import { DropReason, TracePoint, TraceReason } from "#datapath/layouts/enums.ts";
@@ -357,5 +359,24 @@ describe("masquerade with few ports", () => {
     assert.equal(leave(5, Tcp.syn).packet.sport, ports[2]);
     assert.equal(leave(6, Tcp.syn).action, Action.drop);
     assert.deepEqual(ports.map(back), [1, 2, 5, 4]);
+  });
+
+  it("leaves alone the ports of the node's own sockets", async () => {
+    using node = TestNode.create("socket", {
+      routing: "tunnel",
+      config: { natPortMin: 61_000, natPortMax: 61_002 },
+    });
+    node.pod({ id: 1, v4: "10.0.1.2", identity: 1001 });
+    const server = node.inside(() => createServer().listen(61_001));
+    using stack = new DisposableStack();
+    stack.defer(() => server.close());
+    await once(server, "listening");
+    const ports = [1, 2, 3].map((sport) => {
+      const transport = { kind: "tcp", sport, dport: 80, flags: Tcp.syn } as const;
+      const out = node.toDevice(buildPacket({ from: "10.0.1.2", to: "203.0.113.7", transport }));
+      return out.action === Action.pass ? out.packet.sport : out.events[0]?.reason;
+    });
+    assert.deepEqual(ports.slice(0, 2).toSorted(), [61_000, 61_002]);
+    assert.equal(ports[2], DropReason.noMappingForNatMasquerade);
   });
 });
