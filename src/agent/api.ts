@@ -49,6 +49,8 @@ export interface AgentApiDeps {
   status(): AgentStatus;
   /** Reads a kernel map by the name the command uses. */
   readonly maps: Readonly<Record<string, () => TableDump>>;
+  /** What is made of tables when asked. */
+  readonly views?: Readonly<Record<string, () => TableDump>>;
 }
 
 /** Reads a table into its dump, rows in key order. */
@@ -66,7 +68,7 @@ export function dumpRows<V>(name: string, columns: readonly Column<V>[], rows: I
 
 /**
  * The agent's local API: HTTP and JSON on a unix socket that only root can open. Read-only.
- * `GET /v1/status`, `/v1/healthz`, `/v1/tables`, `/v1/db/NAME`, `/v1/bpf`, `/v1/bpf/NAME`.
+ * `GET /v1/status`, `/v1/healthz`, `/v1/tables`, `/v1/db/NAME`, `/v1/bpf`, `/v1/bpf/NAME`, `/v1/view/NAME`.
  * @throws WeftError E_LISTEN when the path is unfit or another agent serves there
  */
 export async function startAgentApi(deps: AgentApiDeps): Promise<AsyncDisposable> {
@@ -116,6 +118,10 @@ function route(deps: AgentApiDeps, request: IncomingMessage): { status: number; 
       const table = deps.db.find(name);
       if (table) return { status: 200, body: dumpTable(table) };
       throw new WeftError("E_NOT_FOUND", `there is no table "${name}"`);
+    }
+    if (what === "view") {
+      if (deps.views && Object.hasOwn(deps.views, name)) return { status: 200, body: deps.views[name]!() };
+      throw new WeftError("E_NOT_FOUND", `there is no view "${name}"`);
     }
     if (what === "bpf" && !name) return { status: 200, body: Object.keys(deps.maps) };
     if (what === "bpf") {

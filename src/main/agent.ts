@@ -38,6 +38,7 @@ import { mapFill } from "./agent-map-fill.ts";
 import { agentMaps } from "./agent-maps.ts";
 import { agentMetrics } from "./agent-metrics.ts";
 import { probeNode, requireNode } from "./agent-requirements.ts";
+import { serviceBackendsView } from "./agent-service-view.ts";
 import { startServiceHealth } from "./agent-services.ts";
 import { startSources } from "./agent-sources.ts";
 import { agentStatus } from "./agent-status.ts";
@@ -118,6 +119,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
       db: tables.db,
       status,
       maps: agentMaps(control.maps, nodeDatapath.datapath, tables),
+      views: { "service-backends": serviceBackendsView(tables, families) },
     }),
   );
   const flows = stack.use(await flowsStarting);

@@ -8,11 +8,11 @@ import {
   endpointCommand,
   identityCommand,
   policyCommand,
-  serviceCommand,
 } from "#cli/commands/inspect.ts";
 import { installCommand, upgradeCommand } from "#cli/commands/install.ts";
 import { labCommand } from "#cli/commands/lab.ts";
 import { rawCommand } from "#cli/commands/raw.ts";
+import { serviceCommand } from "#cli/commands/service.ts";
 import { statusCommand } from "#cli/commands/status.ts";
 import { sysdumpCommand } from "#cli/commands/sysdump.ts";
 import { uninstallCommand } from "#cli/commands/uninstall.ts";

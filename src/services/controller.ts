@@ -88,7 +88,8 @@ function hostPortOwner(key: string): string {
   return `~${key}`;
 }
 
-function placeOf(nodes: Table<Node>, families: readonly Family[]): Here {
+/** What of the own node matters to services. */
+export function placeOf(nodes: Table<Node>, families: readonly Family[]): Here {
   const self = [...nodes.all()].find((node) => node.self);
   if (!self) return { addresses: [], families };
   const zone = self.labels.get("k8s:topology.kubernetes.io/zone");

@@ -120,7 +120,7 @@ function rowsOf(
 }
 
 /** All endpoints for a port in one family, each once, by address. */
-function endpointsOf(
+export function endpointsOf(
   service: Service,
   slices: readonly EndpointSlice[],
   want: { readonly port: ServicePort; readonly of: Family },

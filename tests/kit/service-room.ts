@@ -76,6 +76,7 @@ export async function room(maps = memoryServiceMaps()) {
     frontends,
     frontendIds,
     services,
+    slices: endpointSlices,
     healthChecks,
     setNode,
     setHostPort: (row: HostPort) => db.write((tx) => tx.put(hostPorts, row)),

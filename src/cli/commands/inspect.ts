@@ -41,7 +41,7 @@ function where(grid: Grid, column: string, value: string): Grid {
   return { columns: grid.columns, rows: grid.rows.filter((row) => String(row[at]) === value) };
 }
 
-function listCommand(name: string, description: string, table: string, merge = false): Command {
+export function listCommand(name: string, description: string, table: string, merge = false): Command {
   const list = withAgentOptions(new Command("list").alias("ls").description(description)).option(
     "-n, --namespace <name>",
     "only this namespace",
@@ -82,10 +82,6 @@ function findEndpoint(grid: Grid, which: string): Grid {
 
 export function identityCommand(): Command {
   return listCommand("identity", "identities and their labels", "identities", true);
-}
-
-export function serviceCommand(): Command {
-  return listCommand("service", "service frontends and their backends", "frontends", true);
 }
 
 export function policyCommand(): Command {

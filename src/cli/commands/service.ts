@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import { Command } from "commander";
+import type { AgentChoice } from "#cli/agents.ts";
+import { gatherGrid } from "#cli/gather.ts";
+import { type Grid, outputForm, printGrid } from "#cli/print/table.ts";
+import { frontendOf, traceText } from "#cli/service-trace.ts";
+import type { ClusterChoice } from "#cli/target.ts";
+import { WeftError } from "#lib/errors.ts";
+import { listCommand, withAgentOptions } from "./inspect.ts";
+
+interface ServiceOptions extends AgentChoice, ClusterChoice {
+  readonly output?: string;
+  readonly from?: string;
+}
+
+const view = "/v1/view/service-backends";
+const write = (text: string) => process.stdout.write(text);
+const ask = (options: ServiceOptions, path: string) => gatherGrid(options, path, AbortSignal.timeout(60_000));
+
+export function serviceCommand(): Command {
+  const get = withAgentOptions(
+    new Command("get")
+      .description("every backend of a service: its state, its share, and why one is not used")
+      .argument("<namespace/name>"),
+  );
+  get.action(async (which: string, options: ServiceOptions) => {
+    const grid = await ask({ ...options, merge: true }, view);
+    const at = columnOf(grid, "SERVICE");
+    const rows = grid.rows.filter((row) => row[at] === which);
+    if (rows.length === 0) throw new WeftError("E_NOT_FOUND", `no service "${which}" is served`);
+    printGrid({ columns: grid.columns, rows }, outputForm(options.output), write);
+  });
+  const trace = withAgentOptions(
+    new Command("trace")
+      .description("which backends a connection may get, by which rule and through which path")
+      .argument("<address:port[/protocol]>")
+      .option("--from <namespace/pod>", "the pod that asks; absent: somebody outside the cluster"),
+  );
+  trace.action(async (text: string, options: ServiceOptions) => {
+    const frontend = frontendOf(text);
+    const node = options.from === undefined ? options.node : await nodeOf(options.from, options);
+    const grid = await ask({ ...options, ...(node && { node }) }, view);
+    const at = columnOf(grid, "NODE");
+    // Several agents: each decides for what reaches it; one that knows the address stands for them.
+    const one =
+      at < 0
+        ? undefined
+        : String(grid.rows.find((row) => row[columnOf(grid, "FRONTEND")] === frontend)?.[at] ?? "");
+    const shown = one === undefined ? grid : { ...grid, rows: grid.rows.filter((row) => row[at] === one) };
+    const from = { node: node ?? (one || "this one"), ...(options.from && { pod: options.from }) };
+    write(traceText(shown, frontend, from));
+  });
+  return listCommand("service", "service frontends and their backends", "frontends", true)
+    .addCommand(get)
+    .addCommand(trace);
+}
+
+function columnOf(grid: Grid, name: string): number {
+  return grid.columns.findIndex((column) => column.name === name);
+}
+
+/** The node whose agent has the pod. @throws WeftError E_NOT_FOUND */
+async function nodeOf(pod: string, options: ServiceOptions): Promise<string | undefined> {
+  const grid = await ask(options, "/v1/db/endpoints");
+  const row = grid.rows.find(
+    (one) => `${one[columnOf(grid, "NAMESPACE")]}/${one[columnOf(grid, "POD")]}` === pod,
+  );
+  if (!row) throw new WeftError("E_NOT_FOUND", `no node has a pod "${pod}"`, { hint: "namespace/pod" });
+  const at = columnOf(grid, "NODE");
+  return at < 0 ? options.node : String(row[at]);
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { frontendOf, traceText } from "#cli/service-trace.ts";
+
+const names = ["FRONTEND", "SERVICE", "TYPE", "BACKEND", "ON", "STATE", "SHARE", "REASON", "ALGORITHM"];
+const columns = [...names, "AFFINITY-SEC", "RANGES", "ELSEWHERE"].map((name) => ({ name }));
+const [vip, one, two] = ["10.96.0.10:80/TCP", "10.0.0.1:8080/TCP", "10.0.0.2:8080/TCP"];
+
+test("an address and port names a frontend", () => {
+  assert.deepEqual(["10.96.0.10:80", "10.96.0.10:53/udp", "[FD00::a]:80"].map(frontendOf), [
+    vip,
+    "10.96.0.10:53/UDP",
+    "[fd00::a]:80/TCP",
+  ]);
+  for (const text of ["web", "10.96.0.10", "fd00::a:80", "10.96.0.10:80/icmp"])
+    assert.throws(() => frontendOf(text), { code: "E_USAGE" });
+});
+
+test("a trace names path, rule and backends, and why others get nothing", () => {
+  const rows = [
+    [vip, "shop/web", "ClusterIP", one, "n1", "active", "100%", "", "random", 60, "", false],
+    [vip, "shop/web", "ClusterIP", two, "n2", "draining", "0%", "not ready", "random", 60, "", false],
+  ];
+  const text = traceText({ columns, rows }, vip, { node: "n1", pod: "shop/x" });
+  assert.match(text, /^10\.96\.0\.10:80\/TCP is shop\/web \(ClusterIP\), asked on node n1$/m);
+  assert.match(text, /^path: at the socket of shop\/x/m);
+  assert.match(text, /^choice: the client's last one within 60 s, else by chance/m);
+  assert.match(text, /^ {2}→ 10\.0\.0\.1:8080\/TCP 100% on n1$/m);
+  assert.match(text, /^ {2}✗ 10\.0\.0\.2:8080\/TCP on n2: not ready; what is open goes on$/m);
+  assert.throws(() => traceText({ columns, rows }, two, { node: "n1" }), { code: "E_NOT_FOUND" });
+});
+
+test("from outside the frontend of scope local speaks; none there is silence", () => {
+  const why = "on another node, and the externalTrafficPolicy is Local";
+  const row = (key: string, state: string, reason: string, elsewhere: boolean) => {
+    const shown = [state, state === "active" ? "100%" : "0%", reason, "maglev", 0, "", elsewhere];
+    return [key, "shop/web", "LoadBalancer", two, "n2", ...shown];
+  };
+  const rows = [row(vip, "active", "", false), row(`${vip}/local`, "unused", why, true)];
+  const outside = traceText({ columns, rows }, vip, { node: "n1" });
+  assert.match(outside, /nobody answers here: silence/);
+  assert.match(outside, /✗ 10\.0\.0\.2:8080\/TCP on n2: on another node/);
+  assert.match(traceText({ columns, rows }, vip, { node: "n1", pod: "a/b" }), /→ 10\.0\.0\.2/);
+});

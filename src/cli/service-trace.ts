@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+import { WeftError } from "#lib/errors.ts";
+import type { Grid } from "./print/table.ts";
+
+/** Who asks: a pod, or somebody outside the cluster. */
+export interface TraceFrom {
+  readonly pod?: string;
+  readonly node: string;
+}
+
+/** `10.96.0.10:53` is TCP; `10.96.0.10:53/udp`, `[fd00::a]:53/UDP`. @throws WeftError E_USAGE */
+export function frontendOf(text: string): string {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[0-9.]+):(\d{1,5})(?:\/(tcp|udp|sctp))?$/i.exec(text);
+  if (!match)
+    throw new WeftError("E_USAGE", `"${text}" is no address and port`, {
+      hint: "10.96.0.10:80, 10.96.0.10:53/udp, [fd00::a]:80",
+    });
+  return `${match[1]!.toLowerCase()}:${match[2]}/${(match[3] ?? "TCP").toUpperCase()}`;
+}
+
+/**
+ * Which backends a connection to the frontend may get, by which rule and through which path, in words.
+ * @param grid the view `service-backends` of the node that decides
+ * @throws WeftError E_NOT_FOUND when no service has the address
+ */
+export function traceText(grid: Grid, frontend: string, from: TraceFrom): string {
+  const at = (name: string) => grid.columns.findIndex((column) => column.name === name);
+  const cell = (row: Grid["rows"][number], name: string) => String(row[at(name)] ?? "");
+  const of = (key: string) => grid.rows.filter((row) => cell(row, "FRONTEND") === key);
+  const outside = from.pod === undefined ? of(`${frontend}/local`) : [];
+  const rows = outside.length > 0 ? outside : of(frontend);
+  const first = rows[0];
+  if (!first)
+    throw new WeftError("E_NOT_FOUND", `no service of node ${from.node} has ${frontend}`, {
+      hint: "`weft service list` shows those there are",
+    });
+  const type = cell(first, "TYPE");
+  const lines = [`${frontend} is ${cell(first, "SERVICE")} (${type}), asked on node ${from.node}`];
+  const ranges = cell(first, "RANGES");
+  if (ranges !== "") lines.push(`who may ask: ${ranges}`);
+  lines.push(`path: ${pathOf(type, from, ranges !== "")}`);
+  const used = rows.filter((row) => cell(row, "STATE") === "active");
+  if (used.length === 0) {
+    const silent = cell(first, "ELSEWHERE") === "true";
+    lines.push(
+      silent
+        ? "nobody answers here: silence by packet, refused at the socket (there are backends elsewhere)"
+        : "nobody answers: refused, or dropped where services.withoutBackends says so",
+    );
+  } else {
+    lines.push(`choice: ${choiceOf(cell(first, "ALGORITHM"), Number(cell(first, "AFFINITY-SEC")), from)}`);
+  }
+  for (const row of used) {
+    const why = cell(row, "REASON");
+    lines.push(
+      `  → ${cell(row, "BACKEND")} ${cell(row, "SHARE")}${onNode(cell(row, "ON"))}${why && ` (${why})`}`,
+    );
+  }
+  for (const row of rows)
+    if (cell(row, "STATE") !== "active" && cell(row, "BACKEND") !== "")
+      lines.push(
+        `  ✗ ${cell(row, "BACKEND")}${onNode(cell(row, "ON"))}: ${cell(row, "REASON")}${cell(row, "STATE") === "draining" ? "; what is open goes on" : ""}`,
+      );
+  return `${lines.join("\n")}\n`;
+}
+
+function onNode(node: string): string {
+  return node === "" ? "" : ` on ${node}`;
+}
+
+function pathOf(type: string, from: TraceFrom, ranged: boolean): string {
+  if (from.pod === undefined)
+    return type === "ClusterIP"
+      ? "none from outside: dropped (IS_A_CLUSTERIP); the node's own processes: at the socket"
+      : "from outside: from_device, packet by packet; a backend on another node sees the node's address";
+  if (ranged) return `from_pod of ${from.pod}, packet by packet: its address decides`;
+  return `at the socket of ${from.pod}: connect goes to the backend; what passes no socket hook: from_pod`;
+}
+
+function choiceOf(algorithm: string, affinitySec: number, from: TraceFrom): string {
+  const hashed = algorithm === "maglev";
+  const by = !hashed
+    ? "by chance, by weight"
+    : from.pod === undefined
+      ? "by the connection's hash (maglev), the same on every node"
+      : "by hash (maglev) packet by packet; at the socket, where no port is known yet, by chance";
+  return affinitySec > 0 ? `the client's last one within ${affinitySec} s, else ${by}` : by;
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+import { dumpRows, type TableDump } from "#agent/api.ts";
+import type { Family } from "#model/ip.ts";
+import { backendStates } from "#services/backend-states.ts";
+import { placeOf } from "#services/controller.ts";
+import type { Frontend } from "#services/service.ts";
+import { serviceKey } from "#services/table.ts";
+import type { Column } from "#store/table.ts";
+import type { AgentTables } from "./agent-tables.ts";
+
+type Row = ReturnType<typeof backendStates>[number] & { readonly row: Frontend };
+
+const columns: readonly Column<Row>[] = [
+  { name: "FRONTEND", of: ({ frontend }) => frontend },
+  { name: "SERVICE", of: serviceKey },
+  { name: "TYPE", of: ({ type }) => type },
+  { name: "BACKEND", of: ({ backend }) => backend },
+  { name: "ON", of: ({ on }) => on },
+  { name: "STATE", of: ({ state }) => state },
+  { name: "SHARE", of: ({ share }) => `${share}%` },
+  { name: "REASON", of: ({ reason }) => reason },
+  { name: "ALGORITHM", of: ({ row }) => row.algorithm ?? "random", wide: true },
+  { name: "AFFINITY-SEC", of: ({ row }) => row.affinitySec ?? 0, wide: true },
+  {
+    name: "RANGES",
+    of: ({ row }) => `${row.denyRanges ? "not " : ""}${(row.sourceRanges ?? []).join(",")}`,
+    wide: true,
+  },
+  { name: "ELSEWHERE", of: ({ row }) => row.elsewhere === true, wide: true },
+];
+
+/** Every endpoint of every service behind every frontend, with its state and why; made when asked. */
+export function serviceBackendsView(tables: AgentTables, families: readonly Family[]): () => TableDump {
+  return () => {
+    const here = placeOf(tables.nodes, families);
+    const rows = [...tables.services.all()].flatMap((service) => {
+      const key = serviceKey(service);
+      const frontends = [...tables.frontends.by("service", key)].filter(({ type }) => type !== "HostPort");
+      const byKey = new Map(frontends.map((row) => [tables.frontends.keyOf(row), row]));
+      return backendStates(service, [...tables.endpointSlices.by("service", key)], frontends, here).map(
+        (state): Row => ({ ...state, row: byKey.get(state.frontend)! }),
+      );
+    });
+    return dumpRows("service-backends", columns, rows);
+  };
+}
