@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { errorText } from "#lib/errors.ts";
 import type { Annotations } from "#model/annotations.ts";
-import { parseLabelSelector } from "#model/label-selector.ts";
+import { parseLabelSelector } from "#model/selector-text.ts";
 import type { Algorithm } from "#services/service.ts";
 
 /** What a Service's annotations ask for; each as Cilium names it. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Address, type Family, family, parseAddress } from "#model/ip.ts";
-import { parseLabelSelector } from "#model/label-selector.ts";
+import { parseLabelSelector } from "#model/selector-text.ts";
 import type { ExposedType } from "#services/annotations.ts";
 import {
   type Algorithm,
