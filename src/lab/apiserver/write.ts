@@ -4,7 +4,7 @@ import { randomSuffix } from "../name-suffix.ts";
 import { checkIdentity, checkNamespace, checkObject, hasGeneration, isSpecChange } from "./admit.ts";
 import { alreadyExists, badRequest, conflict, notFound } from "./errors.ts";
 import { trackWrite } from "./managed/track.ts";
-import { clone, type KubeObject, now, type ObjectMeta, same, stringAt } from "./object.ts";
+import { clone, type KubeObject, listAt, now, type ObjectMeta, same, stringAt } from "./object.ts";
 import type { Resource } from "./resource.ts";
 import { objectKey, type Store } from "./store.ts";
 
@@ -96,7 +96,9 @@ export function updateObject(
   }
   const draft = merge(resource, old, body, options);
   resource.defaults?.(draft);
-  if (same(withoutManagers(draft), withoutManagers(old)) && !options.applied) return old;
+  // An apply may change nothing but who wants what; one that leaves that too as it was is no write.
+  const compared = options.applied ? withoutTimes : withoutManagers;
+  if (same(compared(draft), compared(old))) return old;
   if (hasGeneration(resource) && isSpecChange(resource, old, draft))
     draft.metadata.generation = (old.metadata.generation ?? 0) + 1;
   checkObject(resource, draft, old);
@@ -152,4 +154,10 @@ function merge(resource: Resource, old: KubeObject, body: KubeObject, options: W
 
 function withoutManagers(object: KubeObject): KubeObject {
   return { ...object, metadata: { ...object.metadata, managedFields: undefined } };
+}
+
+/** When a manager last wrote counts for nothing: of what an apply says, defaults are only known once it is merged. */
+function withoutTimes(object: KubeObject): KubeObject {
+  const managedFields = listAt(object.metadata, "managedFields").map((entry) => ({ ...entry, time: "" }));
+  return { ...object, metadata: { ...object.metadata, managedFields } };
 }

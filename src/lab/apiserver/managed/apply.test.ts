@@ -126,3 +126,28 @@ test("apply needs a manager", async () => {
   assert.equal(answer.code, 422);
   assert.match(String(answer.body["message"]), /fieldManager: Required value/);
 });
+
+test("what the server adds by itself is no change when the same is applied again", async () => {
+  const path = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies/defaulted";
+  const again = async (manager: string) => {
+    const spec = { podSelector: {}, ingress: [{ ports: [{ port: 80 }] }] };
+    const object = {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "NetworkPolicy",
+      metadata: { name: "defaulted" },
+      spec,
+    };
+    const type = { "content-type": "application/apply-patch+yaml" };
+    const { body } = await api.call("PATCH", `${path}?fieldManager=${manager}`, object, type);
+    return stringAt(body, "metadata", "resourceVersion");
+  };
+  await again("a");
+  // As if it had been long ago: managers have the time of their last write.
+  const { body } = await api.call("GET", path);
+  for (const entry of listAt(body, "metadata", "managedFields")) entry["time"] = "2020-01-01T00:00:00Z";
+  objectAt(body, "metadata")["labels"] = { aged: "yes" };
+  const aged = await api.call("PUT", path, body);
+  const first = stringAt(aged.body, "metadata", "resourceVersion");
+  assert.equal(await again("a"), first);
+  assert.notEqual(await again("b"), first, "another manager's word is news");
+});

@@ -69,7 +69,9 @@ export function applyConfig(
     time: mine && isEmpty(changed) && isEmpty(dropped) ? mine.time : now(),
     fields: wantedFields,
   };
-  setManagers(next, [...others.map((manager, i) => ({ ...manager, fields: keptByOthers[i]! })), entry]);
+  const rest = others.map((manager, i) => ({ ...manager, fields: keptByOthers[i]! }));
+  // In its place among the others: saying the same again changes nothing.
+  setManagers(next, rest.toSpliced(mine ? managers.indexOf(mine) : rest.length, 0, entry));
   return next;
 }
 
