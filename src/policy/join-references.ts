@@ -123,7 +123,8 @@ function follow<V>(table: Table<V>, tell: (rows: readonly V[]) => void): () => v
 
 /** The row as it was when nothing of it changed, so that nobody resolves it again. */
 function plainRow(row: PolicyRow, known: Referenced, before: PolicyRow | undefined): PolicyRow {
-  const { rules, warnings } = plainRules(row.rules, known);
+  const { rules, warnings: missing } = plainRules(row.rules, known);
+  const warnings = [...(row.warnings ?? []), ...missing];
   const now: PolicyRow = { ...row, rules, ...(warnings.length > 0 && { warnings }) };
   return before && JSON.stringify(before) === JSON.stringify(now) ? before : now;
 }

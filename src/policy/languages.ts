@@ -3,7 +3,8 @@ import { type LabelFilter, usualLabels } from "#identities/label-filter.ts";
 import { type KubeObject, type Resource, resources } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
 import { auditedRules } from "./audit.ts";
-import { conditionText, type ValidCondition } from "./condition.ts";
+import { ciliumRemarks } from "./cilium-remarks.ts";
+import { conditionText, type PolicyCondition } from "./condition.ts";
 import { compileCiliumPolicy } from "./from-cilium.ts";
 import { compileClusterNetworkPolicy } from "./from-cluster-network-policy.ts";
 import { compileNetworkPolicy } from "./from-network-policy.ts";
@@ -19,6 +20,8 @@ export interface PolicyLanguage {
   readonly kind: string;
   /** @throws WeftError E_MANIFEST, E_POLICY_UNSUPPORTED: the object as a whole is refused */
   readonly compile: (object: unknown) => Rule[];
+  /** What of a right object means something else than one is likely to think. */
+  readonly remarks?: (object: unknown) => string[];
   readonly namespaced: boolean;
   /** Objects have a status with conditions. */
   readonly conditions: boolean;
@@ -47,6 +50,7 @@ export const policyLanguages: readonly PolicyLanguage[] = [
     apiVersion: "cilium.io/v2",
     kind: "CiliumNetworkPolicy",
     compile: compileCiliumPolicy,
+    remarks: ciliumRemarks,
     namespaced: true,
     conditions: true,
   },
@@ -55,6 +59,7 @@ export const policyLanguages: readonly PolicyLanguage[] = [
     apiVersion: "cilium.io/v2",
     kind: "CiliumClusterwideNetworkPolicy",
     compile: compileCiliumPolicy,
+    remarks: ciliumRemarks,
     namespaced: false,
     conditions: true,
   },
@@ -79,7 +84,7 @@ interface Metadata {
 }
 
 interface Status {
-  readonly conditions?: readonly Partial<ValidCondition>[];
+  readonly conditions?: readonly Partial<PolicyCondition>[];
 }
 
 /** The row of an object; a refused one says why and has no rules. Items of a list carry neither kind nor apiVersion. */
@@ -95,10 +100,13 @@ export function compileRow(
   const valid = conditions.find(({ type }) => type === "Valid");
   const row = { kind, namespace, name, uid, generation, ...(valid && { reported: conditionText(valid) }) };
   try {
-    const rules = language.compile({ ...object, apiVersion, kind });
+    const typed = { ...object, apiVersion, kind };
+    const rules = language.compile(typed);
     checkSelectable(rules, policyKey(row), keepsLabel);
     const located = withSourceLines(rules, metadata.annotations?.[sourceAnnotation]);
-    return { ...row, rules: auditedRules(located, metadata.annotations) };
+    const warnings = language.remarks?.(typed) ?? [];
+    const audited = auditedRules(located, metadata.annotations);
+    return { ...row, rules: audited, ...(warnings.length > 0 && { warnings }) };
   } catch (thrown) {
     const code = thrown instanceof WeftError ? thrown.code : "E_INTERNAL";
     const message = thrown instanceof Error ? thrown.message : String(thrown);

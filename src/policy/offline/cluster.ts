@@ -179,7 +179,7 @@ function policyOf(
   const plain = plainRules(row.rules, referenced);
   const rules = sourceOf ? plain.rules.map((rule) => withSource(rule, sourceOf)) : plain.rules;
   const source = sourceOf?.("");
-  const { warnings } = plain;
+  const warnings = [...(row.warnings ?? []), ...plain.warnings];
   const whole = { ...row, rules, ...(warnings.length > 0 && { warnings }) };
   return [{ key: policyKey(row), object: placed, row: whole, ...(source && { source }) }];
 }
