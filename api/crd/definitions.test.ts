@@ -38,6 +38,7 @@ test("the kinds have the names that clients ask for", () => {
     "ciliumendpoints.cilium.io Namespaced cep ciliumep",
     "ciliumnodes.cilium.io Cluster cn ciliumn",
     "ciliumendpointslices.cilium.io Cluster ces",
+    "nodepolicystatuses.weft.io Cluster nps",
   ]);
 });
 
@@ -108,7 +109,7 @@ test("a changed schema has a new version: an operator replaces only what is olde
   const hash = hash32(JSON.stringify(customResourceDefinitions)).toString(16);
   assert.deepEqual(
     [crdSchemaVersion, hash],
-    ["1.3.1", "1ddb9bfc"],
+    ["1.4.0", "38c9134e"],
     "raise crdSchemaVersion and write down the new hash",
   );
 });

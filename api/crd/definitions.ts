@@ -5,6 +5,7 @@ import { ciliumEndpointStatus, coreCiliumEndpoint } from "./cilium-endpoint.ts";
 import { ciliumRule } from "./cilium-network-policy.ts";
 import { ciliumNodeSpec, ciliumNodeStatus } from "./cilium-node.ts";
 import { clusterNetworkPolicySpec } from "./cluster-network-policy.ts";
+import { nodePolicy, nodePolicySummary } from "./node-policy-status.ts";
 import { type JsonSchema, structural } from "./structural.ts";
 
 /** A CustomResourceDefinition of apiextensions.k8s.io/v1, as far as these use it. */
@@ -71,10 +72,12 @@ export const policyApiBundleAnnotation = "policy.networking.k8s.io/bundle-versio
  * Version of all schemas here; an operator replaces what carries an older one and leaves a newer one alone. A change of any schema
  * raises it: the last part for what old objects fit into, the first for what they do not.
  */
-export const crdSchemaVersion = "1.3.1";
+export const crdSchemaVersion = "1.4.0";
 
 const condition = z.looseObject({ type: z.string(), status: z.string() });
-const policyStatus = z.looseObject({ conditions: z.array(condition).optional() });
+const byType = { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] };
+/** Agents and operator each say conditions of their own. */
+const policyStatus = z.looseObject({ conditions: z.array(condition).meta(byType).optional() });
 
 const policySchema = objectSchema(
   {
@@ -100,9 +103,7 @@ const fullCondition = z.strictObject({
   message: z.string().max(32768),
 });
 const clusterNetworkPolicyStatus = z.strictObject({
-  conditions: z
-    .array(fullCondition)
-    .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] }),
+  conditions: z.array(fullCondition).meta(byType),
 });
 
 const age: PrinterColumn = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" };
@@ -110,6 +111,11 @@ const valid: PrinterColumn = {
   name: "Valid",
   type: "string",
   jsonPath: ".status.conditions[?(@.type=='Valid')].status",
+};
+const enforced: PrinterColumn = {
+  name: "Enforced",
+  type: "string",
+  jsonPath: ".status.conditions[?(@.type=='weft.io/Enforced')].status",
 };
 
 const kinds: readonly Kind[] = [
@@ -121,7 +127,7 @@ const kinds: readonly Kind[] = [
     categories: ["cilium", "ciliumpolicy"],
     schema: policySchema,
     status: true,
-    columns: [age, valid],
+    columns: [age, valid, enforced],
   },
   {
     kind: "CiliumClusterwideNetworkPolicy",
@@ -131,7 +137,7 @@ const kinds: readonly Kind[] = [
     categories: ["cilium", "ciliumpolicy"],
     schema: policySchema,
     status: true,
-    columns: [age, valid],
+    columns: [age, valid, enforced],
   },
   {
     kind: "CiliumCIDRGroup",
@@ -168,6 +174,7 @@ const kinds: readonly Kind[] = [
       { name: "Priority", type: "string", jsonPath: ".spec.priority" },
       age,
       valid,
+      enforced,
     ],
   },
   {
@@ -267,6 +274,30 @@ const kinds: readonly Kind[] = [
         jsonPath: ".namespace",
         description: "Namespace of all the endpoints",
       },
+      age,
+    ],
+  },
+  {
+    kind: "NodePolicyStatus",
+    group: "weft.io",
+    version: "v1alpha1",
+    plural: "nodepolicystatuses",
+    scope: "Cluster",
+    shortNames: ["nps"],
+    categories: [],
+    schema: objectSchema(
+      {
+        summary: structural(nodePolicySummary),
+        policies: { type: "array", items: structural(nodePolicy) },
+      },
+      ["summary", "policies"],
+    ),
+    // Agents write what they say with the object, as with a CiliumEndpoint.
+    status: false,
+    columns: [
+      { name: "Policies", type: "integer", jsonPath: ".summary.policies" },
+      { name: "Refused", type: "integer", jsonPath: ".summary.refused" },
+      { name: "Entries", type: "integer", jsonPath: ".summary.entries" },
       age,
     ],
   },

@@ -57,6 +57,7 @@ export const resources = {
   ciliumNodes: { group: "cilium.io", version: "v2", plural: "ciliumnodes" },
   ciliumEndpointSlices: { group: "cilium.io", version: "v2alpha1", plural: "ciliumendpointslices" },
   ciliumEndpoints: { group: "cilium.io", version: "v2", plural: "ciliumendpoints" },
+  nodePolicyStatuses: { group: "weft.io", version: "v1alpha1", plural: "nodepolicystatuses" },
 } as const satisfies Record<string, Resource>;
 
 /** Path of a collection or, with a name, of an object. */

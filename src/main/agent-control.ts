@@ -176,6 +176,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
         endpointPolicies,
         policyRules,
         refusals: tables.policyRefusals,
+        costs: tables.policyCosts,
         limits: {
           entries: policyCapacity,
           // The rest of the ipcache is for pods, nodes and whatever has an address.

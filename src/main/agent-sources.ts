@@ -15,6 +15,7 @@ import { startNodePublisher } from "#nodes/publish.ts";
 import { bootId } from "#nodes/self.ts";
 import { startNodeSource } from "#nodes/source.ts";
 import { startPolicySource } from "#policy/source.ts";
+import { startNodePolicyStatus, statusPace } from "#policy/tell-node-status.ts";
 import { startServiceSource } from "#services/source.ts";
 import type { ControlDeps } from "./agent-control.ts";
 
@@ -76,6 +77,22 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
       signal,
     ),
   );
+  stack.use(
+    startNodePolicyStatus(
+      {
+        client,
+        health,
+        log,
+        costs: tables.policyCosts,
+        refusals: tables.policyRefusals,
+        endpointPolicies: tables.endpointPolicies,
+        policyMaps: tables.policyMaps,
+        node: () => nodeNow(deps),
+        pace: statusPace(() => tables.nodes.all(), deps.node.name),
+      },
+      signal,
+    ),
+  );
   const each = { ...common, signal };
   stack.use(
     reflect({
@@ -130,6 +147,15 @@ function followClusterEndpoints(deps: ControlDeps, signal: AbortSignal): AsyncDi
     }),
   );
   return stack;
+}
+
+/** This node with the uid of its Node, once that is known. */
+function nodeNow({ tables, node: { name, uid: first } }: ControlDeps): {
+  readonly name: string;
+  readonly uid?: string;
+} {
+  const uid = tables.nodes.get(name)?.uid ?? first;
+  return { name, ...(uid !== undefined && { uid }) };
 }
 
 /** Nodes speak in the order of their names: 50 ms is time enough for what the one before said to come by the watch. */

@@ -14,6 +14,7 @@ import { apiServerTable, nodeLabelKeyTable, nodeTable, routeTable } from "#nodes
 import {
   cidrGroupTable,
   endpointPolicyTable,
+  policyCostTable,
   policyMapTable,
   policyRefusalTable,
   policyRuleTable,
@@ -56,6 +57,7 @@ export function agentTables(db = new Database()) {
     endpointPolicies: endpointPolicyTable(db),
     policyRules: policyRuleTable(db),
     policyRefusals: policyRefusalTable(db),
+    policyCosts: policyCostTable(db),
     datapathEndpoints,
     services: serviceTable(db),
     endpointSlices: endpointSliceTable(db),

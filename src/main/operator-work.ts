@@ -16,6 +16,7 @@ import { installDefinitions } from "#operator/crds.ts";
 import { startIdentityGc } from "#operator/identity-gc.ts";
 import { startOrphanGc } from "#operator/orphans.ts";
 import { PodCidrs } from "#operator/pod-cidrs.ts";
+import { startPolicyConditions } from "#operator/policy-status.ts";
 import { removeSlices, startSliceWriter } from "#operator/slice-writer.ts";
 import { type SliceObject, sliceRow } from "#operator/slices.ts";
 import {
@@ -50,6 +51,7 @@ export async function leaderWork(deps: WorkDeps, signal: AbortSignal, ready: () 
   stack.use(startOrphanGc({ ...common, sweepMs: config.endpointGc.sweepSec * 1000 }));
   if (config.endpointSlices) stack.use(startSliceWriter(common));
   else await removeSlices(client, log, signal);
+  stack.use(startPolicyConditions({ client, db: tables.db, health, log, signal }));
   stack.use(follow(deps, tables, signal));
   const read = [tables.kubeNodes, tables.ciliumNodes, tables.identities, tables.endpoints];
   await Promise.race([Promise.all(read.map((table) => table.ready)), aborted(signal)]);

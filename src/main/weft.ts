@@ -7,10 +7,10 @@ import {
   dbCommand,
   endpointCommand,
   identityCommand,
-  policyCommand,
 } from "#cli/commands/inspect.ts";
 import { installCommand, upgradeCommand } from "#cli/commands/install.ts";
 import { labCommand } from "#cli/commands/lab.ts";
+import { policyCommand } from "#cli/commands/policy.ts";
 import { rawCommand } from "#cli/commands/raw.ts";
 import { serviceCommand } from "#cli/commands/service.ts";
 import { statusCommand } from "#cli/commands/status.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /** A condition of an object's status, its time aside. */
-export interface ValidCondition {
+export interface PolicyCondition {
   readonly type: string;
   readonly status: string;
   readonly reason: string;
@@ -9,6 +9,6 @@ export interface ValidCondition {
 }
 
 /** What a condition says, to compare. */
-export function conditionText({ type, status, reason, message }: Partial<ValidCondition>): string {
+export function conditionText({ type, status, reason, message }: Partial<PolicyCondition>): string {
   return JSON.stringify([type, status, reason, message]);
 }

@@ -6,6 +6,7 @@ import { ReservedIdentity } from "#model/identity.ts";
 import type { Family } from "#model/ip.ts";
 import { startController } from "#store/controller.ts";
 import type { Changes, Database, Table, Transaction, WritableTable } from "#store/table.ts";
+import type { PolicyCost } from "./costs.ts";
 import { type EngineChanges, PolicyEngine } from "./engine.ts";
 import type { PolicyLimits, Refusal } from "./limits.ts";
 import { seenFrom } from "./peer.ts";
@@ -31,6 +32,8 @@ export interface PolicyControllerDeps {
   readonly policyRules: WritableTable<PolicyRuleRow>;
   /** Policies there is no room for. */
   readonly refusals?: WritableTable<Refusal>;
+  /** What policies cost in map entries. */
+  readonly costs?: WritableTable<PolicyCost>;
   /** What there is room for; absent: for everything. */
   readonly limits?: PolicyLimits;
   /**
@@ -148,6 +151,13 @@ function storeRefusals(tx: Transaction, table: WritableTable<Refusal>, engine: P
   for (const { policy } of table.all()) if (!refused.has(policy)) tx.delete(table, policy);
 }
 
+function storeCosts(tx: Transaction, table: WritableTable<PolicyCost>, costs: readonly PolicyCost[]): void {
+  for (const cost of costs) {
+    if (cost.entries > 0) tx.put(table, cost);
+    else tx.delete(table, cost.policy);
+  }
+}
+
 function store(tx: Transaction, deps: PolicyControllerDeps, { engine, changes, result }: Outcome): void {
   for (const policy of result.policies) tx.put(deps.policyMaps, policy);
   for (const id of result.ruleIds) {
@@ -156,6 +166,7 @@ function store(tx: Transaction, deps: PolicyControllerDeps, { engine, changes, r
     else tx.delete(deps.policyRules, String(id));
   }
   if (deps.refusals) storeRefusals(tx, deps.refusals, engine);
+  if (deps.costs) storeCosts(tx, deps.costs, result.costs);
   for (const id of result.gonePolicies) tx.delete(deps.policyMaps, String(id));
   for (const row of result.endpoints) tx.put(deps.endpointPolicies, row);
   for (const [key, { kind }] of changes) if (kind === "delete") tx.delete(deps.endpointPolicies, key);

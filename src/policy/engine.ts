@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Identity } from "#identities/identity.ts";
 import { WeftError } from "#lib/errors.ts";
+import { type PolicyCost, PolicyCosts } from "./costs.ts";
 import { DistinctPolicies, type DistinctPolicy, dependenciesOf } from "./distinct.ts";
 import {
   costliest,
@@ -28,6 +29,8 @@ export interface EngineChanges {
   readonly endpoints: readonly EndpointPolicyRow[];
   /** Numbers of rules that are new, or forgotten: `ruleIds` knows which. */
   readonly ruleIds: readonly number[];
+  /** What policies cost by now; no entries: nothing any more. */
+  readonly costs: readonly PolicyCost[];
 }
 
 /**
@@ -43,6 +46,7 @@ export class PolicyEngine {
   readonly #index = new IdentityIndex();
   readonly #prefixes = new PrefixCounts();
   readonly #pods = new PodPorts();
+  readonly #costs = new PolicyCosts((rule) => this.ruleIds.origins(rule));
   readonly #endpoints = new Map<string, PolicyEndpoint>();
   /** Policies by the texts of what they depend on. */
   readonly #dependents = new Map<string, Set<DistinctPolicy>>();
@@ -73,8 +77,12 @@ export class PolicyEngine {
     this.#prefixes.set("never-lock-out", neverLockOut);
   }
 
-  /** @param rules none: the policy is gone, or refused */
+  /**
+   * The same rules once more, as when only an object's status changed, are no work.
+   * @param rules none: the policy is gone, or refused
+   */
   setPolicy(key: string, rules: readonly Rule[]): void {
+    if (!this.#refused.has(key) && sameRules(rules, this.#rules.get(key))) return;
     this.#refused.delete(key);
     const refusal = rules.length > 0 && tooManyPrefixes(this.#prefixes, [key, rules], this.#limits);
     if (refusal) {
@@ -157,6 +165,7 @@ export class PolicyEngine {
       gonePolicies: [...gone].filter((id) => !this.#distinct.has(id)),
       endpoints: [...rows].filter((key) => this.#endpoints.has(key)).map((key) => this.#rowOf(key)),
       ruleIds: this.ruleIds.takeChanged(),
+      costs: this.#costs.takeChanged(),
     };
   }
 
@@ -181,6 +190,7 @@ export class PolicyEngine {
     }
     for (const policy of this.#distinct.sweep()) {
       this.#depend(policy, new Set());
+      this.#costs.drop(policy.id);
       gone.add(policy.id);
     }
     this.#renew(before);
@@ -206,6 +216,7 @@ export class PolicyEngine {
       if (!changed && was && was.entries.length <= limit) {
         policy.resolved = was;
         policy.resolver = undefined;
+        this.#costs.set(policy.id, was.entries);
         continue;
       }
       this.#apply(key, this.#changed.get(key) ?? []);
@@ -258,11 +269,13 @@ export class PolicyEngine {
     };
     for (const [policy, identities] of partly) {
       note(policy);
-      renewSome(policy, policy.resolver!, identities);
+      const { gone, come } = renewSome(policy, policy.resolver!, identities);
+      this.#costs.move(policy.id, gone, come);
     }
     for (const policy of whole) {
       note(policy);
       renewAll(policy, this.#resolverOf(policy));
+      this.#costs.set(policy.id, policy.resolved!.entries);
     }
     if (whole.size > 0) this.#retainRules();
   }
@@ -352,4 +365,8 @@ export class PolicyEngine {
     for (const { rules } of this.#distinct.all()) for (const rule of rules) used.add(rule);
     this.ruleIds.retain(used);
   }
+}
+
+function sameRules(rules: readonly Rule[], before: readonly Rule[] = []): boolean {
+  return rules === before || JSON.stringify(rules) === JSON.stringify(before);
 }

@@ -9,7 +9,7 @@ import { createContext, runInContext } from "node:vm";
 import { build } from "esbuild";
 
 /** They follow the API server, write its statuses, and write the kernel's maps. */
-const impure = new Set(["source.ts", "status.ts", "ops.ts"]);
+const impure = new Set(["source.ts", "status.ts", "tell-condition.ts", "tell-node-status.ts", "ops.ts"]);
 const root = join(import.meta.dirname, "../..");
 const modules = globSync("**/*.ts", { cwd: import.meta.dirname })
   .filter((file) => !file.endsWith(".test.ts") && !impure.has(file))

@@ -15,21 +15,33 @@ export function renewAll(policy: DistinctPolicy, resolver: Resolver): void {
   policy.resolved = resolvedOf(policy.id, resolver, { entries, sum: policy.sum });
 }
 
+/** Entries that a policy had and those it has in their place. */
+export interface Renewed {
+  readonly gone: readonly PolicyEntry[];
+  readonly come: readonly PolicyEntry[];
+}
+
 /** Resolves anew what a policy says of some identities; the rest stays as it is. The outcome is that of {@link renewAll}. */
-export function renewSome(policy: DistinctPolicy, resolver: Resolver, identities: ReadonlySet<number>): void {
+export function renewSome(
+  policy: DistinctPolicy,
+  resolver: Resolver,
+  identities: ReadonlySet<number>,
+): Renewed {
   const before = policy.resolved!.entries;
-  const added: PolicyEntry[] = [];
-  for (const identity of identities) added.push(...resolver.of(identity));
+  const gone = entriesOf(before, identities);
+  const come: PolicyEntry[] = [];
+  for (const identity of identities) come.push(...resolver.of(identity));
   const entries =
     identities.size > searched
       ? before
           .filter(({ identity }) => !identities.has(identity))
-          .concat(added)
+          .concat(come)
           .sort(compareEntries)
-      : spliced(before, identities, added);
+      : spliced(before, identities, come);
   // What went is what the sum of the whole lacks; few enough are looked at to tell.
-  policy.sum = (policy.sum - sumOf(entriesOf(before, identities)) + sumOf(added)) | 0;
+  policy.sum = (policy.sum - sumOf(gone) + sumOf(come)) | 0;
   policy.resolved = resolvedOf(policy.id, resolver, { entries, sum: policy.sum });
+  return { gone, come };
 }
 
 function resolvedOf(

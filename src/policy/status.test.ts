@@ -28,10 +28,11 @@ test("each policy's object is told once whether it is in force", async () => {
     patch: async (
       resource: { plural: string },
       ref: { name: string },
-      { body }: { body: unknown },
-      options: { subresource?: string },
+      { type, body }: { type: string; body: { apiVersion: string; kind: string; status: unknown } },
+      { subresource, fieldManager, force }: { subresource?: string; fieldManager?: string; force?: boolean },
     ) => {
-      sent.push([resource.plural, ref.name, options.subresource, body]);
+      assert.deepEqual([type, subresource, fieldManager, force], ["apply", "status", "weft-agent", true]);
+      sent.push([resource.plural, ref.name, `${body.apiVersion} ${body.kind}`, body.status]);
       arrived();
       return {};
     },
@@ -63,9 +64,10 @@ test("each policy's object is told once whether it is in force", async () => {
   const message =
     "CiliumNetworkPolicy shop/bad: spec.egress[0].toFQDNs: needs a proxy that reads DNS answers, which this version does not have";
   const refused = { type: "Valid", status: "False", reason: "NeedsDNSProxy", message, lastTransitionTime };
+  const apiKind = "cilium.io/v2 CiliumNetworkPolicy";
   assert.deepEqual(sent, [
-    ["ciliumnetworkpolicies", "good", "status", { status: { conditions: [inForce] } }],
-    ["ciliumnetworkpolicies", "bad", "status", { status: { conditions: [refused] } }],
+    ["ciliumnetworkpolicies", "good", apiKind, { conditions: [inForce] }],
+    ["ciliumnetworkpolicies", "bad", apiKind, { conditions: [refused] }],
   ]);
 
   const mended = new Promise<void>((resolve) => {
@@ -79,7 +81,5 @@ test("each policy's object is told once whether it is in force", async () => {
     );
   });
   await mended;
-  assert.deepEqual(sent.slice(2), [
-    ["ciliumnetworkpolicies", "bad", "status", { status: { conditions: [inForce] } }],
-  ]);
+  assert.deepEqual(sent.slice(2), [["ciliumnetworkpolicies", "bad", apiKind, { conditions: [inForce] }]]);
 });

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KubeClient } from "#k8s/client.ts";
-import { isNotFound } from "#k8s/errors.ts";
 import type { Resource } from "#k8s/resource.ts";
 import { pause } from "#lib/clock.ts";
 import type { Health } from "#lib/health.ts";
 import { startJob } from "#lib/jobs.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Table } from "#store/table.ts";
-import { conditionText, type ValidCondition } from "./condition.ts";
+import { conditionText, type PolicyCondition } from "./condition.ts";
 import type { NeedKind } from "./rule.ts";
 import type { PolicyRow } from "./table.ts";
+import { tellCondition } from "./tell-condition.ts";
 
 export interface PolicyStatusDeps {
   readonly client: KubeClient;
@@ -56,16 +56,10 @@ function isUntold({ resourceOf }: PolicyStatusDeps, row: PolicyRow): boolean {
 async function report(deps: PolicyStatusDeps, row: PolicyRow, signal: AbortSignal): Promise<void> {
   const { client, resourceOf, now = Date.now } = deps;
   const resource = resourceOf(row.kind);
-  const wanted = conditionOf(row);
   if (!resource || !isUntold(deps, row)) return;
-  const condition = { ...wanted, lastTransitionTime: new Date(now()).toISOString().replace(/\.\d+Z$/, "Z") };
-  const ref = { name: row.name, ...(row.namespace !== "" && { namespace: row.namespace }) };
-  const patch = { type: "merge", body: { status: { conditions: [condition] } } } as const;
-  try {
-    await client.patch(resource, ref, patch, { subresource: "status", signal });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+  const { kind, namespace, name } = row;
+  const told = { manager: "weft-agent", sinceMs: now(), signal };
+  await tellCondition(client, { resource, kind, namespace, name }, conditionOf(row), told);
 }
 
 const stays = "what an earlier generation had in force stays where agents know it";
@@ -77,7 +71,7 @@ const needReasons: Readonly<Record<NeedKind, string>> = {
   auth: "NeedsAuthentication",
 };
 
-function conditionOf({ refused, needs, generation, warnings = [] }: PolicyRow): ValidCondition {
+function conditionOf({ refused, needs, generation, warnings = [] }: PolicyRow): PolicyCondition {
   if (!refused) {
     const message = ["Policy is in force", ...warnings].join("; ");
     return { type: "Valid", status: "True", reason: "InForce", message };

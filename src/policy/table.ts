@@ -2,6 +2,7 @@
 import type { Prefix } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
 import type { Database, WritableTable } from "#store/table.ts";
+import type { PolicyCost } from "./costs.ts";
 import type { Refusal } from "./limits.ts";
 import type { NamedPort, NeedKind, ResolvedPolicy, Rule, RuleOrigin } from "./rule.ts";
 
@@ -21,7 +22,7 @@ export interface PolicyRow {
   readonly inForce?: number;
   /** What it would need beside the datapath to be in force; absent: nothing. */
   readonly needs?: readonly NeedKind[];
-  /** What of it selects nobody for now, and why. */
+  /** What of it selects nobody for now, and why; what means something else than one is likely to think. */
   readonly warnings?: readonly string[];
   /** What the object's status says of it by now: see `status.ts`. */
   readonly reported?: string;
@@ -72,6 +73,20 @@ export function policyRefusalTable(db: Database): WritableTable<Refusal> {
       { name: "WOULD TAKE", of: (row) => row.count },
       { name: "ROOM", of: (row) => row.limit },
       { name: "REASON", of: (row) => row.message, wide: true },
+    ],
+  });
+}
+
+/** What policies cost this node; those that take part in no map cost nothing and are not here. Key: the policy's. */
+export function policyCostTable(db: Database): WritableTable<PolicyCost> {
+  return db.table<PolicyCost>({
+    name: "policy-costs",
+    key: (row) => row.policy,
+    equal: (a, b) => a.entries === b.entries && a.maps === b.maps,
+    columns: [
+      { name: "POLICY", of: (row) => row.policy },
+      { name: "ENTRIES", of: (row) => row.entries },
+      { name: "MAPS", of: (row) => row.maps },
     ],
   });
 }

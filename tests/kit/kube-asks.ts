@@ -26,6 +26,12 @@ const handedIn: Readonly<Record<string, readonly Resource[]>> = {
   // Of the commands; the relay takes names from the file.
   "src/live/components.ts list": [],
   "src/main/agent-endpoints.ts get": [resources.pods, resources.namespaces],
+  "src/operator/policy-status.ts reflect": [
+    resources.nodePolicyStatuses,
+    resources.ciliumNetworkPolicies,
+    resources.ciliumClusterwideNetworkPolicies,
+    resources.clusterNetworkPolicies,
+  ],
   "src/policy/source.ts reflect": [
     resources.networkPolicies,
     resources.ciliumNetworkPolicies,
@@ -33,7 +39,7 @@ const handedIn: Readonly<Record<string, readonly Resource[]>> = {
     resources.ciliumCidrGroups,
     resources.clusterNetworkPolicies,
   ],
-  "src/policy/status.ts patch": [
+  "src/policy/tell-condition.ts patch": [
     resources.ciliumNetworkPolicies,
     resources.ciliumClusterwideNetworkPolicies,
     resources.clusterNetworkPolicies,

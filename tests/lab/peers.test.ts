@@ -54,11 +54,11 @@ suite("peers by way of other objects, tunnel, dual", () => {
     });
   }
 
-  async function condition(name: string): Promise<string> {
+  async function condition(name: string, wanted = "Valid"): Promise<string> {
     const object = JSON.parse(await kubectlOk(["-n", "red", "get", "cnp", name, "-o", "json"])) as {
       status?: { conditions?: { type: string; message: string }[] };
     };
-    return object.status?.conditions?.find(({ type }) => type === "Valid")?.message ?? "";
+    return object.status?.conditions?.find(({ type }) => type === wanted)?.message ?? "";
   }
 
   test("a group of prefixes: missing, there, changed, with a hole", async () => {
@@ -76,6 +76,11 @@ suite("peers by way of other objects, tunnel, dual", () => {
       "203.0.113.7 80": "deny",
     });
     await until("the status to tell", async () => (await condition("groups")) === "Policy is in force");
+    await until("what it costs to be told", async () =>
+      /^selects \d+ endpoints? on \d nodes?, takes part in \d+ map entries \(n\d \d+\)$/.test(
+        await condition("groups", "weft.io/Enforced"),
+      ),
+    );
     await apply(group(["203.0.113.0/24"]));
     await becomes({ "198.51.100.7 80": "deny", "2001:db8::7 80": "deny", "203.0.113.7 80": "allow" });
     await remove(group([]));

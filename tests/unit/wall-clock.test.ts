@@ -20,6 +20,7 @@ const shown: Readonly<Record<string, string>> = {
   "src/operator/identity-gc.ts":
     "since when an identity is unused, for all operators; none is deleted it did not itself see unused for two minutes",
   "src/operator/leader.ts": "the times of a Lease; others' are not believed, only watched for change",
+  "src/operator/policy-status.ts": "a condition's time",
   "src/policy/status.ts": "a condition's time",
   "src/services/node-health.ts": "the time in an answer to a health check",
 };

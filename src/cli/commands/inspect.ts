@@ -5,12 +5,8 @@ import { gatherGrid } from "#cli/gather.ts";
 import { type Grid, outputForm, printGrid } from "#cli/print/table.ts";
 import { type ClusterChoice, withKubeconfig } from "#cli/target.ts";
 import { WeftError } from "#lib/errors.ts";
-import { generateCommand } from "./policy-generate.ts";
-import { matrixCommand } from "./policy-matrix.ts";
-import { previewCommand } from "./policy-preview.ts";
-import { testCommand } from "./policy-test.ts";
 
-interface InspectOptions extends AgentChoice, ClusterChoice {
+export interface InspectOptions extends AgentChoice, ClusterChoice {
   readonly output?: string;
   readonly namespace?: string;
 }
@@ -36,7 +32,7 @@ async function show(
 }
 
 /** Rows of which the named column has the value. */
-function where(grid: Grid, column: string, value: string): Grid {
+export function where(grid: Grid, column: string, value: string): Grid {
   const at = grid.columns.findIndex((c) => c.name === column);
   return { columns: grid.columns, rows: grid.rows.filter((row) => String(row[at]) === value) };
 }
@@ -82,31 +78,6 @@ function findEndpoint(grid: Grid, which: string): Grid {
 
 export function identityCommand(): Command {
   return listCommand("identity", "identities and their labels", "identities", true);
-}
-
-export function policyCommand(): Command {
-  const get = withAgentOptions(
-    new Command("get").description("policies as the agents hold them").argument("[namespace/name]"),
-  );
-  get.action((which: string | undefined, options: InspectOptions) =>
-    show("/v1/db/policies", { ...options, merge: true }, (grid) => {
-      if (!which) return grid;
-      const slash = which.indexOf("/");
-      const found =
-        slash < 0
-          ? where(grid, "NAME", which)
-          : where(where(grid, "NAMESPACE", which.slice(0, slash)), "NAME", which.slice(slash + 1));
-      if (found.rows.length === 0) throw new WeftError("E_NOT_FOUND", `no policy "${which}"`);
-      return found;
-    }),
-  );
-  return new Command("policy")
-    .description("network policies: what is in force, and what would be")
-    .addCommand(get)
-    .addCommand(testCommand())
-    .addCommand(matrixCommand())
-    .addCommand(previewCommand())
-    .addCommand(generateCommand());
 }
 
 const maps = ["policy", "ct", "ipcache", "blocks", "lb", "endpoints", "nat", "metrics"];

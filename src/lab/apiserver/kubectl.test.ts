@@ -155,7 +155,7 @@ test("a CiliumNetworkPolicy, by its short name too", { skip }, async () => {
     "{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: web}, spec: {endpointSelector: {matchLabels: {app: web}}, ingress: [{fromEndpoints: [{matchLabels: {app: shop}}]}]}}";
   assert.match(await kubectl("apply -f -", policy), /ciliumnetworkpolicy\.cilium\.io\/web created/);
   assert.match(await kubectl("apply -f -", policy), /unchanged/);
-  assert.match(await kubectl("get cnp"), /^NAME +AGE +VALID\nweb /);
+  assert.match(await kubectl("get cnp"), /^NAME +AGE +VALID +ENFORCED\nweb /);
   assert.match(await kubectl("delete cnp web"), /deleted/);
 });
 

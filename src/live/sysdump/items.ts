@@ -34,6 +34,7 @@ const clusterKinds: readonly Resource[] = [
   resources.ciliumClusterwideNetworkPolicies,
   resources.ciliumCidrGroups,
   resources.clusterNetworkPolicies,
+  resources.nodePolicyStatuses,
   resources.ciliumIdentities,
   resources.ciliumEndpoints,
   kind("cilium.io", "v2", "ciliumnodes"),
