@@ -20,18 +20,20 @@ import { type Address, family } from "#model/ip.ts";
 
 /** One real attempt to reach something. */
 export interface Probe {
-  readonly protocol: "TCP" | "UDP" | "ICMP";
+  readonly protocol: "TCP" | "UDP" | "SCTP" | "ICMP";
   readonly to: Address;
   /** 0 for ICMP. */
   readonly port: number;
   /** Where the attempt starts; absent: this process's namespace. */
   readonly netns?: NetnsRef;
+  /** Where it comes from; absent: as the routes say. */
+  readonly source?: Address;
   /** What a UDP probe sends; default 4 bytes `weft`. */
   readonly payload?: Uint8Array;
 }
 
 /**
- * `connected`: TCP handshake done, UDP answer or ICMP echo reply received. `refused`: a reset or port unreachable came
+ * `connected`: TCP or SCTP handshake done, UDP answer or ICMP echo reply received. `refused`: a reset or port unreachable came
  * back, so packets pass but nobody listens. `timeout`: silence. `failed`: another error, named in `errno`
  * (`EHOSTUNREACH`, `EPERM`, …; `E_NETNS` when the namespace is gone).
  */
@@ -63,6 +65,7 @@ const POLLIN = 1;
 const POLLOUT = 4;
 const IPPROTO_ICMP = 1;
 const IPPROTO_ICMPV6 = 58;
+const IPPROTO_SCTP = 132;
 const EAGAIN = 11;
 const EINPROGRESS = 115;
 const POLL_MIN_MS = 1;
@@ -119,6 +122,7 @@ function start(index: number, probe: Probe, settle: Settle): Attempt | undefined
   try {
     const fd = openFor(probe);
     return orClose(fd, () => {
+      if (probe.source !== undefined) bindTo(fd, probe.source);
       const name = encodeSockaddr(probe.to, probe.port);
       call(libc.connect(fd, name, name.length), EINPROGRESS);
       const first = firstPacket(probe, index);
@@ -135,12 +139,23 @@ function start(index: number, probe: Probe, settle: Settle): Attempt | undefined
 function openFor({ protocol, to, netns }: Probe): number {
   const where = netns === undefined ? {} : { netns };
   if (protocol === "TCP") return openSocket(to, SOCK_STREAM, 0, where);
+  if (protocol === "SCTP") return openSocket(to, SOCK_STREAM, IPPROTO_SCTP, where);
   if (protocol === "UDP") return openSocket(to, SOCK_DGRAM, 0, where);
   return openSocket(to, SOCK_RAW, family(to) === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6, where);
 }
 
+function bindTo(fd: number, source: Address): void {
+  const name = encodeSockaddr(source, 0);
+  call(libc.bind(fd, name, name.length));
+}
+
+/** Has a handshake, which says by itself whether somebody is there. */
+function isStream({ protocol }: Probe): boolean {
+  return protocol === "TCP" || protocol === "SCTP";
+}
+
 function firstPacket(probe: Probe, index: number): Uint8Array | undefined {
-  if (probe.protocol === "TCP") return undefined;
+  if (isStream(probe)) return undefined;
   if (probe.protocol === "ICMP") return encodeEcho(family(probe.to), echoId(index), 1);
   return probe.payload ?? new TextEncoder().encode("weft");
 }
@@ -155,7 +170,7 @@ function look(open: readonly Attempt[], timeoutMs: number, settle: Settle): Atte
   const pollfds = new DataView(new ArrayBuffer(open.length * 8));
   for (const [i, attempt] of open.entries()) {
     pollfds.setInt32(i * 8, attempt.fd, LITTLE_ENDIAN);
-    pollfds.setInt16(i * 8 + 4, attempt.probe.protocol === "TCP" ? POLLOUT : POLLIN, LITTLE_ENDIAN);
+    pollfds.setInt16(i * 8 + 4, isStream(attempt.probe) ? POLLOUT : POLLIN, LITTLE_ENDIAN);
   }
   const ready = libc.poll(new Uint8Array(pollfds.buffer), open.length, 0);
   const now = performance.now();
@@ -175,7 +190,7 @@ function look(open: readonly Attempt[], timeoutMs: number, settle: Settle): Atte
 /** What a socket with something to tell has to tell; undefined: not decided yet. */
 function outcome({ probe, fd, startMs, index }: Attempt): ProbeResult | undefined {
   const connected: ProbeResult = { outcome: "connected", ms: performance.now() - startMs };
-  if (probe.protocol === "TCP") {
+  if (isStream(probe)) {
     const errno = takeSocketError(fd);
     return errno === 0 ? connected : failure(errnoName(errno), startMs);
   }

@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { EndpointSlice, Pod, Service } from "./objects.ts";
+import type { Address } from "#model/ip.ts";
+import type { Question } from "#model/questions.ts";
+import type { EndpointSlice, NodeObject, Pod, Service } from "./objects.ts";
 
 /** What the attempts are made from. */
 export interface ClusterView {
   readonly pods: readonly Pod[];
   readonly services: readonly Service[];
   readonly slices: readonly EndpointSlice[];
+  readonly nodes: readonly NodeObject[];
 }
 
-export type Protocol = "TCP" | "UDP" | "ICMP";
+export type Protocol = "TCP" | "UDP" | "SCTP" | "ICMP";
 
 export interface ProbeEnd {
   readonly namespace: string;
-  /** Empty for an address outside, and for a Service (which pod answers is not known). */
+  /** Empty for a node or an address outside, and for a Service (which pod answers is not known). */
   readonly pod: string;
 }
 
 /** One answered question, in the form `weft lab probe -o json` prints. */
 export interface ProbeRow {
-  readonly from: ProbeEnd & { readonly workload: string };
+  readonly from: ProbeEnd & {
+    readonly workload: string;
+    /** Of a node or an address outside. */
+    readonly ip?: string;
+  };
   readonly to: ProbeEnd & {
     readonly service: string;
     readonly ip: string;
@@ -30,25 +37,17 @@ export interface ProbeRow {
   readonly ms: number;
 }
 
-/** A question that can be put to a node. */
+/** A question that can be put to somebody who connects: a pod, a node (no pod is named), or the world outside. */
 export interface Attempt {
   readonly from: ProbeRow["from"];
+  /** "": the world. */
   readonly node: string;
+  /** Of the world's addresses the one it connects from. */
+  readonly source?: Address;
   readonly to: ProbeRow["to"];
   readonly via: ProbeRow["via"];
   /** The Service has nobody behind it: a refusal comes from the node, not from a pod. */
   readonly unbacked: boolean;
-}
-
-/** A connection somebody asks about. */
-export interface Question {
-  /** `namespace/pod`; a workload's name stands for one of its pods. */
-  readonly from: string;
-  /** `namespace/pod`, `namespace/service` (`service:namespace/service` where a workload has the name too), or an address. */
-  readonly to: string;
-  /** 0 for ICMP. */
-  readonly port: number;
-  readonly protocol: Protocol;
 }
 
 export interface ProbeOptions {

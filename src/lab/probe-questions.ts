@@ -1,20 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
 import { WeftError } from "#lib/errors.ts";
-import { parseJsonList } from "#lib/json-list.ts";
 import { type Address, family, isAddress, parseAddress } from "#model/ip.ts";
-import type { Pod } from "./objects.ts";
-import type { Attempt, ClusterView, Question } from "./probe-attempt.ts";
+import { type PortQuestion, portText, protocolName } from "#model/port.ts";
+import type { Question } from "#model/questions.ts";
+import type { NodeObject, Pod } from "./objects.ts";
+import type { Attempt, ClusterView, ProbeRow, Protocol } from "./probe-attempt.ts";
 import { backendPods, isRunning, sourceOf } from "./probe-matrix.ts";
 import { workloadOf } from "./status.ts";
 
 /** The attempts that answer the questions, one each, in their order. Pure. @throws WeftError E_QUESTION */
 export function questionAttempts(view: ClusterView, questions: readonly Question[]): Attempt[] {
   return questions.map((question, i) => {
-    const from = findPod(view, question.from);
-    if (!from)
-      throw new WeftError("E_QUESTION", `question ${i + 1}: from: there is no running pod ${question.from}`);
-    return { ...sourceOf(from), ...target(view, question, { from, number: i + 1 }) };
+    const fail: Fail = (field, problem) =>
+      new WeftError("E_QUESTION", `question ${i + 1}: ${field}: ${problem}`);
+    const { addresses, ...from } = sender(view, question.from, fail);
+    const attempt = { ...from, ...target(view, question, { families: addresses.map(family), fail }) };
+    if (attempt.source && !nodeAddresses(view.nodes).some((address) => address === attempt.to.ip))
+      throw fail("to", "from outside only a node's address can be reached: ask for one, with a NodePort");
+    return attempt;
   });
+}
+
+type Fail = (field: string, problem: string) => WeftError;
+type Sender = Pick<Attempt, "from" | "node" | "source"> & { readonly addresses: readonly Address[] };
+
+/** A pod, a node, or, by an address that is nobody's here, the world. */
+function sender(view: ClusterView, text: string, fail: Fail): Sender {
+  const pod = isAddress(text) ? podAt(view, parseAddress(text)) : findPod(view, text);
+  if (pod) return { ...sourceOf(pod), addresses: podAddresses(pod) };
+  const node = findNode(view, text);
+  const nobody = { namespace: "", workload: "", pod: "" };
+  if (node) {
+    const addresses = nodeAddresses([node]);
+    const ip = isAddress(text) ? parseAddress(text) : (addresses[0] ?? "");
+    return { from: { ...nobody, ip }, node: node.metadata.name, addresses };
+  }
+  if (!isAddress(text)) throw fail("from", `there is no running ${whatIs(text)}`);
+  const source = parseAddress(text);
+  return { from: { ...nobody, ip: source }, node: "", source, addresses: [source] };
+}
+
+function whatIs(text: string): string {
+  return text.startsWith("node:") ? `node ${text.slice("node:".length)}` : `pod ${text}`;
+}
+
+function podAddresses(pod: Pod): Address[] {
+  return (pod.status?.podIPs ?? []).map(({ ip }) => parseAddress(ip));
+}
+
+function podAt(view: ClusterView, address: Address): Pod | undefined {
+  return view.pods.find(
+    (pod) => isRunning(pod) && !pod.spec.hostNetwork && podAddresses(pod).includes(address),
+  );
+}
+
+/** By `node:NAME`, or by one of its addresses. */
+function findNode({ nodes }: ClusterView, text: string): NodeObject | undefined {
+  return nodes.find((node) =>
+    isAddress(text)
+      ? nodeAddresses([node]).includes(parseAddress(text))
+      : text === `node:${node.metadata.name}`,
+  );
+}
+
+function nodeAddresses(nodes: readonly NodeObject[]): Address[] {
+  const all = nodes.flatMap(({ status }) => status?.addresses ?? []);
+  return all
+    .map(({ address }) => address)
+    .filter(isAddress)
+    .map(parseAddress);
 }
 
 function findPod(view: ClusterView, name: string): Pod | undefined {
@@ -28,84 +82,48 @@ type Target = Pick<Attempt, "to" | "via" | "unbacked">;
 
 function target(
   view: ClusterView,
-  question: Question,
-  { from, number }: { from: Pod; number: number },
+  { to: text, port: asked }: Question,
+  { families, fail }: { readonly families: readonly (4 | 6)[]; readonly fail: Fail },
 ): Target {
-  const { port, protocol } = question;
-  const asService = question.to.startsWith("service:");
-  const to = question.to.replace(/^service:/, "");
-  if (!to.includes("/")) {
-    if (!isAddress(to))
-      throw new WeftError(
-        "E_QUESTION",
-        `question ${number}: to: "${to}" is neither namespace/pod nor an address`,
-      );
-    return {
-      to: { namespace: "", service: "", pod: "", ip: parseAddress(to), port, protocol },
-      via: "pod",
-      unbacked: false,
-    };
+  const port = portOf(asked, fail);
+  const to = text.replace(/^service:/, "");
+  const ofPod = { service: "", ...port };
+  const node = findNode(view, to);
+  if (isAddress(to) || node) {
+    const ip = isAddress(to) ? parseAddress(to) : sameFamily(families, nodeAddresses(node ? [node] : []));
+    return { to: { namespace: "", pod: "", ...ofPod, ip }, via: "pod", unbacked: false };
   }
   const namespace = to.slice(0, to.indexOf("/"));
-  const pod = asService ? undefined : findPod(view, to);
+  const pod = text === to ? findPod(view, to) : undefined;
   if (pod) {
-    const ip = sameFamily(
-      from,
-      (pod.status?.podIPs ?? []).map((one) => one.ip),
-    );
-    return {
-      to: { namespace, service: "", pod: pod.metadata.name, ip, port, protocol },
-      via: "pod",
-      unbacked: false,
-    };
+    const ip = sameFamily(families, podAddresses(pod));
+    return { to: { namespace, pod: pod.metadata.name, ...ofPod, ip }, via: "pod", unbacked: false };
   }
   const service = view.services.find((one) => `${one.metadata.namespace}/${one.metadata.name}` === to);
-  const addresses = service?.spec.clusterIPs?.filter((one) => one !== "None") ?? [];
+  const addresses = service?.spec.clusterIPs?.filter(isAddress).map(parseAddress) ?? [];
   if (!service || addresses.length === 0)
-    throw new WeftError(
-      "E_QUESTION",
-      `question ${number}: to: there is no ${asService ? "service" : "running pod"} ${to}`,
+    throw fail(
+      "to",
+      `there is no ${text === to ? `running ${whatIs(to)}` : `service ${to} with an address`}`,
     );
   const unbacked = backendPods(view, service).length === 0;
-  return {
-    to: {
-      namespace,
-      service: service.metadata.name,
-      pod: "",
-      ip: sameFamily(from, addresses),
-      port,
-      protocol,
-    },
-    via: "service",
-    unbacked,
-  };
+  const { name } = service.metadata;
+  const ip = sameFamily(families, addresses);
+  return { to: { namespace, service: name, pod: "", ip, ...port }, via: "service", unbacked };
 }
 
-/** The first of the addresses the asking pod has a family for. */
-function sameFamily(from: Pod, addresses: readonly string[]): string {
-  const own = new Set((from.status?.podIPs ?? []).map(({ ip }) => family(ip as Address)));
-  return addresses.find((one) => own.has(family(one as Address))) ?? addresses[0] ?? "";
+const probed: readonly string[] = ["TCP", "UDP", "SCTP", "ICMP"] satisfies Protocol[];
+
+/** An echo request of either family is ICMP; of other types there is no attempt. */
+function portOf(asked: PortQuestion, fail: Fail): Pick<ProbeRow["to"], "port" | "protocol"> {
+  const protocol = protocolName(asked.proto).replace("ICMPv6", "ICMP");
+  if (!probed.includes(protocol)) throw fail("protocol", `the lab makes no attempts of ${portText(asked)}`);
+  if (protocol === "ICMP" && portText(asked).includes("/"))
+    throw fail("port", `the lab sends echo requests only, not ${portText(asked)}`);
+  return { protocol: protocol as Protocol, port: protocol === "ICMP" ? 0 : asked.port };
 }
 
-/** Reads questions (a JSON array, or one object a line). @throws WeftError E_QUESTION naming the entry and field */
-export function parseQuestions(text: string, name: string): Question[] {
-  const list = parseJsonList(text, name, "E_QUESTION");
-  return list.map((entry, i) => checkQuestion(entry, `${name}, question ${i + 1}`));
-}
-
-function checkQuestion(entry: unknown, where: string): Question {
-  const fail = (field: string, problem: string) =>
-    new WeftError("E_QUESTION", `${where}: ${field}: ${problem}`);
-  if (typeof entry !== "object" || entry === null) throw fail("question", "not an object");
-  const { from, to, port, protocol = "TCP", ...rest } = entry as Record<string, unknown>;
-  const unknown = Object.keys(rest)[0];
-  if (unknown) throw fail(unknown, "unknown field");
-  if (typeof from !== "string" || !/^[^/]+\/[^/]+$/.test(from)) throw fail("from", 'must be "namespace/pod"');
-  if (typeof to !== "string" || to === "") throw fail("to", 'must be "namespace/pod" or an address');
-  if (protocol !== "TCP" && protocol !== "UDP" && protocol !== "ICMP")
-    throw fail("protocol", "must be TCP, UDP or ICMP");
-  if (protocol === "ICMP") return { from, to, port: 0, protocol };
-  if (typeof port !== "number" || !Number.isInteger(port) || port < 1 || port > 65_535)
-    throw fail("port", `${JSON.stringify(port)} is not a port`);
-  return { from, to, port, protocol };
+/** The first of the addresses the asking side has a family for. */
+function sameFamily(families: readonly (4 | 6)[], addresses: readonly Address[]): string {
+  return addresses.find((one) => families.includes(family(one))) ?? addresses[0] ?? "";
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parseQuestions } from "#model/questions.ts";
 import { mergeMetrics } from "./merge-metrics.ts";
 import type { EndpointSlice, Pod, Service } from "./objects.ts";
 import type { ClusterView } from "./probe-attempt.ts";
 import { matrixAttempts } from "./probe-matrix.ts";
-import { parseQuestions, questionAttempts } from "./probe-questions.ts";
+import { questionAttempts } from "./probe-questions.ts";
 
 function pod(name: string, ip: string, workload = name, namespace = "shop"): Pod {
   const owner = {
@@ -56,6 +57,19 @@ const view: ClusterView = {
     ),
   ],
   slices: [slice],
+  nodes: [
+    {
+      apiVersion: "v1",
+      kind: "Node",
+      metadata: { name: "n1" },
+      status: {
+        addresses: [
+          { type: "InternalIP", address: "172.30.0.2" },
+          { type: "Hostname", address: "n1" },
+        ],
+      },
+    },
+  ],
 };
 
 test("the matrix asks from one pod of each workload to each port, headless services by their pods", () => {
@@ -88,11 +102,39 @@ test("questions are answered in their order, by pod, workload, service or addres
   assert.deepEqual(asked, ["web-b 10.0.0.3:5432/TCP", "web-a 8.8.8.8:0/ICMP", "db-a 10.0.0.1:80/UDP"]);
 });
 
+test("nodes and addresses ask too: a pod's is the pod, a node's the node, any other the world", () => {
+  const questions = parseQuestions(
+    `{"from":"node:n1","to":"shop/web","port":80}
+     {"from":"172.30.0.2","to":"shop/web","port":9,"protocol":"SCTP"}
+     {"from":"10.0.0.3","to":"node:n1","protocol":"ICMPv6"}
+     {"from":"203.0.113.7","to":"172.30.0.2","port":30080}`,
+    "q",
+  );
+  const asked = questionAttempts(view, questions).map(
+    ({ from, node, source, to }) =>
+      `${from.pod || from.ip} of ${node || "the world"} ${source ?? ""} → ${to.ip}:${to.port}/${to.protocol}`,
+  );
+  assert.deepEqual(asked, [
+    "172.30.0.2 of n1  → 10.0.0.1:80/TCP",
+    "172.30.0.2 of n1  → 10.0.0.1:9/SCTP",
+    "db-a of n1  → 172.30.0.2:0/ICMP",
+    "203.0.113.7 of the world 203.0.113.7 → 172.30.0.2:30080/TCP",
+  ]);
+});
+
+test("the world has no way to pods but through nodes", () => {
+  const questions = parseQuestions('{"from":"203.0.113.7","to":"shop/web","port":80}', "q");
+  assert.throws(() => questionAttempts(view, questions), {
+    code: "E_QUESTION",
+    message: /1: to: .*NodePort/,
+  });
+});
+
 const bad: [string, RegExp][] = [
   ["{", /q: not JSON/],
   ['[{"from":"web","to":"a/b","port":1}]', /question 1: from: /],
   ['[{"from":"a/b","to":"a/b","port":0}]', /question 1: port: 0 is not a port/],
-  ['[{"from":"a/b","to":"a/b","port":1,"protocol":"SCTP"}]', /question 1: protocol: /],
+  ['[{"from":"a/b","to":"a/b","port":1,"protocol":"IGMP"}]', /question 1: protocol: /],
   ['[{"from":"a/b","to":"a/b","prot":1}]', /question 1: prot: unknown field/],
 ];
 for (const [text, message] of bad) {

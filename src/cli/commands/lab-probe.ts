@@ -4,8 +4,8 @@ import { Command } from "commander";
 import { probeLines, probeMatrix } from "#cli/print/probe.ts";
 import { outputForm, printObject } from "#cli/print/table.ts";
 import { labProbe } from "#lab/probe.ts";
-import { parseQuestions } from "#lab/probe-questions.ts";
 import { WeftError } from "#lib/errors.ts";
+import { parseQuestions } from "#model/questions.ts";
 
 interface ProbeArguments {
   readonly namespace?: readonly string[];

@@ -11,13 +11,14 @@ import type { ContainerSlot } from "./container-slot.ts";
 import type { LogLine } from "./log-buffer.ts";
 import type { PodWorker } from "./pod-worker.ts";
 
-/** One connection attempt asked of a node: from a pod of it (`namespace/name`). */
+/** One connection attempt asked of a node. */
 export interface NodeProbe {
+  /** `namespace/name` of a pod of it; "": the node itself. */
   readonly from: string;
   readonly to: string;
   /** 0 for ICMP. */
   readonly port: number;
-  readonly protocol: "TCP" | "UDP" | "ICMP";
+  readonly protocol: "TCP" | "UDP" | "SCTP" | "ICMP";
 }
 
 export interface NodeProbeRequest {
@@ -146,11 +147,11 @@ async function probe(
   workers: ReadonlyMap<string, PodWorker>,
 ): Promise<NodeProbeResult[]> {
   const wanted = probes.map(({ from, to, port, protocol }) => {
-    const worker = workers.get(from);
-    if (!worker || (!worker.sandbox && !worker.pod.spec.hostNetwork))
+    const worker = from === "" ? undefined : workers.get(from);
+    if (from !== "" && (!worker || (!worker.sandbox && !worker.pod.spec.hostNetwork)))
       throw new WeftError("E_LAB", `pod ${from} is not running on this node`);
     const payload = protocol === "UDP" && port === DNS_PORT ? { payload: dnsQuestion } : {};
-    return { protocol, to: parseAddress(to), port, netns: worker.netns, ...payload };
+    return { protocol, to: parseAddress(to), port, ...(worker && { netns: worker.netns }), ...payload };
   });
   return await runProbes(wanted, { timeoutMs, concurrency: CONCURRENCY });
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { WeftError } from "#lib/errors.ts";
-import type { PortRange } from "../rule.ts";
 
+/** A port somebody asks about. */
 export interface PortQuestion {
   /** ICMP and ICMPv6: the type; 0 for protocols that have neither. */
   readonly port: number;
@@ -61,13 +61,4 @@ export function portText({ port, proto }: PortQuestion): string {
   const name = protocolName(proto);
   if (proto in echoRequest) return port === echoRequest[proto] ? name : `${name}/${port}`;
   return protocolNumber(name) === 0 ? `IP/${proto}` : `${port}/${name}`;
-}
-
-/** `80/TCP`, `8000-8080/TCP`, `http/TCP`, `TCP`, `any`. */
-export function rangeText({ proto, first, last, name }: PortRange): string {
-  const protocol = proto === 0 ? "any" : protocolName(proto);
-  if (name !== undefined) return proto === 0 ? name : `${name}/${protocol}`;
-  if (first === 0 && last === 65_535) return protocol === "any" ? "any port" : protocol;
-  const range = first === last ? String(first) : `${first}-${last}`;
-  return `${range}/${protocol}`;
 }
