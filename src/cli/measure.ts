@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { labProbe } from "#lab/probe.ts";
-import type { ProbeRow, Question } from "#lab/probe-attempt.ts";
+import type { ProbeRow } from "#lab/probe-attempt.ts";
+import { portText, protocolNumber } from "#model/port.ts";
+import type { Question } from "#model/questions.ts";
+import type { End } from "#policy/offline/judge.ts";
 import type { Truth, TruthRow } from "#policy/offline/matrix.ts";
 
 export interface Measured {
   readonly rows: readonly ProbeRow[];
   readonly differing: readonly { readonly row: TruthRow; readonly measured: "allow" | "deny" }[];
-  /** Asked by an address, or of a second pod of a template: the lab can't be asked that. */
+  /** Asked by an address of a pod, or by a second pod of a template: the lab can't be asked that. */
   readonly unmeasured: number;
 }
 
@@ -27,18 +30,24 @@ export async function measure(truths: readonly Truth[], signal?: AbortSignal): P
   return { rows, differing, unmeasured: truths.length - asked.length };
 }
 
-export function questionOf({ from, to, row }: Truth): Question | undefined {
-  const { port, protocol } = row.to;
-  if (protocol !== "TCP" && protocol !== "UDP" && protocol !== "ICMP") return undefined;
-  if (from.kind !== "pod") return undefined;
-  const source = `${from.pod.namespace}/${from.pod.workload}`;
-  if (to.kind === "address") return { from: source, to: to.address, port, protocol };
-  if (to.kind === "reserved") return undefined;
-  if (to.kind === "service") {
-    const { namespace, name } = to.service;
-    return { from: source, to: `service:${namespace}/${name}`, port, protocol };
-  }
-  const { pod } = to;
-  const first = pod.name === pod.workload || pod.addresses.length > 0 || pod.name === `${pod.workload}-0`;
-  return first ? { from: source, to: `${pod.namespace}/${pod.workload}`, port, protocol } : undefined;
+/** Undefined: the lab has nobody who could ask, or nobody to be asked. */
+export function questionOf({ from, to, row, answer }: Truth): Question | undefined {
+  const source = sideOf(from);
+  const target = to.kind === "service" ? `service:${to.service.namespace}/${to.service.name}` : sideOf(to);
+  const { proto, port } = answer.paths[0] ?? { proto: protocolNumber(row.to.protocol), port: row.to.port };
+  const asked = to.kind === "service" ? { proto, port: row.to.port } : { proto, port };
+  const measurable = ["TCP", "UDP", "SCTP"].includes(row.to.protocol) || !portText(asked).includes("/");
+  // From outside there is a way to nodes only.
+  const reachable = from.kind !== "address" || to.kind === "node";
+  if (source === undefined || target === undefined || !measurable || !reachable) return undefined;
+  return { from: source, to: target, port: asked };
+}
+
+function sideOf(end: End): string | undefined {
+  if (end.kind === "node") return `node:${end.node.name}`;
+  if (end.kind === "address") return end.address;
+  if (end.kind === "reserved") return undefined;
+  const { name, workload, namespace, addresses } = end.pod;
+  const first = name === workload || addresses.length > 0 || name === `${workload}-0`;
+  return first ? `${namespace}/${workload}` : undefined;
 }

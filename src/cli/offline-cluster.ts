@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ManifestDocument } from "#k8s/manifest.ts";
 import { loadManifests } from "#lab/manifest.ts";
-import { WeftError } from "#lib/errors.ts";
 import { loadCluster, type OfflineCluster } from "#policy/offline/cluster.ts";
 import type { SourcedObject } from "#policy/offline/objects.ts";
-import type { Enforcement } from "#policy/resolve.ts";
+import { clusterSettings, type SettingsArguments } from "./cluster-settings.ts";
 
 /** Objects of files, which know the line of each field. @throws WeftError E_MANIFEST, as `loadManifests` */
 export function fileObjects(paths: readonly string[]): SourcedObject[] {
@@ -15,9 +14,20 @@ function sourced({ object, file, line, lineOf }: ManifestDocument): SourcedObjec
   return { object, sourceOf: (field) => `${file}:${field === "" ? line : lineOf(field)}` };
 }
 
-/** The cluster that manifests describe. */
-export function fileCluster(paths: readonly string[], namespace?: string): OfflineCluster {
-  return loadCluster(fileObjects(paths), namespace === undefined ? {} : { namespace });
+export interface FileClusterOptions extends SettingsArguments {
+  /** Of objects that name none. */
+  readonly namespace?: string;
+}
+
+/** The cluster that manifests describe, its agents set as the options say, or as the chart's ConfigMap among the manifests. */
+export function fileCluster(paths: readonly string[], options: FileClusterOptions = {}): OfflineCluster {
+  const objects = fileObjects(paths);
+  const settings = clusterSettings(
+    options,
+    objects.map(({ object }) => object),
+  );
+  const { namespace } = options;
+  return loadCluster(objects, { ...settings, ...(namespace !== undefined && { namespace }) });
 }
 
 /** What of a cluster's policies is not in force, a line each: nobody should take the rest for the whole. */
@@ -34,12 +44,4 @@ export function refusals(cluster: OfflineCluster): string[] {
 
 export function collect(value: string, list: string[] = []): string[] {
   return [...list, value];
-}
-
-/** The agents' setting `policyEnforcement`, which manifests do not tell. @throws WeftError E_USAGE */
-export function enforcementOf(text: string): Enforcement {
-  if (text === "default" || text === "always" || text === "never") return text;
-  throw new WeftError("E_USAGE", `unknown enforcement mode "${text}"`, {
-    hint: "one of: default, always, never",
-  });
 }

@@ -8,11 +8,11 @@ import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Database, Table, WritableTable } from "#store/table.ts";
 import { cidrGroupRow } from "./from-cidr-group.ts";
+import { withoutHosts } from "./host-policies.ts";
 import { compileRow, type PolicyLanguage, policyLanguages } from "./languages.ts";
 import { keepLastGood } from "./last-good.ts";
 import type { Refusal } from "./limits.ts";
 import { tellRefusals } from "./refusal-events.ts";
-import { isAboutHost } from "./selector.ts";
 import { startPolicyStatus } from "./status.ts";
 import { type CidrGroup, type PolicyRow, policyKey } from "./table.ts";
 
@@ -65,13 +65,6 @@ export function startPolicySource(deps: PolicySourceDeps, signal: AbortSignal): 
   const stop = tellRefusals({ ...deps, events });
   stack.defer(stop);
   return stack;
-}
-
-/** A policy about nodes where the host firewall is off: never ignored without a word. */
-function withoutHosts(row: PolicyRow): PolicyRow {
-  if (!row.rules.some(({ subject }) => isAboutHost(subject))) return row;
-  const message = `${policyKey(row)}: nodeSelector: the host firewall is off (setting hostFirewall.enabled)`;
-  return { ...row, rules: [], refused: { code: "E_POLICY_UNSUPPORTED", message } };
 }
 
 /** The row of an object of a language, refusals told in the log: see {@link compileRow}. */

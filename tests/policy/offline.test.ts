@@ -3,55 +3,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "#kit/property.ts";
-import { parseAddress } from "#model/ip.ts";
 import { loadCluster } from "#policy/offline/cluster.ts";
-import { createJudge, type End, type Judge } from "#policy/offline/judge.ts";
-import type { SourcedObject } from "#policy/offline/objects.ts";
+import { createJudge } from "#policy/offline/judge.ts";
 import { attemptText } from "./agreement.ts";
 import { protocolNumber } from "./compiled.ts";
 import { attemptIn, attemptShapes, clusters } from "./generate-cluster.ts";
 import { policies } from "./generate-policies.ts";
-import { type Cluster, type Manifest, settingsOf } from "./oracle/cluster.ts";
+import { endOf, objectsOf, offlineSettings } from "./offline-objects.ts";
 import { mayConnect } from "./oracle/oracle.ts";
-
-/** The cluster as its API server would tell of it. */
-function objectsOf(cluster: Cluster, manifests: readonly Manifest[]): SourcedObject[] {
-  const spaces = Object.entries(cluster.namespaces).map(([name, labels]) => ({
-    apiVersion: "v1",
-    kind: "Namespace",
-    metadata: { name, labels },
-  }));
-  const nodes = cluster.nodes.map(({ name, labels, addresses }) => ({
-    apiVersion: "v1",
-    kind: "Node",
-    metadata: { name, labels },
-    status: { addresses: addresses.map((address) => ({ type: "InternalIP", address })) },
-  }));
-  const pods = cluster.pods.map(
-    ({ namespace, name, serviceAccount, node, addresses, ports, ...metadata }) => ({
-      apiVersion: "v1",
-      kind: "Pod",
-      metadata: { namespace, name, ...metadata },
-      spec: {
-        serviceAccountName: serviceAccount,
-        nodeName: node,
-        containers: [
-          { name: "main", ports: ports.map(({ port, ...rest }) => ({ ...rest, containerPort: port })) },
-        ],
-      },
-      status: { podIPs: addresses.map((ip) => ({ ip })) },
-    }),
-  );
-  return [...spaces, ...nodes, ...pods, ...cluster.referred, ...manifests].map((object) => ({
-    object: object as SourcedObject["object"],
-  }));
-}
-
-function endOf({ cluster }: Judge, address: string): End {
-  const parsed = parseAddress(address);
-  const pod = cluster.pods.find(({ addresses }) => addresses.includes(parsed));
-  return pod ? { kind: "pod", pod } : { kind: "address", address: parsed };
-}
 
 test("offline, as the references say", (t) => {
   const counts = { asked: 0, denied: 0 };
@@ -63,9 +22,8 @@ test("offline, as the references say", (t) => {
     ),
   );
   const property = fc.property(world, ([all, manifests, shapes]) => {
-    const { enforcement, neverLockOut } = settingsOf(all);
-    const cluster = { ...all, apiServers: [], settings: { enforcement, neverLockOut, audit: false } };
-    const judge = createJudge(loadCluster(objectsOf(cluster, manifests)), enforcement);
+    const cluster = { ...all, apiServers: [] };
+    const judge = createJudge(loadCluster(objectsOf(cluster, manifests), offlineSettings(cluster)));
     for (const shape of shapes) {
       // A pod is asked by its first address.
       const attempt = attemptIn(cluster, { ...shape, v6: false });

@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command } from "commander";
-import { chosenClient, liveCluster } from "#cli/live-objects.ts";
-import { collect, enforcementOf, fileCluster } from "#cli/offline-cluster.ts";
+import { type SettingsArguments, withSettings } from "#cli/cluster-settings.ts";
+import { liveCluster } from "#cli/live-objects.ts";
+import { collect, fileCluster } from "#cli/offline-cluster.ts";
 import { explanationText } from "#cli/print/explain.ts";
 import { printObject } from "#cli/print/table.ts";
 import { recordedFlows } from "#cli/recorded-flows.ts";
 import { type ClusterChoice, withKubeconfig } from "#cli/target.ts";
 import { WeftError } from "#lib/errors.ts";
+import { parsePort } from "#model/port.ts";
 import { ask } from "#policy/offline/ask.ts";
 import type { OfflineCluster } from "#policy/offline/cluster.ts";
 import { findParties, type Party, withImagined } from "#policy/offline/ends.ts";
 import { type Asked, type Explanation, explain } from "#policy/offline/explain.ts";
 import { deniedByPolicy, flowEndText, flowParty, type RecordedFlow } from "#policy/offline/flows.ts";
 import { createJudge } from "#policy/offline/judge.ts";
-import { parsePort } from "#policy/offline/ports.ts";
-import type { Enforcement } from "#policy/resolve.ts";
 
 const manual = `
 Who is meant by --from and --to:
   shop/front              a pod, a workload (one of its pods), or a service, in this order
   service:shop/front      the service; it is judged by its backends
+  node:worker-1           the node: its processes, and pods in its network
   203.0.113.7             whoever has the address: a pod, a node, a service, or somebody outside
   app=front,tier          every pod with the labels; when there is none, one that would have them
   world, host, remote-node, kube-apiserver   a reserved identity
@@ -32,13 +33,12 @@ Examples:
   weft explain 5d0c2c6a-0000-4000-8000-000000000001                     a flow by its uuid
 `;
 
-interface ExplainArguments extends ClusterChoice {
+interface ExplainArguments extends ClusterChoice, SettingsArguments {
   readonly filename?: readonly string[];
   readonly from?: string;
   readonly to?: string;
   readonly port?: string;
   readonly namespace: string;
-  readonly enforcement: string;
   readonly output?: string;
 }
 
@@ -51,9 +51,8 @@ export function explainCommand(): Command {
     .option("--to <who>", "to whom")
     .option("--port <port>", "80/TCP, 53/UDP, ICMP, …")
     .option("-n, --namespace <name>", "of names without one", "default")
-    .option("--enforcement <mode>", "as the agents are set: default, always or never", "default")
     .option("-o, --output <form>", "output form: text, json or yaml", "text");
-  return withKubeconfig(command).addHelpText("after", manual).action(runExplain);
+  return withKubeconfig(withSettings(command)).addHelpText("after", manual).action(runExplain);
 }
 
 async function runExplain(flow: string | undefined, args: ExplainArguments): Promise<void> {
@@ -62,18 +61,13 @@ async function runExplain(flow: string | undefined, args: ExplainArguments): Pro
     throw new WeftError("E_USAGE", `unknown output form "${form}"`, { hint: "one of: text, json, yaml" });
   const signal = AbortSignal.timeout(60_000);
   const questions = flow === undefined ? undefined : await flowsOf(flow, args, signal);
-  const cluster = args.filename ? fileCluster(args.filename, args.namespace) : await readLive(args, signal);
+  const cluster = args.filename ? fileCluster(args.filename, args) : await liveCluster(args, signal);
   const explanations = questions
-    ? questions.map((one) => explainFlow(cluster, one, enforcementOf(args.enforcement)))
+    ? questions.map((one) => explainFlow(cluster, one))
     : explainQuestion(cluster, args);
   const write = (text: string) => process.stdout.write(text);
   if (form === "text") write(explanations.map(explanationText).join("\n"));
   else printObject(explanations.length === 1 ? explanations[0] : explanations, form, write);
-}
-
-async function readLive(choice: ClusterChoice, signal: AbortSignal): Promise<OfflineCluster> {
-  using client = await chosenClient(choice);
-  return liveCluster(client, signal);
 }
 
 const uuidForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -98,7 +92,7 @@ function explainQuestion(cluster: OfflineCluster, args: ExplainArguments): Expla
   const asked = parsePort(port);
   const sources = findParties(cluster, from, namespace);
   const targets = findParties(cluster, to, namespace);
-  const judge = createJudge(withImagined(cluster, [...sources, ...targets]), enforcementOf(args.enforcement));
+  const judge = createJudge(withImagined(cluster, [...sources, ...targets]));
   return sources.flatMap((one) => {
     if (one.kind === "service")
       throw new WeftError("E_QUESTION", `--from ${from} is a service, which connects to nobody`);
@@ -110,7 +104,7 @@ function explainQuestion(cluster: OfflineCluster, args: ExplainArguments): Expla
 }
 
 /** By the policies there are now; that another verdict was recorded is said. */
-function explainFlow(cluster: OfflineCluster, flow: RecordedFlow, mode: Enforcement): Explanation {
+function explainFlow(cluster: OfflineCluster, flow: RecordedFlow): Explanation {
   const party = (side: "from" | "to"): Party => {
     const found = flowParty(cluster, flow[side]);
     if (!found)
@@ -122,7 +116,7 @@ function explainFlow(cluster: OfflineCluster, flow: RecordedFlow, mode: Enforcem
   };
   const [from, to] = [party("from"), party("to")];
   if (from.kind === "service") throw new WeftError("E_INPUT", "the flow's source is a service's address");
-  const judge = createJudge(cluster, mode);
+  const judge = createJudge(cluster);
   const told = explain(judge, { from, to, port: flow }, ask(judge, from, to, flow));
   const recorded = flow.verdict === "DROPPED" ? "deny" : "allow";
   const what = `recorded ${flow.time}: ${flow.verdict}${flow.dropReason === "" ? "" : ` (${flow.dropReason})`}`;

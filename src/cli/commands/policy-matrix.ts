@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { type SettingsArguments, withSettings } from "#cli/cluster-settings.ts";
 import { measure } from "#cli/measure.ts";
-import { collect, enforcementOf, fileCluster, refusals } from "#cli/offline-cluster.ts";
+import { collect, fileCluster, refusals } from "#cli/offline-cluster.ts";
 import { probeLines, probeMatrix } from "#cli/print/probe.ts";
 import { outputForm, printObject } from "#cli/print/table.ts";
 import { WeftError } from "#lib/errors.ts";
 import { parseAddress } from "#model/ip.ts";
+import { parsePort } from "#model/port.ts";
+import { parseQuestions } from "#model/questions.ts";
 import { createJudge } from "#policy/offline/judge.ts";
 import { type MatrixOptions, type Truth, truthOfQuestions, truthTable } from "#policy/offline/matrix.ts";
-import { parsePort } from "#policy/offline/ports.ts";
-import { parseQuestionList } from "#policy/offline/questions.ts";
 
 const manual = `
 Examples:
@@ -23,20 +24,20 @@ Examples:
 It needs neither a cluster nor root, but for --lab. With --lab the exit code is 1 when something differs.
 `;
 
-interface MatrixArguments {
+interface MatrixArguments extends SettingsArguments {
   readonly filename: readonly string[];
   readonly namespace?: readonly string[];
   readonly port?: readonly string[];
   readonly external?: readonly string[];
   readonly pods?: boolean;
+  readonly nodes?: boolean;
   readonly questions?: string;
   readonly lab?: boolean;
-  readonly enforcement: string;
   readonly output?: string;
 }
 
 export function matrixCommand(): Command {
-  return new Command("matrix")
+  const command = new Command("matrix")
     .description("who can reach what by the policies of manifests: no cluster, nothing is sent")
     .requiredOption("-f, --filename <path>", "manifest file or directory, - for stdin (repeatable)", collect)
     .option("-n, --namespace <name>", "only from and to this namespace (repeatable)", collect)
@@ -51,23 +52,23 @@ export function matrixCommand(): Command {
       collect,
     )
     .option("--pods", "also every pod behind a service by itself")
+    .option("--nodes", "also the nodes, as sources and, with --port, as targets")
     .option("--questions <file>", "answer this list instead (JSON, - for stdin), in its order")
     .option("--lab", "measure the same in the running lab, and tell what differs")
-    .option("--enforcement <mode>", "as the agents are set: default, always or never", "default")
-    .option("-o, --output <form>", "output form: table, wide (a line each), json or yaml")
-    .addHelpText("after", manual)
-    .action(runMatrix);
+    .option("-o, --output <form>", "output form: table, wide (a line each), json or yaml");
+  return withSettings(command).addHelpText("after", manual).action(runMatrix);
 }
 
 async function runMatrix(args: MatrixArguments): Promise<void> {
   const form = outputForm(args.output);
-  const cluster = fileCluster(args.filename);
+  const { namespace: _shown, ...settings } = args;
+  const cluster = fileCluster(args.filename, settings);
   for (const line of refusals(cluster)) process.stderr.write(`weft: ${line}\n`);
-  const judge = createJudge(cluster, enforcementOf(args.enforcement));
+  const judge = createJudge(cluster);
   const truths =
     args.questions === undefined
       ? truthTable(judge, matrixOptions(args))
-      : truthOfQuestions(judge, parseQuestionList(readText(args.questions), args.questions));
+      : truthOfQuestions(judge, parseQuestions(readText(args.questions), args.questions));
   const rows = truths.map(({ row }) => row);
   if (args.lab) await compare(truths, form);
   else if (form === "json" || form === "yaml") printObject(rows, form, (text) => process.stdout.write(text));
@@ -76,10 +77,11 @@ async function runMatrix(args: MatrixArguments): Promise<void> {
   else process.stdout.write(`${form === "wide" || args.questions ? probeLines(rows) : probeMatrix(rows)}\n`);
 }
 
-function matrixOptions({ namespace, pods, port, external }: MatrixArguments): MatrixOptions {
+function matrixOptions({ namespace, pods, nodes, port, external }: MatrixArguments): MatrixOptions {
   return {
     ...(namespace && { namespaces: namespace }),
     ...(pods && { pods }),
+    ...(nodes && { nodes }),
     ...(port && { ports: port.map(parsePort) }),
     ...(external && { externals: external.map(parseAddress) }),
   };

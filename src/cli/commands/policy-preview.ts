@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command } from "commander";
-import { chosenClient, liveCluster } from "#cli/live-objects.ts";
+import { type SettingsArguments, withSettings } from "#cli/cluster-settings.ts";
+import { liveCluster } from "#cli/live-objects.ts";
 import { collect, fileCluster, fileObjects } from "#cli/offline-cluster.ts";
 import { previewText } from "#cli/print/preview.ts";
 import { printObject } from "#cli/print/table.ts";
@@ -21,7 +22,7 @@ Examples:
 `;
 
 /** What commands that look at a cluster and its flows have in common. */
-export interface RecordedArguments extends ClusterChoice {
+export interface RecordedArguments extends ClusterChoice, SettingsArguments {
   readonly cluster?: readonly string[];
   readonly flows?: string;
   readonly since?: string;
@@ -30,7 +31,7 @@ export interface RecordedArguments extends ClusterChoice {
 
 export function withRecorded(command: Command): Command {
   return withKubeconfig(
-    command
+    withSettings(command)
       .option(
         "--cluster <path>",
         "manifests that describe the cluster, instead of a running one (repeatable)",
@@ -73,9 +74,7 @@ async function runPreview(args: PreviewArguments): Promise<void> {
 }
 
 export async function readCluster(args: RecordedArguments, signal: AbortSignal): Promise<OfflineCluster> {
-  if (args.cluster) return fileCluster(args.cluster);
-  using client = await chosenClient(args);
-  return liveCluster(client, signal);
+  return args.cluster ? fileCluster(args.cluster, args) : liveCluster(args, signal);
 }
 
 /** Offline there are the flows of the file, or none. */

@@ -3,14 +3,16 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { Command } from "commander";
-import { chosenClient, liveCluster } from "#cli/live-objects.ts";
+import { type SettingsArguments, withSettings } from "#cli/cluster-settings.ts";
+import { liveCluster } from "#cli/live-objects.ts";
 import { questionOf } from "#cli/measure.ts";
 import { collect, fileCluster, refusals } from "#cli/offline-cluster.ts";
 import { explanationText } from "#cli/print/explain.ts";
 import { type CaseResult, junitText, tapText } from "#cli/print/policy-test.ts";
 import { labProbe } from "#lab/probe.ts";
-import type { ProbeRow, Question } from "#lab/probe-attempt.ts";
+import type { ProbeRow } from "#lab/probe-attempt.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
+import type { Question } from "#model/questions.ts";
 import type { OfflineCluster } from "#policy/offline/cluster.ts";
 import { explain } from "#policy/offline/explain.ts";
 import type { Truth } from "#policy/offline/matrix.ts";
@@ -21,6 +23,7 @@ const manual = `
 A test file:
   manifests: [k8s/]                # files and directories, relative to the test file; -f adds to them
   namespace: shop                  # of names without one
+  config: values.yaml              # how the agents are set, if not as usual; see --config
   tests:
     - from front to cart on 80/TCP: allow
     - from world to data/database on 5432/TCP: deny
@@ -41,21 +44,20 @@ Examples:
 The exit code is 1 when a case fails, or a policy would be refused.
 `;
 
-interface TestArguments {
+interface TestArguments extends SettingsArguments {
   readonly filename?: readonly string[];
   readonly lab?: boolean;
   readonly junit?: string;
 }
 
 export function testCommand(): Command {
-  return new Command("test")
+  const command = new Command("test")
     .description("hold policies against what is expected of them: offline in milliseconds, or in the lab")
     .argument("<file...>", "test files: see below")
     .option("-f, --filename <path>", "manifests, beside those that the test files name (repeatable)", collect)
     .option("--lab", "make the connections in the running lab")
-    .option("--junit <file>", "also write a JUnit report")
-    .addHelpText("after", manual)
-    .action(runTest);
+    .option("--junit <file>", "also write a JUnit report");
+  return withSettings(command).addHelpText("after", manual).action(runTest);
 }
 
 async function runTest(files: readonly string[], args: TestArguments): Promise<void> {
@@ -63,7 +65,9 @@ async function runTest(files: readonly string[], args: TestArguments): Promise<v
   const refused = new Set<string>();
   for (const path of files) {
     const file = parseTestFile(readText(path), path);
-    const cluster = args.lab ? await labCluster() : manifestCluster(file, args.filename ?? []);
+    const cluster = args.lab
+      ? await liveCluster({}, AbortSignal.timeout(30_000))
+      : manifestCluster(file, args);
     for (const line of refusals(cluster)) if (line.includes("not in force")) refused.add(line);
     results.push(...(args.lab ? await measured(cluster, file) : worked(cluster, file)));
   }
@@ -89,18 +93,15 @@ function writeReport(path: string, text: string): void {
   }
 }
 
-function manifestCluster(file: PolicyTestFile, more: readonly string[]): OfflineCluster {
-  const own = file.manifests.map((path) => join(dirname(file.file), path));
-  if (own.length + more.length === 0)
+function manifestCluster(file: PolicyTestFile, args: TestArguments): OfflineCluster {
+  const besideIt = (path: string) => join(dirname(file.file), path);
+  const paths = [...file.manifests.map(besideIt), ...(args.filename ?? [])];
+  if (paths.length === 0)
     throw new WeftError("E_USAGE", `${file.file} names no manifests`, {
       hint: "name them with -f, or under `manifests:`",
     });
-  return fileCluster([...own, ...more], file.namespace);
-}
-
-async function labCluster(): Promise<OfflineCluster> {
-  using client = await chosenClient({});
-  return liveCluster(client, AbortSignal.timeout(30_000));
+  const config = args.config ?? (file.config === undefined ? undefined : besideIt(file.config));
+  return fileCluster(paths, { ...args, namespace: file.namespace, ...(config !== undefined && { config }) });
 }
 
 /** By the engine alone. */

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ManifestObject } from "#k8s/manifest.ts";
-import { ReservedIdentity, reservedNames } from "#model/identity.ts";
 import { hostPrefix } from "#model/ip.ts";
+import { type PortQuestion, portText, protocolName } from "#model/port.ts";
 import { namespaceLabel } from "../selector.ts";
 import type { OfflineCluster } from "./cluster.ts";
+import { isPod } from "./engine.ts";
+import { nodeOfEnd } from "./identify.ts";
 import type { DirectionJudgement, End, Judgement } from "./judge.ts";
+import type { OfflineNode } from "./nodes.ts";
 import type { OfflinePod } from "./pods.ts";
-import { type PortQuestion, portText, protocolName } from "./ports.ts";
+import { ownLabels } from "./tell-apart.ts";
 import { partyText } from "./text.ts";
 
 export interface Allowed {
@@ -24,27 +27,24 @@ export function allowPolicy(
   cluster: OfflineCluster,
   { kind, side, path }: Allowed,
 ): ManifestObject | undefined {
-  const { pod, direction } = side;
-  if (!pod) return undefined;
-  const peer = direction === "ingress" ? path.from : path.to;
+  const { subject, direction } = side;
+  if (!subject) return undefined;
+  const [own, peer] = direction === "ingress" ? [path.to, path.from] : [path.from, path.to];
   const name = nameOf(path, direction);
-  const context = { cluster, pod, peer, direction, port: path, identity: side.identity };
-  const plain = kind === "NetworkPolicy" || !kind.startsWith("Cilium");
-  if (plain && canSayPlainly(context)) return networkPolicy(name, context);
-  return ciliumPolicy(
-    kind === "CiliumClusterwideNetworkPolicy" ? kind : "CiliumNetworkPolicy",
-    name,
-    context,
-  );
+  const context = { cluster, own, peer, direction, port: path };
+  if (!isPod(subject)) return nodePolicy(name, context, subject);
+  if (!kind.startsWith("Cilium") && canSayPlainly(context)) return networkPolicy(name, context, subject);
+  const written = kind === "CiliumClusterwideNetworkPolicy" ? kind : "CiliumNetworkPolicy";
+  return ciliumPolicy(written, { name, pod: subject }, context);
 }
 
 interface Context {
   readonly cluster: OfflineCluster;
-  readonly pod: OfflinePod;
+  /** Whose direction it is. */
+  readonly own: End;
   readonly peer: End;
   readonly direction: "ingress" | "egress";
   readonly port: PortQuestion;
-  readonly identity: number;
 }
 
 const portProtocols = new Set(["TCP", "UDP", "SCTP"]);
@@ -54,7 +54,8 @@ function canSayPlainly({ peer, port }: Context): boolean {
   return peer.kind === "address" || (peer.kind === "pod" && !peer.pod.hostNetwork);
 }
 
-function nameOf(path: Judgement, direction: string): string {
+/** A name that says what the policy is for. */
+export function nameOf(path: Judgement, direction: string): string {
   const text = `allow-${direction}-${shortName(path.from)}-to-${shortName(path.to)}-${portText(path)}`;
   const plain = text.toLowerCase().replace(/[^a-z0-9]+/g, "-");
   return plain.slice(0, 63).replace(/-+$/, "");
@@ -64,11 +65,6 @@ function shortName(end: End): string {
   return end.kind === "pod" ? end.pod.workload : partyText(end);
 }
 
-/** Labels of the object that are part of its identity. */
-function selectorOf({ own }: OfflinePod, { settings }: OfflineCluster): Record<string, string> {
-  return Object.fromEntries(Object.entries(own).filter(([key]) => settings.keepsLabel(key)));
-}
-
 interface Expression {
   readonly key: string;
   readonly operator: "DoesNotExist";
@@ -76,11 +72,11 @@ interface Expression {
 
 /** What tells the pod from others of its namespace that have its labels and more: they must not become isolated. */
 function notOthers(pod: OfflinePod, cluster: OfflineCluster): Expression[] {
-  const own = selectorOf(pod, cluster);
+  const own = ownLabels(pod, cluster);
   const keys = new Set<string>();
   for (const other of cluster.pods) {
     if (other.namespace !== pod.namespace) continue;
-    const theirs = selectorOf(other, cluster);
+    const theirs = ownLabels(other, cluster);
     if (!Object.entries(own).every(([key, value]) => theirs[key] === value)) continue;
     const more = Object.keys(theirs).filter((key) => !(key in own));
     if (more.length > 0 && !more.some((key) => keys.has(key))) keys.add(more.sort()[0]!);
@@ -94,7 +90,7 @@ export function subjectOf(
   cluster: OfflineCluster,
   extra: Record<string, string> = {},
 ): object {
-  const labels = { ...extra, ...selectorOf(pod, cluster) };
+  const labels = { ...extra, ...ownLabels(pod, cluster) };
   const others = notOthers(pod, cluster);
   return {
     ...(Object.keys(labels).length > 0 && { matchLabels: labels }),
@@ -102,7 +98,11 @@ export function subjectOf(
   };
 }
 
-function networkPolicy(name: string, { cluster, pod, peer, direction, port }: Context): ManifestObject {
+function networkPolicy(
+  name: string,
+  { cluster, peer, direction, port }: Context,
+  pod: OfflinePod,
+): ManifestObject {
   const ports = [{ protocol: protocolName(port.proto), port: port.port }];
   const rule = { [direction === "ingress" ? "from" : "to"]: [plainPeer(peer, pod, cluster)], ports };
   const spec = {
@@ -114,45 +114,62 @@ function networkPolicy(name: string, { cluster, pod, peer, direction, port }: Co
   return { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", metadata, spec } as ManifestObject;
 }
 
+/** Of an address or a pod: see `canSayPlainly`. */
 function plainPeer(peer: End, pod: OfflinePod, cluster: OfflineCluster): object {
   if (peer.kind === "address") return { ipBlock: { cidr: hostPrefix(peer.address) } };
-  if (peer.kind === "reserved") return {};
-  const labels = selectorOf(peer.pod, cluster);
-  const podSelector = Object.keys(labels).length > 0 ? { matchLabels: labels } : {};
+  if (peer.kind !== "pod") return {};
+  const podSelector = subjectOf(peer.pod, cluster);
   if (peer.pod.namespace === pod.namespace) return { podSelector };
   const matchLabels = { "kubernetes.io/metadata.name": peer.pod.namespace };
   return { namespaceSelector: { matchLabels }, podSelector };
 }
 
-function ciliumPolicy(kind: string, name: string, context: Context): ManifestObject {
-  const { cluster, pod, direction } = context;
+function ciliumPolicy(
+  kind: string,
+  { name, pod }: { readonly name: string; readonly pod: OfflinePod },
+  context: Context,
+): ManifestObject {
+  const { cluster, direction } = context;
   const clusterwide = kind === "CiliumClusterwideNetworkPolicy";
-  const subject = subjectOf(pod, cluster, clusterwide ? { [namespaceLabel]: pod.namespace } : {});
-  const rule = { ...ciliumPeer(context, clusterwide), ...ciliumPorts(context) };
+  const subject = subjectOf(pod, cluster, clusterwide ? { [`k8s:${namespaceLabel}`]: pod.namespace } : {});
+  const rule = { ...ciliumPeer(context, clusterwide ? undefined : pod.namespace), ...ciliumPorts(context) };
   const metadata = { name, ...(!clusterwide && { namespace: pod.namespace }) };
   const spec = { endpointSelector: subject, [direction]: [rule] };
   return { apiVersion: "cilium.io/v2", kind, metadata, spec } as ManifestObject;
 }
 
-function ciliumPeer({ peer, pod, direction, cluster, identity }: Context, clusterwide: boolean): object {
+function nodePolicy(name: string, context: Context, node: OfflineNode): ManifestObject {
+  const rule = { ...ciliumPeer(context, undefined), ...ciliumPorts(context) };
+  const spec = { nodeSelector: { matchLabels: nodeSelector(node) }, [context.direction]: [rule] };
+  const head = { apiVersion: "cilium.io/v2", kind: "CiliumClusterwideNetworkPolicy" };
+  return { ...head, metadata: { name }, spec } as ManifestObject;
+}
+
+const hostname = "kubernetes.io/hostname";
+
+/** By its name, which Kubernetes gives it as a label, else by all labels it has. */
+function nodeSelector({ labels }: OfflineNode): Record<string, string> {
+  return labels[hostname] === undefined ? { ...labels } : { [hostname]: labels[hostname] };
+}
+
+/** @param namespace of the policy; undefined: it has none */
+function ciliumPeer({ cluster, own, peer, direction }: Context, namespace: string | undefined): object {
   const side = direction === "ingress" ? "from" : "to";
   if (peer.kind === "pod" && !peer.pod.hostNetwork) {
-    const elsewhere = clusterwide || peer.pod.namespace !== pod.namespace;
-    const labels = {
-      ...(elsewhere && { [`k8s:${namespaceLabel}`]: peer.pod.namespace }),
-      ...selectorOf(peer.pod, cluster),
-    };
-    return { [`${side}Endpoints`]: [Object.keys(labels).length > 0 ? { matchLabels: labels } : {}] };
+    const elsewhere = peer.pod.namespace !== namespace;
+    const labels = elsewhere ? { [`k8s:${namespaceLabel}`]: peer.pod.namespace } : {};
+    return { [`${side}Endpoints`]: [subjectOf(peer.pod, cluster, labels)] };
   }
-  const node = reservedNames.get(identity) ?? (identity >>> 24 === 2 ? "remote-node" : undefined);
-  const outside: readonly number[] = [
-    ReservedIdentity.world,
-    ReservedIdentity.worldV4,
-    ReservedIdentity.worldV6,
-  ];
-  if (peer.kind === "address" && (node === undefined || outside.includes(identity)))
-    return { [`${side}CIDR`]: [hostPrefix(peer.address)] };
-  return { [`${side}Entities`]: [node === undefined || node.startsWith("world") ? "world" : node] };
+  const node = nodeOfEnd(cluster, peer, own);
+  if (node) {
+    const here = own.kind === "pod" && own.pod.node === node.name;
+    if (here) return { [`${side}Entities`]: ["host"] };
+    if (Object.keys(node.labels).length > 0)
+      return { [`${side}Nodes`]: [{ matchLabels: nodeSelector(node) }] };
+    return { [`${side}Entities`]: ["remote-node"] };
+  }
+  if (peer.kind === "address") return { [`${side}CIDR`]: [hostPrefix(peer.address)] };
+  return { [`${side}Entities`]: [peer.kind === "reserved" ? peer.name : "remote-node"] };
 }
 
 function ciliumPorts({ port }: Context): object {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { type PortQuestion, portText } from "#model/port.ts";
 import type { Party } from "./ends.ts";
 import type { End, Judge, Judgement } from "./judge.ts";
-import { type PortQuestion, portText } from "./ports.ts";
 import type { OfflineService } from "./services.ts";
 
 /** What becomes of a connection. */

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-import { type LabelFilter, usualLabels } from "#identities/label-filter.ts";
 import type { ManifestObject } from "#k8s/manifest.ts";
-import { type Address, isAddress, parseAddress } from "#model/ip.ts";
 import { cidrGroupRow } from "../from-cidr-group.ts";
+import { withoutHosts } from "../host-policies.ts";
 import { compileRow, languageOf } from "../languages.ts";
 import { plainRules, type Referenced } from "../references.ts";
 import type { Rule } from "../rule.ts";
 import { type PolicyRow, policyKey } from "../table.ts";
 import { checkedObject } from "./check-object.ts";
-import type { NodeObject, SourcedObject } from "./objects.ts";
+import { nodeLabels, nodesOf, type OfflineNode } from "./nodes.ts";
+import type { SourcedObject } from "./objects.ts";
 import { namedPorts, type OfflinePod, podsOf } from "./pods.ts";
 import { type OfflineService, servicesOf } from "./services.ts";
+import { type ClusterSettings, usualSettings } from "./settings.ts";
 
 /** A cluster as its objects tell of it: nothing runs, nothing is asked. */
 export interface OfflineCluster {
@@ -29,12 +30,6 @@ export interface OfflineCluster {
   readonly objects: readonly SourcedObject[];
 }
 
-export interface OfflineNode {
-  readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly addresses: readonly Address[];
-}
-
 /** A policy object with what it compiled to. */
 export interface OfflinePolicy {
   readonly key: string;
@@ -42,15 +37,6 @@ export interface OfflinePolicy {
   readonly row: PolicyRow;
   readonly source?: string;
 }
-
-export interface ClusterSettings {
-  /** Of objects that name none. */
-  readonly namespace: string;
-  readonly clusterName: string;
-  readonly keepsLabel: LabelFilter;
-}
-
-const usual: ClusterSettings = { namespace: "default", clusterName: "default", keepsLabel: usualLabels };
 
 /**
  * The cluster that the objects describe. Kinds that have nothing to do with policy are passed over; a policy that would be refused is there, with
@@ -61,7 +47,7 @@ export function loadCluster(
   all: readonly SourcedObject[],
   given: Partial<ClusterSettings> = {},
 ): OfflineCluster {
-  const settings = { ...usual, ...given };
+  const settings = { ...usualSettings, ...given };
   // Policies have readers of their own, and one that is wrong is told of beside the others.
   const objects = lastOfEach(all, settings.namespace).map((one) =>
     languageOf(one.object) ? one : checkedObject(one),
@@ -73,11 +59,12 @@ export function loadCluster(
   const named = pods
     .filter(({ hostNetwork }) => !hostNetwork)
     .map((pod) => ({ addresses: pod.addresses, namedPorts: namedPorts(pod) }));
-  const referenced = { ...referencedIn(objects, services), pods: () => named };
+  const nodes = nodesOf(objects);
+  const referenced = { ...referencedIn(objects, services, nodes), pods: () => named };
   return {
     pods,
     services,
-    nodes: nodesOf(objects),
+    nodes,
     policies: objects.flatMap((one) => policyOf(one, settings, referenced)),
     namespaces,
     identities: identitiesOf(objects),
@@ -127,23 +114,13 @@ function namespacesOf(objects: readonly SourcedObject[], namespace: string) {
   return found;
 }
 
-function nodesOf(objects: readonly SourcedObject[]): OfflineNode[] {
-  return objects.flatMap(({ object }) => (isKind(object, "v1", "Node") ? [nodeOf(object)] : []));
-}
-
-function nodeOf(object: NodeObject): OfflineNode {
-  const addresses = (object.status?.addresses ?? [])
-    .filter(({ type, address }) => type !== "Hostname" && isAddress(address))
-    .map(({ address }) => parseAddress(address));
-  return { name: object.metadata.name, labels: object.metadata.labels ?? {}, addresses };
-}
-
 /** What policies may name beside pods. A group that is not right is as one that is not there. */
-function referencedIn(objects: readonly SourcedObject[], services: readonly OfflineService[]): Referenced {
-  const nodes = nodesOf(objects).map(({ labels, ...node }) => ({
-    ...node,
-    labels: new Map(Object.entries(labels).map(([key, value]) => [`k8s:${key}`, value])),
-  }));
+function referencedIn(
+  objects: readonly SourcedObject[],
+  services: readonly OfflineService[],
+  all: readonly OfflineNode[],
+): Referenced {
+  const nodes = all.map((node) => ({ ...node, labels: nodeLabels(node) }));
   const groups = objects.flatMap(({ object }) => {
     if (!object.apiVersion.startsWith("cilium.io/") || object.kind !== "CiliumCIDRGroup") return [];
     try {
@@ -175,7 +152,8 @@ function policyOf(
     language.namespaced && object.metadata.namespace === undefined
       ? { ...object, metadata: { ...object.metadata, namespace: settings.namespace } }
       : object;
-  const row = compileRow(language, placed, settings.keepsLabel);
+  const written = compileRow(language, placed, settings.keepsLabel);
+  const row = settings.hostFirewall ? written : withoutHosts(written);
   const plain = plainRules(row.rules, referenced);
   const rules = sourceOf ? plain.rules.map((rule) => withSource(rule, sourceOf)) : plain.rules;
   const source = sourceOf?.("");

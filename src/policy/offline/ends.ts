@@ -15,7 +15,7 @@ export type Party = End | { readonly kind: "service"; readonly service: OfflineS
 
 /**
  * Whom a text means: `namespace/pod`, `namespace/workload`, `namespace/service` (in this order; `service:namespace/name` for the service of that
- * name), an address, a reserved identity (`world`, `host`, `remote-node`, `kube-apiserver`), or labels (`app=web,tier`): every pod that has them, or, when none has, one that
+ * name), `node:name`, an address, a reserved identity (`world`, `host`, `remote-node`, `kube-apiserver`), or labels (`app=web,tier`): every pod that has them, or, when none has, one that
  * would.
  * @param namespace of names without one
  * @throws WeftError E_QUESTION
@@ -23,6 +23,7 @@ export type Party = End | { readonly kind: "service"; readonly service: OfflineS
 export function findParties(cluster: OfflineCluster, text: string, namespace: string): Party[] {
   if (isAddress(text)) return [ofAddress(cluster, text)];
   if ([...reservedNames.values()].includes(text)) return [{ kind: "reserved", name: text }];
+  if (text.startsWith("node:")) return [nodeNamed(cluster, text.slice("node:".length))];
   const [, prefix, rest] = /^(service|svc|pod):(.*)$/.exec(text) ?? [];
   if (prefix === undefined && /[=,!]/.test(text)) return byLabels(cluster, text, namespace);
   const name = rest ?? text;
@@ -35,13 +36,27 @@ export function findParties(cluster: OfflineCluster, text: string, namespace: st
   throw new WeftError("E_QUESTION", `there is no ${what} ${full}`, { hint: nearest(cluster, full) });
 }
 
-/** A service's address means the service; a pod's means the pod. */
+function nodeNamed({ nodes }: OfflineCluster, name: string): Party {
+  const node = nodes.find((one) => one.name === name);
+  if (node) return { kind: "node", node };
+  const names = nodes.map((one) => one.name);
+  throw new WeftError("E_QUESTION", `there is no node ${name}`, {
+    hint:
+      names.length === 0
+        ? "nodes are known by their Node objects: `kubectl get nodes -o yaml` writes them"
+        : `there are ${names.slice(0, 8).join(", ")}${names.length > 8 ? ", …" : ""}`,
+  });
+}
+
+/** A service's address means the service; a pod's means the pod, a node's the node. */
 function ofAddress(cluster: OfflineCluster, text: string): Party {
   const address = parseAddress(text);
   const service = cluster.services.find(({ addresses }) => addresses.includes(address));
   if (service) return { kind: "service", service };
   const pod = cluster.pods.find((one) => !one.hostNetwork && one.addresses.includes(address));
-  return pod ? { kind: "pod", pod } : { kind: "address", address };
+  if (pod) return { kind: "pod", pod };
+  const node = cluster.nodes.find(({ addresses }) => addresses.includes(address));
+  return node ? { kind: "node", node, address } : { kind: "address", address };
 }
 
 /** By its name, else by the name of its workload; a running pod's name also finds the template it was made of. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parseManifest } from "#k8s/manifest.ts";
 import { parseAddress } from "#model/ip.ts";
+import { type PortQuestion, parsePort } from "#model/port.ts";
 import { ask } from "./ask.ts";
 import { loadCluster, type OfflineCluster, withPolicies } from "./cluster.ts";
 import { findParties, type Party } from "./ends.ts";
@@ -12,7 +13,6 @@ import { explain } from "./explain.ts";
 import { smallestChange } from "./fix.ts";
 import { createJudge, type End } from "./judge.ts";
 import { truthTable } from "./matrix.ts";
-import { type PortQuestion, parsePort } from "./ports.ts";
 
 const root = join(import.meta.dirname, "../../..");
 const manifests = [join(root, "examples/shop"), join(root, "../shared/inputs/online-boutique")].filter(
@@ -90,30 +90,93 @@ function endOf(cluster: OfflineCluster, text: string): End {
   return findParties(cluster, text, "shop")[0] as End;
 }
 
-test("a rule that denies is taken out of its policy; where it was the last, the policy goes", () => {
-  const policy = (rules: string) => `
+/** What is told for shop/web to 198.51.100.7, port 443. */
+function changesFor(policy: string) {
+  const cluster = clusterOf(pods, policy);
+  const judge = createJudge(cluster);
+  const path = judge.judge(endOf(cluster, "web"), endOf(cluster, "198.51.100.7"), parsePort("443/TCP"));
+  assert.equal(path.verdict, "deny");
+  return smallestChange(judge, path);
+}
+
+const denying = (rules: string) => `
 apiVersion: cilium.io/v2
 kind: CiliumNetworkPolicy
 metadata: { name: no, namespace: shop }
 spec:
   endpointSelector: { matchLabels: { app: web } }
+  enableDefaultDeny: { egress: false }
   egressDeny:${rules}`;
-  const one = "\n    - toCIDR: [198.51.100.0/24]";
-  const port = parsePort("443/TCP");
-  const change = (text: string) => {
-    const cluster = clusterOf(pods, text);
-    const judge = createJudge(cluster);
-    const path = judge.judge(endOf(cluster, "web"), endOf(cluster, "198.51.100.7"), port);
-    assert.equal(path.verdict, "deny");
-    return smallestChange(judge, path).map(({ action, object }) => `${action} ${object.metadata.name}`);
-  };
-  const allowing = "\n  enableDefaultDeny: { egress: false }";
-  assert.deepEqual(change(policy(one) + allowing), ["delete no"]);
-  assert.deepEqual(change(policy(`${one}${one.replace("0/24", "7/32")}`) + allowing), ["delete no"]);
-  assert.deepEqual(change(policy(`${one}\n    - toCIDR: [203.0.113.0/24]`)), [
-    "apply no",
-    "apply allow-egress-web-to-198-51-100-7-443-tcp",
+
+test("a rule that denies loses just what was asked: the peer, and of the peer the port", () => {
+  const [change, ...more] = changesFor(
+    denying("\n    - toCIDR: [198.51.100.0/24]\n      toPorts: [{ ports: [{ port: '440', endPort: 443 }] }]"),
+  );
+  assert.deepEqual(more, []);
+  const { egressDeny } = (change!.object as unknown as { spec: { egressDeny: object[] } }).spec;
+  const portsOf = (protocol: string, port: string, endPort: number) => ({ port, endPort, protocol });
+  assert.deepEqual(egressDeny, [
+    {
+      toCIDRSet: [{ cidr: "198.51.100.0/24", except: ["198.51.100.7/32"] }],
+      toPorts: [{ ports: [{ port: "440", endPort: 443 }] }],
+    },
+    {
+      toCIDR: ["198.51.100.0/24"],
+      toPorts: [
+        { ports: [portsOf("TCP", "440", 442), portsOf("UDP", "440", 443), portsOf("SCTP", "440", 443)] },
+      ],
+    },
   ]);
+});
+
+test("a rule that was about nothing else goes; without another the policy does, unless it isolates", () => {
+  const only =
+    "\n    - toCIDR: [198.51.100.7/32]\n      toPorts: [{ ports: [{ port: '443', protocol: TCP }] }]";
+  const text = (policy: string) =>
+    changesFor(policy).map(({ action, object }) => `${action} ${object.metadata.name}`);
+  assert.deepEqual(text(denying(only)), ["delete no"]);
+  const isolating = denying(only).replace("  enableDefaultDeny: { egress: false }\n", "");
+  assert.deepEqual(text(isolating), ["apply no", "apply allow-egress-web-to-198-51-100-7-443-tcp"]);
+  const [first] = changesFor(isolating);
+  assert.deepEqual((first!.object as unknown as { spec: object }).spec, {
+    endpointSelector: { matchLabels: { app: "web" } },
+    egressDeny: [{}],
+  });
+});
+
+const tiered = (priority: number) => `
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: { name: no }
+spec:
+  tier: Admin
+  priority: ${priority}
+  subject: { namespaces: {} }
+  egress: [{ action: Deny, to: [{ networks: [198.51.100.0/24] }] }]
+`;
+
+test("before a rule of a tier goes one of a stronger priority, about just this; at priority 0 into the same policy", () => {
+  const [change] = changesFor(tiered(7));
+  assert.deepEqual((change!.object as unknown as { spec: object }).spec, {
+    tier: "Admin",
+    priority: 6,
+    subject: {
+      pods: {
+        namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "shop" } },
+        podSelector: { matchLabels: { app: "web" } },
+      },
+    },
+    egress: [
+      {
+        action: "Pass",
+        to: [{ networks: ["198.51.100.7/32"] }],
+        protocols: [{ tcp: { destinationPort: { number: 443 } } }],
+      },
+    ],
+  });
+  const [within] = changesFor(tiered(0));
+  assert.equal(within!.object.metadata.name, "no");
+  assert.match(within!.why, /for all it is about/);
 });
 
 test("a pod without labels is told from the others: none of them becomes isolated", () => {

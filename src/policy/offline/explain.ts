@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { ReservedIdentity } from "#model/identity.ts";
 import { labelList } from "#model/labels.ts";
+import { type PortQuestion, portText } from "#model/port.ts";
 import { peerMatches } from "../peer.ts";
 import type { NamedPort, PolicyEntry, PortRange, Rule, RuleOrigin } from "../rule.ts";
 import { originText } from "../rule-ids.ts";
 import { policyKey } from "../table.ts";
 import type { Answer } from "./ask.ts";
 import type { Party } from "./ends.ts";
+import { isPod } from "./engine.ts";
 import { type Change, smallestChange } from "./fix.ts";
 import type { DirectionJudgement, End, Judge, Judgement, Reason } from "./judge.ts";
 import { namedPorts } from "./pods.ts";
-import { type PortQuestion, portText } from "./ports.ts";
 import { entryText, partyText, placeText, ruleText } from "./text.ts";
 
 /** Why a connection is allowed or denied, step by step; also what `weft explain -o json` prints. */
@@ -110,33 +110,11 @@ function notesOf({ cluster }: Judge, { to }: Asked, { note, paths }: Answer): st
     notes.push(
       "ipBlock rules also mean pods by their addresses, which manifests do not tell: taken as outside of every block",
     );
-  const ofNodes = cluster.policies.filter(({ row }) => row.rules.some(isAboutNodes));
-  const node = paths.some((path) =>
-    [path.egress, path.ingress].some(
-      ({ reason, identity }) => reason === "no-endpoint" || isNodeIdentity(identity),
-    ),
-  );
-  if (ofNodes.length > 0 && node)
-    notes.push(
-      `what the host firewall says, where it is on, is not worked out: ${ofNodes.map(({ key }) => key).join(", ")}`,
-    );
   if (cluster.policies.some(({ row }) => row.refused)) {
     const refused = cluster.policies.filter(({ row }) => row.refused).map(({ key }) => key);
     notes.push(`not in force, since refused: ${refused.join(", ")}`);
   }
   return notes;
-}
-
-function isAboutNodes({ subject }: Rule): boolean {
-  return subject.requirements.some(
-    ({ key, operator }) => key === "reserved:host" && operator !== "DoesNotExist",
-  );
-}
-
-function isNodeIdentity(identity: number): boolean {
-  return (
-    identity === ReservedIdentity.host || identity === ReservedIdentity.remoteNode || identity >>> 24 === 2
-  );
 }
 
 function explainPath(judge: Judge, path: Judgement): ExplainedPath {
@@ -192,9 +170,26 @@ export function reasonText(side: DirectionJudgement, path: Judgement): string {
     case "no-policy":
       return `allowed: no policy selects ${own} in this direction`;
     case "no-endpoint":
-      return `not judged: ${own} is not a pod with a policy`;
+      return `not judged: ${own} is ${nobodyText(direction === "egress" ? path.from : path.to)}`;
+    case "own-node":
+      return `not judged: what ${own} sends its own pods is judged by their ingress alone`;
     case "itself":
-      return "allowed: a pod is never denied itself";
+      return side.subject && isPod(side.subject)
+        ? "allowed: a pod is never denied itself"
+        : "not judged: it never leaves the node";
+  }
+}
+
+function nobodyText(end: End): string {
+  switch (end.kind) {
+    case "address":
+      return "outside the cluster";
+    case "node":
+      return "a node, and the host firewall is off";
+    case "pod":
+      return "in its node's network, and the host firewall is off";
+    case "reserved":
+      return "nobody that policies select";
   }
 }
 

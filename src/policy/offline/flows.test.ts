@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { parseManifest } from "#k8s/manifest.ts";
 import fc from "#kit/property.ts";
+import { type PortQuestion, parsePort, protocolName } from "#model/port.ts";
 import { loadCluster, type OfflineCluster } from "./cluster.ts";
 import { type RecordedFlow, readFlow } from "./flows.ts";
 import { generate } from "./generate.ts";
 import { createJudge } from "./judge.ts";
 import { truthTable } from "./matrix.ts";
-import { type PortQuestion, parsePort, protocolName } from "./ports.ts";
 import { preview, verdictOf } from "./preview.ts";
 
 const shop = join(import.meta.dirname, "../../../examples/shop");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { isAddress, parseAddress } from "#model/ip.ts";
+import { type PortQuestion, portText, protocolNumber } from "#model/port.ts";
 import type { OfflineCluster } from "./cluster.ts";
 import { findPod, type Party } from "./ends.ts";
-import { type PortQuestion, portText, protocolNumber } from "./ports.ts";
 
 /** One side of a recorded flow. */
 export interface FlowEnd {
@@ -98,8 +98,8 @@ export function flowParty(cluster: OfflineCluster, end: FlowEnd): Party | undefi
   const reserved = end.labels.find((label) =>
     /^reserved:(host|remote-node|kube-apiserver|health|ingress)$/.test(label),
   );
-  const known = isAddress(end.address) && isKnown(cluster, end.address);
-  if (reserved && !known) {
+  const node = cluster.nodes.find(({ addresses }) => addresses.some((one) => one === end.address));
+  if (reserved && !node) {
     const address = isAddress(end.address) ? { address: parseAddress(end.address) } : {};
     return { kind: "reserved", name: reserved.slice("reserved:".length), ...address };
   }
@@ -108,11 +108,8 @@ export function flowParty(cluster: OfflineCluster, end: FlowEnd): Party | undefi
   const service = cluster.services.find(({ addresses }) => addresses.includes(address));
   if (service) return { kind: "service", service };
   const pod = cluster.pods.find((one) => !one.hostNetwork && one.addresses.includes(address));
-  return pod ? { kind: "pod", pod } : { kind: "address", address };
-}
-
-function isKnown({ nodes }: OfflineCluster, address: string): boolean {
-  return nodes.some(({ addresses }) => addresses.some((one) => one === address));
+  if (pod) return { kind: "pod", pod };
+  return node ? { kind: "node", node, address } : { kind: "address", address };
 }
 
 /** What people call that side: the workload, the pod, or the address. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { ManifestObject } from "#k8s/manifest.ts";
-import { hostPrefix, isAddress, parseAddress } from "#model/ip.ts";
+import { type Address, hostPrefix } from "#model/ip.ts";
+import { type PortQuestion, portText, protocolName } from "#model/port.ts";
 import { matches, namespaceLabel } from "../selector.ts";
 import { subjectOf } from "./allow-policy.ts";
 import type { OfflineCluster } from "./cluster.ts";
@@ -8,7 +9,6 @@ import type { Party } from "./ends.ts";
 import { deniedByPolicy, flowParty, flowText, type RecordedFlow } from "./flows.ts";
 import type { End } from "./judge.ts";
 import type { OfflinePod } from "./pods.ts";
-import { type PortQuestion, portText, protocolName } from "./ports.ts";
 import { partyText } from "./text.ts";
 
 export type GeneratedKind = "NetworkPolicy" | "CiliumNetworkPolicy";
@@ -89,7 +89,8 @@ export function generate(
     }
     for (const [target, port] of backendsOf(to, flow)) {
       if (isOurs(from, options)) note(seen, from.pod, "egress", { peer: target, port });
-      if (isOurs(target, options) && !isHost(from)) note(seen, target.pod, "ingress", { peer: from, port });
+      if (isOurs(target, options) && !isHostOf(target.pod, from))
+        note(seen, target.pod, "ingress", { peer: from, port });
     }
   }
   if (options.dns) for (const one of seen.values()) addDns(cluster, one);
@@ -122,7 +123,8 @@ function besidesOf(cluster: OfflineCluster, namespace: string, made: readonly Ma
 }
 
 /** A node may always reach its own pods. */
-function isHost(end: End): boolean {
+function isHostOf({ node }: OfflinePod, end: End): boolean {
+  if (end.kind === "node") return end.node.name === node;
   return end.kind === "reserved" && end.name === "host";
 }
 
@@ -271,9 +273,13 @@ function plainPeers({ cluster, pod }: RuleContext, peer: End): object[] {
       { ...(peer.pod.namespace !== pod.namespace && { namespaceSelector: { matchLabels } }), podSelector },
     ];
   }
-  const addresses =
-    peer.kind === "pod" ? peer.pod.addresses : peer.address === undefined ? [] : [peer.address];
-  return addresses.map((address) => ({ ipBlock: { cidr: hostPrefix(address) } }));
+  return endAddresses(peer).map((address) => ({ ipBlock: { cidr: hostPrefix(address) } }));
+}
+
+function endAddresses(end: End): readonly Address[] {
+  if (end.kind === "pod") return end.pod.addresses;
+  if (end.kind === "node") return end.address ? [end.address] : end.node.addresses;
+  return end.address === undefined ? [] : [end.address];
 }
 
 function ciliumRule({ cluster, pod, direction }: RuleContext, { peers, ports }: Group): object {
@@ -286,7 +292,7 @@ function ciliumRule({ cluster, pod, direction }: RuleContext, { peers, ports }: 
       const elsewhere = peer.pod.namespace !== pod.namespace;
       const labels = elsewhere ? { [`k8s:${namespaceLabel}`]: peer.pod.namespace } : {};
       endpoints.push(subjectOf(peer.pod, cluster, labels));
-    } else if (peer.kind === "address" && !isNode(cluster, peer.address)) {
+    } else if (peer.kind === "address") {
       cidrs.add(hostPrefix(peer.address));
     } else {
       entities.add(peer.kind === "reserved" ? peer.name : "remote-node");
@@ -316,8 +322,4 @@ function ciliumRule({ cluster, pod, direction }: RuleContext, { peers, ports }: 
 function chunks(ports: readonly PortQuestion[]): PortQuestion[][] {
   const count = Math.ceil(ports.length / 40);
   return Array.from({ length: count }, (_, i) => ports.slice(i * 40, i * 40 + 40));
-}
-
-function isNode({ nodes }: OfflineCluster, address: string): boolean {
-  return isAddress(address) && nodes.some((node) => node.addresses.includes(parseAddress(address)));
 }

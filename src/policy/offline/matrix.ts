@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import { WeftError } from "#lib/errors.ts";
 import type { Address } from "#model/ip.ts";
+import { type PortQuestion, protocolName } from "#model/port.ts";
+import type { Question } from "#model/questions.ts";
 import { type Answer, ask } from "./ask.ts";
 import { findParties, type Party } from "./ends.ts";
 import type { End, Judge } from "./judge.ts";
-import type { OfflinePod } from "./pods.ts";
-import { type PortQuestion, protocolName } from "./ports.ts";
-import type { ListedQuestion } from "./questions.ts";
+import { partyText } from "./text.ts";
 
 /** One answer in the form of `weft lab probe -o json`; `ms` is 0: nothing was sent. */
 export interface TruthRow {
@@ -45,6 +45,8 @@ export interface MatrixOptions {
   readonly namespaces?: readonly string[];
   /** Also every pod behind a service by itself. */
   readonly pods?: boolean;
+  /** Also nodes, as sources and, where ports are given, as targets. */
+  readonly nodes?: boolean;
   /** These ports of every pod, instead of the services' ports. */
   readonly ports?: readonly PortQuestion[];
   /** Addresses outside: from them to pods, and from pods to them. */
@@ -58,7 +60,13 @@ const usualOutside: readonly PortQuestion[] = [
   { port: 443, proto: 6 },
 ];
 
-/** Who can reach what: from one pod of every workload, in the order of `weft lab probe`. */
+/** What fits into memory and is worked out in a minute or two. */
+const maxAnswers = 1_000_000;
+
+/**
+ * Who can reach what: from one pod of every workload, in the order of `weft lab probe`.
+ * @throws WeftError E_TOO_MANY for more than a million answers
+ */
 export function truthTable(judge: Judge, options: MatrixOptions): Truth[] {
   const { cluster } = judge;
   const wanted = (namespace: string) =>
@@ -67,18 +75,30 @@ export function truthTable(judge: Judge, options: MatrixOptions): Truth[] {
   const sources = [...new Map([...pods].reverse().map((pod) => [`${pod.namespace}/${pod.workload}`, pod]))]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([, pod]): End => ({ kind: "pod", pod }));
+  const nodes = (options.nodes ? cluster.nodes : []).map((node): End => ({ kind: "node", node }));
   const outside = (options.externals ?? []).map((address): End => ({ kind: "address", address }));
-  const targets = options.ports ? podTargets(pods, options.ports) : serviceTargets(judge, options, wanted);
+  const targets = options.ports
+    ? endTargets([...pods.map((pod): End => ({ kind: "pod", pod })), ...nodes], options.ports)
+    : serviceTargets(judge, options, wanted);
   const direct = options.ports ? targets : serviceTargets(judge, { ...options, direct: true }, wanted);
   const away = outside.flatMap((to) => (options.ports ?? usualOutside).map((port) => ({ to, port })));
+  const inside = [...sources, ...nodes];
+  checkSize(inside.length * (targets.length + away.length) + outside.length * direct.length);
   return [
-    ...sources.flatMap((from) => [...targets, ...away].map((target) => truthOf(judge, from, target))),
+    ...inside.flatMap((from) => [...targets, ...away].map((target) => truthOf(judge, from, target))),
     ...outside.flatMap((from) => direct.map((target) => truthOf(judge, from, target))),
   ];
 }
 
+function checkSize(answers: number): void {
+  if (answers <= maxAnswers) return;
+  throw new WeftError("E_TOO_MANY", `the table would have ${answers.toLocaleString("en")} answers`, {
+    hint: "narrow it with -n, fewer --port, or a list of --questions",
+  });
+}
+
 /** The answers to a list of questions, one each, in their order. @throws WeftError E_QUESTION */
-export function truthOfQuestions(judge: Judge, questions: readonly ListedQuestion[]): Truth[] {
+export function truthOfQuestions(judge: Judge, questions: readonly Question[]): Truth[] {
   const find = (text: string, where: string): Party => {
     try {
       return findParties(judge.cluster, text, judge.cluster.settings.namespace)[0]!;
@@ -99,7 +119,7 @@ export function truthOfQuestions(judge: Judge, questions: readonly ListedQuestio
         "E_QUESTION",
         `question ${i + 1}: from: ${question.from} is a service, which asks nobody`,
       );
-    return truthOf(judge, from, { to, port: question.ask });
+    return truthOf(judge, from, { to, port: question.port });
   });
 }
 
@@ -110,8 +130,8 @@ export interface Target {
   readonly service?: string;
 }
 
-function podTargets(pods: readonly OfflinePod[], ports: readonly PortQuestion[]): Target[] {
-  return pods.flatMap((pod) => ports.map((port) => ({ to: { kind: "pod", pod }, port })));
+function endTargets(ends: readonly End[], ports: readonly PortQuestion[]): Target[] {
+  return ends.flatMap((to) => ports.map((port) => ({ to, port })));
 }
 
 function serviceTargets(
@@ -159,8 +179,7 @@ function sourceOf(end: End): TruthRow["from"] {
     const { namespace, workload, name } = end.pod;
     return { namespace, workload, pod: name };
   }
-  const ip = end.kind === "address" ? end.address : end.name;
-  return { namespace: "", workload: "", pod: "", ip };
+  return { namespace: "", workload: "", pod: "", ip: addressText(end) };
 }
 
 function targetOf(to: Party, service: string): Pick<TruthRow["to"], "namespace" | "service" | "pod" | "ip"> {
@@ -170,5 +189,11 @@ function targetOf(to: Party, service: string): Pick<TruthRow["to"], "namespace" 
   }
   if (to.kind === "pod")
     return { namespace: to.pod.namespace, service, pod: to.pod.name, ip: to.pod.addresses[0] ?? "" };
-  return { namespace: "", service: "", pod: "", ip: to.kind === "address" ? to.address : to.name };
+  return { namespace: "", service: "", pod: "", ip: addressText(to) };
+}
+
+/** What there is of it where the manifests tell no address: a name. */
+function addressText(end: Exclude<End, { readonly kind: "pod" }>): string {
+  if (end.kind === "node") return end.address ?? end.node.addresses[0] ?? partyText(end);
+  return end.kind === "address" ? end.address : end.name;
 }

@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseManifest } from "#k8s/manifest.ts";
 import { parseAddress } from "#model/ip.ts";
+import { parsePort, portText } from "#model/port.ts";
+import { parseQuestions } from "#model/questions.ts";
 import { ask } from "./ask.ts";
 import { loadCluster, type OfflineCluster } from "./cluster.ts";
 import { findParties, withImagined } from "./ends.ts";
 import { createJudge, type End } from "./judge.ts";
 import { truthOfQuestions, truthTable } from "./matrix.ts";
-import { parsePort, portText } from "./ports.ts";
-import { parseQuestionList } from "./questions.ts";
 
 const manifests = `
 apiVersion: v1
@@ -176,7 +176,7 @@ test("the table has the rows of a probe: workloads to services, or pods to ports
     "db-0 198.51.100.9:22/TCP allow",
     "198.51.100.9 db-0:22/TCP deny",
   ]);
-  const list = parseQuestionList(
+  const list = parseQuestions(
     '[{"from":"203.0.113.4","to":"data/db","port":5432},{"from":"shop/front","to":"data/db","protocol":"ICMP"}]',
     "list",
   );

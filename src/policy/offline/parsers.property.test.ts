@@ -7,9 +7,9 @@ import { parseManifest } from "#k8s/manifest.ts";
 import { junk, mangled } from "#kit/junk.ts";
 import fc from "#kit/property.ts";
 import { WeftError } from "#lib/errors.ts";
+import { parseQuestions } from "#model/questions.ts";
 import { loadCluster } from "./cluster.ts";
 import { createJudge } from "./judge.ts";
-import { parseQuestionList } from "./questions.ts";
 import { parseTestFile } from "./test-file.ts";
 
 /** Calls the reader: it returns, or throws an error of this code that begins with the place. */
@@ -44,7 +44,7 @@ test("test files", () => {
 
 test("lists of questions", () => {
   const read = (text: string) =>
-    readsOrSaysWhy("E_QUESTION", /^q\.json/, () => parseQuestionList(text, "q.json"));
+    readsOrSaysWhy("E_QUESTION", /^q\.json/, () => parseQuestions(text, "q.json"));
   const lists = [
     '[{"from":"a/b","to":"10.0.0.1","port":80}]',
     '{"from":"a/b","to":"c/d","protocol":"ICMP"}\n',

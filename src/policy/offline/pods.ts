@@ -3,9 +3,9 @@ import type { LabelFilter } from "#identities/label-filter.ts";
 import { securityLabels } from "#identities/security-labels.ts";
 import { type Address, isAddress, parseAddress } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
+import { protocolNumber } from "#model/port.ts";
 import type { NamedPort } from "../rule.ts";
 import type { PodObject, PodSpec, PodTemplate, SourcedObject, WorkloadObject } from "./objects.ts";
-import { protocolNumber } from "./ports.ts";
 
 /** A pod as policies see it: one that runs, or the first one or two that a workload's template stands for. */
 export interface OfflinePod {

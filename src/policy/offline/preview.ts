@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { portText } from "#model/port.ts";
 import { ask } from "./ask.ts";
 import { loadCluster, type OfflineCluster } from "./cluster.ts";
 import { reasonText } from "./explain.ts";
@@ -6,7 +8,6 @@ import { flowEndText, flowParty, type RecordedFlow } from "./flows.ts";
 import { createJudge, type Judge } from "./judge.ts";
 import { truthTable } from "./matrix.ts";
 import type { SourcedObject } from "./objects.ts";
-import { portText } from "./ports.ts";
 import { partyText } from "./text.ts";
 
 /** What would be different if objects were applied, or deleted. */

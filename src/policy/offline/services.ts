@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Address, isAddress, parseAddress } from "#model/ip.ts";
+import { protocolNumber } from "#model/port.ts";
 import type { ServiceObject, ServicePortSpec, SliceObject, SourcedObject } from "./objects.ts";
 import type { OfflinePod } from "./pods.ts";
-import { protocolNumber } from "./ports.ts";
 
 export interface OfflineService {
   readonly namespace: string;

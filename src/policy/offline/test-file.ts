@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { type Document, isMap, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import { errorText, WeftError } from "#lib/errors.ts";
-import { type PortQuestion, parsePort, portText } from "./ports.ts";
+import { type PortQuestion, parsePort, portText } from "#model/port.ts";
 
 /** What people expect of their policies. */
 export interface PolicyTestFile {
@@ -10,6 +10,8 @@ export interface PolicyTestFile {
   readonly manifests: readonly string[];
   /** Of names without one. */
   readonly namespace: string;
+  /** File of the agents' settings, relative to the test file. */
+  readonly config?: string;
   readonly cases: readonly PolicyTestCase[];
 }
 
@@ -34,11 +36,12 @@ export function parseTestFile(text: string, file: string): PolicyTestFile {
   if (broken) throw failure(file, broken.linePos?.[0].line ?? 1, broken.message.split("\n")[0]!);
   const value = contentOf(document, file);
   if (!isRecord(value)) throw failure(file, 1, "not an object with tests");
-  const { manifests = [], namespace = "default", tests, apiVersion, kind, metadata, ...rest } = value;
+  const { manifests = [], namespace = "default", config, tests, apiVersion, kind, metadata, ...rest } = value;
   void [apiVersion, kind, metadata];
   const unknown = Object.keys(rest)[0];
   if (unknown !== undefined) throw failure(file, 1, `${unknown}: unknown field`);
   if (typeof namespace !== "string") throw failure(file, 1, "namespace: not a text");
+  if (config !== undefined && typeof config !== "string") throw failure(file, 1, "config: not a file");
   const paths = listOf(manifests);
   if (!Array.isArray(tests) || tests.length === 0)
     throw failure(file, 1, "tests: must be a list of at least one");
@@ -51,6 +54,7 @@ export function parseTestFile(text: string, file: string): PolicyTestFile {
     file,
     manifests: paths,
     namespace,
+    ...(config !== undefined && { config }),
     cases: tests.flatMap((one: unknown, i) => casesOf(one, file, lineOf(i))),
   };
 }

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 import { blockIdentityScope, isBlockIdentity, reservedNames } from "#model/identity.ts";
 import type { Labels } from "#model/labels.ts";
+import { protocolName } from "#model/port.ts";
 import { peerText } from "../peer.ts";
-import type { Peer, PolicyEntry, Requirement, Rule, RuleOrigin, Selector } from "../rule.ts";
+import type { Peer, PolicyEntry, PortRange, Requirement, Rule, RuleOrigin, Selector } from "../rule.ts";
 import { namespaceLabel, namespaceLabelsPrefix } from "../selector.ts";
 import { policyKey } from "../table.ts";
 import type { Party } from "./ends.ts";
-import { rangeText } from "./ports.ts";
 
-/** `shop/front`, an address, `world`, `service shop/front`. */
+/** `shop/front`, `node:worker-1`, an address, `world`, `service shop/front`. */
 export function partyText(party: Party): string {
   switch (party.kind) {
     case "pod":
       return `${party.pod.namespace}/${party.pod.name}`;
+    case "node":
+      return `node:${party.node.name}`;
     case "address":
       return party.address;
     case "reserved":
@@ -109,4 +111,13 @@ export function entryText(entry: PolicyEntry): string {
   });
   const whom = `${direction === "ingress" ? "from" : "to"} ${identityText(identity)}`;
   return `${direction} ${whom} on ${range}: ${verdict}`;
+}
+
+/** `80/TCP`, `8000-8080/TCP`, `http/TCP`, `TCP`, `any`. */
+function rangeText({ proto, first, last, name }: PortRange): string {
+  const protocol = proto === 0 ? "any" : protocolName(proto);
+  if (name !== undefined) return proto === 0 ? name : `${name}/${protocol}`;
+  if (first === 0 && last === 65_535) return protocol === "any" ? "any port" : protocol;
+  const range = first === last ? String(first) : `${first}-${last}`;
+  return `${range}/${protocol}`;
 }
