@@ -8,6 +8,7 @@
 #include "event.h"
 #include "fragment.h"
 #include "ipcache.h"
+#include "l2.h"
 #include "lb.h"
 #include "nat.h"
 #include "policy.h"
@@ -31,6 +32,8 @@ STRUCT(nat_key);
 STRUCT(nat_entry);
 STRUCT(fragment_key);
 STRUCT(fragment);
+STRUCT(l2_responder_key);
+STRUCT(l2_responder);
 STRUCT(lb_frontend_key);
 STRUCT(lb_frontend);
 STRUCT(lb_slot_key);

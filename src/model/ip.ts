@@ -142,8 +142,7 @@ export function nthSubnet(prefix: Prefix, bits: number, n: number): Prefix {
 
 /** Which of the prefix's subnets of that length `inner` (of the same family and inside) starts: the inverse of {@link nthSubnet}. */
 export function subnetNumber(prefix: Prefix, bits: number, inner: Prefix): number {
-  const number = (of: Prefix) =>
-    rawBytes(prefixAddress(of)).reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  const number = (of: Prefix) => addressNumber(prefixAddress(of));
   const width = family(prefix) === 4 ? 32 : 128;
   return Number((number(inner) - number(prefix)) >> BigInt(width - bits));
 }
@@ -151,6 +150,23 @@ export function subnetNumber(prefix: Prefix, bits: number, inner: Prefix): numbe
 /** How many addresses a prefix holds (a float above 2^53). */
 export function prefixSize(prefix: Prefix): number {
   return 2 ** ((family(prefix) === 4 ? 32 : 128) - prefixBits(prefix));
+}
+
+/** The address as a number of its own family (32 or 128 bits): for ranges that are no prefixes. */
+export function addressNumber(address: Address): bigint {
+  return rawBytes(address).reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+}
+
+/** The inverse of {@link addressNumber}. @throws WeftError E_ADDRESS when the family has no such number */
+export function addressOfNumber(of: Family, number: bigint): Address {
+  const raw = new Uint8Array(of === 4 ? 4 : 16);
+  let rest = number;
+  for (let i = raw.length - 1; i >= 0; i--) {
+    raw[i] = Number(rest & 0xffn);
+    rest >>= 8n;
+  }
+  if (rest !== 0n) throw new WeftError("E_ADDRESS", `IPv${of} has no address number ${number}`);
+  return fromRaw(raw);
 }
 
 function rawBytes(address: Address): Uint8Array {

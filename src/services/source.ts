@@ -102,6 +102,7 @@ export function toService(object: V1Service & KubeObject): Service | undefined {
     healthCheckPort: type === "LoadBalancer" ? (spec.healthCheckNodePort ?? 0) : 0,
     ...asked,
     publishNotReady: spec.publishNotReadyAddresses === true,
+    ...(spec.loadBalancerClass && { loadBalancerClass: spec.loadBalancerClass }),
     ...(object.metadata?.labels && { labels: object.metadata.labels }),
     ...(Object.keys(spec.selector ?? {}).length > 0 && { selector: spec.selector! }),
     problems,

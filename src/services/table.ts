@@ -27,6 +27,8 @@ export interface Service extends Omit<ServiceAnnotations, "problems"> {
   readonly healthCheckPort: number;
   readonly publishNotReady: boolean;
   readonly labels?: Readonly<Record<string, string>>;
+  /** Absent: it has none. */
+  readonly loadBalancerClass?: string;
   /** Labels of its pods; absent: somebody else writes its EndpointSlices. */
   readonly selector?: Readonly<Record<string, string>>;
   /** What of it is not served, and why. */
