@@ -67,7 +67,7 @@ ${await own(
 
 Port 9963 of the node it runs on.
 
-${await own(operatorMetrics(health, () => false))}
+${await own(operatorMetrics(health, { leads: false }))}
 ## Relay
 
 Port 9966 of its pod.

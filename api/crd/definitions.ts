@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { cidrGroupSpec } from "./cilium-cidr-group.ts";
 import { ciliumEndpointStatus, coreCiliumEndpoint } from "./cilium-endpoint.ts";
+import { loadBalancerIpPoolSpec } from "./cilium-load-balancer-ip-pool.ts";
 import { ciliumRule } from "./cilium-network-policy.ts";
 import { ciliumNodeSpec, ciliumNodeStatus } from "./cilium-node.ts";
 import { clusterNetworkPolicySpec } from "./cluster-network-policy.ts";
@@ -72,7 +73,7 @@ export const policyApiBundleAnnotation = "policy.networking.k8s.io/bundle-versio
  * Version of all schemas here; an operator replaces what carries an older one and leaves a newer one alone. A change of any schema
  * raises it: the last part for what old objects fit into, the first for what they do not.
  */
-export const crdSchemaVersion = "1.4.0";
+export const crdSchemaVersion = "1.5.0";
 
 const condition = z.looseObject({ type: z.string(), status: z.string() });
 const byType = { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] };
@@ -104,6 +105,13 @@ const fullCondition = z.strictObject({
 });
 const clusterNetworkPolicyStatus = z.strictObject({
   conditions: z.array(fullCondition).meta(byType),
+});
+
+const poolStatus = z.strictObject({
+  conditions: z
+    .array(fullCondition)
+    .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })
+    .optional(),
 });
 
 const age: PrinterColumn = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" };
@@ -248,6 +256,31 @@ const kinds: readonly Kind[] = [
         type: "string",
         jsonPath: '.spec.addresses[?(@.type=="InternalIP")].ip',
         description: "Address of the node",
+      },
+      age,
+    ],
+  },
+  {
+    kind: "CiliumLoadBalancerIPPool",
+    plural: "ciliumloadbalancerippools",
+    scope: "Cluster",
+    shortNames: ["ippools", "ippool", "lbippool", "lbippools"],
+    categories: ["cilium"],
+    schema: objectSchema({ spec: structural(loadBalancerIpPoolSpec), status: structural(poolStatus) }, [
+      "spec",
+    ]),
+    status: true,
+    columns: [
+      { name: "Disabled", type: "boolean", jsonPath: ".spec.disabled" },
+      {
+        name: "Conflicting",
+        type: "string",
+        jsonPath: '.status.conditions[?(@.type=="cilium.io/PoolConflict")].status',
+      },
+      {
+        name: "IPs Available",
+        type: "string",
+        jsonPath: '.status.conditions[?(@.type=="cilium.io/IPsAvailable")].message',
       },
       age,
     ],

@@ -30,7 +30,7 @@ const chartsOwn = {
   metrics: true,
 } as const;
 
-const { identityGc, endpointGc, clusterPool, leaderElection } = operatorConfigSchema.shape;
+const { identityGc, endpointGc, clusterPool, lbIpam, leaderElection } = operatorConfigSchema.shape;
 
 /**
  * Values of charts/weft. Its values.yaml, values.schema.json and docs/reference/values.md are made of this (tools/gen-chart.ts), the
@@ -102,7 +102,7 @@ export const valuesSchema = z
         enabled: z.boolean().default(true).describe("Deploy it."),
         replicas: z.number().int().min(1).max(3).default(1).describe("More than one: the others stand by."),
         config: z
-          .strictObject({ clusterPool, identityGc, endpointGc, leaderElection })
+          .strictObject({ clusterPool, identityGc, endpointGc, lbIpam, leaderElection })
           .prefault({})
           .describe("Settings of the operator."),
         nodeSelector: dictionary("Labels of the nodes it may run on; empty: all."),

@@ -56,6 +56,7 @@ export const resources = {
   ciliumIdentities: { group: "cilium.io", version: "v2", plural: "ciliumidentities" },
   ciliumNodes: { group: "cilium.io", version: "v2", plural: "ciliumnodes" },
   ciliumEndpointSlices: { group: "cilium.io", version: "v2alpha1", plural: "ciliumendpointslices" },
+  ciliumLoadBalancerIpPools: { group: "cilium.io", version: "v2", plural: "ciliumloadbalancerippools" },
   ciliumEndpoints: { group: "cilium.io", version: "v2", plural: "ciliumendpoints" },
   nodePolicyStatuses: { group: "weft.io", version: "v1alpha1", plural: "nodepolicystatuses" },
 } as const satisfies Record<string, Resource>;

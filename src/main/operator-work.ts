@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+import type { V1Service } from "@kubernetes/client-node";
 import { customResourceDefinitions } from "#api/crd/definitions.ts";
 import type { CiliumEndpointObject } from "#endpoints/source.ts";
 import type { KubeClient } from "#k8s/client.ts";
 import { createEventRecorder } from "#k8s/events.ts";
 import { reflect } from "#k8s/reflect.ts";
-import { resources } from "#k8s/resource.ts";
+import { type KubeObject, resources } from "#k8s/resource.ts";
 import { aborted } from "#lib/clock.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
@@ -14,6 +15,10 @@ import type { OperatorConfig } from "#operator/config.ts";
 import { publishedEndpointRow } from "#operator/core-endpoint.ts";
 import { installDefinitions } from "#operator/crds.ts";
 import { startIdentityGc } from "#operator/identity-gc.ts";
+import { LbIpam } from "#operator/lb-ipam.ts";
+import { startLbIpam } from "#operator/lb-ipam-controller.ts";
+import { lbPoolRow, type PoolObject } from "#operator/lb-ipam-pool.ts";
+import { isMarked, lbServiceRow } from "#operator/lb-ipam-service.ts";
 import { startOrphanGc } from "#operator/orphans.ts";
 import { PodCidrs } from "#operator/pod-cidrs.ts";
 import { startPolicyConditions } from "#operator/policy-status.ts";
@@ -32,12 +37,17 @@ export interface WorkDeps {
   readonly client: KubeClient;
   readonly health: Health;
   readonly log: Logger;
+  /** Gets what metrics show. */
+  readonly state?: { lbIpam: LbIpam | undefined };
 }
+
+/** Cilium before 1.18 serves its pools in an older version alone: a cluster that comes from it has everything else meanwhile. */
+const optional = new Set(["ciliumloadbalancerippools.cilium.io"]);
 
 /** What the leader does until the signal aborts, in the order it needs: kinds, then what is read of them, then what is made of that. */
 export async function leaderWork(deps: WorkDeps, signal: AbortSignal, ready: () => void): Promise<void> {
   const { config, client, health, log } = deps;
-  await installDefinitions({ client, definitions: customResourceDefinitions, log, signal });
+  await installDefinitions({ client, definitions: customResourceDefinitions, optional, log, signal });
   const tables = operatorTables();
   const common = { client, tables, health, log, signal };
   await using stack = new AsyncDisposableStack();
@@ -49,6 +59,16 @@ export async function leaderWork(deps: WorkDeps, signal: AbortSignal, ready: () 
   const { graceSec, sweepSec } = config.identityGc;
   stack.use(startIdentityGc({ ...common, graceMs: graceSec * 1000, sweepMs: sweepSec * 1000 }));
   stack.use(startOrphanGc({ ...common, sweepMs: config.endpointGc.sweepSec * 1000 }));
+  if (config.lbIpam.enabled) {
+    const events = createEventRecorder(client, log, { controller: "weft.io/operator", action: "Assign" });
+    const ipam = new LbIpam();
+    stack.use(startLbIpam({ ...common, events, ipam }));
+    const { state = { lbIpam: undefined } } = deps;
+    state.lbIpam = ipam;
+    stack.defer(() => {
+      state.lbIpam = undefined;
+    });
+  }
   if (config.endpointSlices) stack.use(startSliceWriter(common));
   else await removeSlices(client, log, signal);
   stack.use(startPolicyConditions({ client, db: tables.db, health, log, signal }));
@@ -89,6 +109,7 @@ function follow(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): As
       toRow: (object: CiliumEndpointObject) => publishedEndpointRow(object),
     }),
   );
+  if (config.lbIpam.enabled) stack.use(followLoadBalancers(deps, tables, signal));
   if (config.endpointSlices) {
     stack.use(
       reflect({
@@ -99,5 +120,32 @@ function follow(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): As
       }),
     );
   }
+  return stack;
+}
+
+function followLoadBalancers(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): AsyncDisposable {
+  const { client, health, log, config } = deps;
+  const common = { client, db: tables.db, health, log, signal };
+  const stack = new AsyncDisposableStack();
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.ciliumLoadBalancerIpPools,
+      table: tables.lbPools,
+      toRow: (object: PoolObject) => lbPoolRow(object),
+    }),
+  );
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.services,
+      table: tables.lbServices,
+      toRow: (object: V1Service & KubeObject) => {
+        const row = lbServiceRow(object, config.lbIpam.requireClass);
+        // One that was ours has to be given back.
+        return row.isOurs || isMarked(row) ? row : undefined;
+      },
+    }),
+  );
   return stack;
 }

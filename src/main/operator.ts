@@ -11,6 +11,7 @@ import { startMetricsServer } from "#lib/metrics.ts";
 import { startProbeServer } from "#lib/probes.ts";
 import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
 import { loadOperatorConfig, type OperatorConfig } from "#operator/config.ts";
+import type { LbIpam } from "#operator/lb-ipam.ts";
 import { runElection } from "#operator/leader.ts";
 import { operatorMetrics } from "#operator/metrics.ts";
 import { leaderWork } from "./operator-work.ts";
@@ -24,7 +25,7 @@ async function run(config: OperatorConfig, log: Logger, signal: AbortSignal): Pr
   const client = stack.use(
     createKubeClient(credentials, { userAgent: `weft-operator/${installedVersion()}` }),
   );
-  const state = { leads: false, ready: false };
+  const state = { leads: false, ready: false, lbIpam: undefined as LbIpam | undefined };
   stack.use(
     await startProbeServer({
       listen: config.health.listen,
@@ -35,7 +36,7 @@ async function run(config: OperatorConfig, log: Logger, signal: AbortSignal): Pr
   stack.use(
     await startMetricsServer({
       listen: config.metrics.listen,
-      registries: [operatorMetrics(health, () => state.leads)],
+      registries: [operatorMetrics(health, state)],
     }),
   );
   stack.use(releaseStartMemory(releaseMemoryAfterMs));
@@ -59,7 +60,7 @@ async function run(config: OperatorConfig, log: Logger, signal: AbortSignal): Pr
         health,
         log,
         run: (until, ok) =>
-          leaderWork({ config, client, health, log }, until, () => {
+          leaderWork({ config, client, health, log, state }, until, () => {
             state.ready = true;
             ok("at work");
           }),

@@ -71,6 +71,21 @@ export const operatorConfigSchema = z
       .strictObject({ sweepSec: seconds(5, 60).describe("Time between two looks.") })
       .prefault({})
       .describe("Removes CiliumEndpoints whose pod is gone and CiliumNodes whose Node is."),
+    lbIpam: z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .default(true)
+          .describe("Without a CiliumLoadBalancerIPPool nothing is done for any Service."),
+        requireClass: z
+          .boolean()
+          .default(false)
+          .describe(
+            "Only for Services of class io.cilium/l2-announcer or io.cilium/bgp-control-plane: those without one are somebody else's.",
+          ),
+      })
+      .prefault({})
+      .describe("Gives Services of type LoadBalancer their addresses, out of CiliumLoadBalancerIPPools."),
     leaderElection: z
       .strictObject({
         leaseSec: seconds(2, 15).describe("A leader that has not renewed for so long is replaced."),

@@ -73,6 +73,8 @@ export function compareVersions(a: string, b: string): number {
 export interface InstallOptions {
   readonly client: KubeClient;
   readonly definitions: readonly CustomResourceDefinition[];
+  /** Names of those whose part can rest where somebody else's definition serves another version. */
+  readonly optional?: ReadonlySet<string>;
   readonly log: Logger;
   readonly signal: AbortSignal;
   readonly clock?: Clock;
@@ -98,6 +100,7 @@ async function install(wanted: CustomResourceDefinition, options: InstallOptions
     if (kept !== told) log.warn({ definition, why: kept }, "definition left as it is");
     told = kept;
     if (served && isServed(wanted, served)) return;
+    if (served && kept !== "" && options.optional?.has(definition) && isEstablished(served)) return;
     if (clock.now() >= endMs) throw notServed(definition, served);
     await pause(backoffMs(tries, { minMs: 50, maxMs: 1_000 }), signal, clock);
     signal.throwIfAborted();
@@ -165,12 +168,13 @@ async function find(
 
 /** Established, and with the version we read: a kept definition may be somebody else's. */
 function isServed(wanted: CustomResourceDefinition, served: ServedDefinition): boolean {
-  const established = served.status?.conditions?.some(
-    ({ type, status }) => type === "Established" && status === "True",
-  );
   const versions = wanted.spec.versions.map(({ name }) => name);
   return (
-    established === true &&
+    isEstablished(served) &&
     versions.every((version) => served.spec.versions.some(({ name, served: on }) => name === version && on))
   );
+}
+
+function isEstablished({ status }: ServedDefinition): boolean {
+  return status?.conditions?.some(({ type, status: is }) => type === "Established" && is === "True") === true;
 }

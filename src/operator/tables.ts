@@ -5,6 +5,8 @@ import { clusterIdentityRange } from "#model/identity.ts";
 import { ciliumNodeTable } from "#nodes/cilium-node.ts";
 import { Database, type WritableTable } from "#store/table.ts";
 import { coreText, type PublishedEndpoint } from "./core-endpoint.ts";
+import type { LbPool } from "./lb-ipam-pool.ts";
+import { type LbService, lbServiceKey } from "./lb-ipam-service.ts";
 import type { Slice } from "./slices.ts";
 
 /** A Node, as far as it matters that there is one. */
@@ -31,6 +33,8 @@ export function operatorTables(db = new Database()) {
     identities: usedIdentityTable(db),
     endpoints: publishedEndpointTable(db),
     slices: sliceTable(db),
+    lbPools: lbPoolTable(db),
+    lbServices: lbServiceTable(db),
   };
 }
 
@@ -85,6 +89,35 @@ function sliceTable(db: Database): WritableTable<Slice> {
       { name: "NAME", of: (row) => row.name },
       { name: "NAMESPACE", of: (row) => row.namespace },
       { name: "ENDPOINTS", of: (row) => row.endpoints.length },
+    ],
+  });
+}
+
+function lbPoolTable(db: Database): WritableTable<LbPool> {
+  return db.table<LbPool>({
+    name: "lb-pools",
+    key: (row) => row.name,
+    equal: (a, b) => a.uid === b.uid && a.resourceVersion === b.resourceVersion,
+    columns: [
+      { name: "NAME", of: (row) => row.name },
+      { name: "DISABLED", of: (row) => row.disabled },
+      { name: "RANGES", of: (row) => row.ranges.map(({ text }) => text).join(",") },
+      { name: "PROBLEM", of: (row) => row.problem ?? "" },
+    ],
+  });
+}
+
+function lbServiceTable(db: Database): WritableTable<LbService> {
+  return db.table<LbService>({
+    name: "lb-services",
+    key: lbServiceKey,
+    equal: (a, b) => a.uid === b.uid && a.resourceVersion === b.resourceVersion,
+    columns: [
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "NAME", of: (row) => row.name },
+      { name: "REQUESTED", of: (row) => row.requested.join(",") },
+      { name: "SHARING-KEY", of: (row) => row.sharingKey },
+      { name: "ADDRESSES", of: (row) => row.held.join(",") },
     ],
   });
 }

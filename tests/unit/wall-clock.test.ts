@@ -19,6 +19,7 @@ const shown: Readonly<Record<string, string>> = {
   "src/k8s/events.ts": "an Event's time",
   "src/operator/identity-gc.ts":
     "since when an identity is unused, for all operators; none is deleted it did not itself see unused for two minutes",
+  "src/operator/lb-ipam-writer.ts": "a condition's time",
   "src/operator/leader.ts": "the times of a Lease; others' are not believed, only watched for change",
   "src/operator/policy-status.ts": "a condition's time",
   "src/policy/status.ts": "a condition's time",

@@ -37,6 +37,7 @@ const clusterKinds: readonly Resource[] = [
   resources.nodePolicyStatuses,
   resources.ciliumIdentities,
   resources.ciliumEndpoints,
+  resources.ciliumLoadBalancerIpPools,
   kind("cilium.io", "v2", "ciliumnodes"),
   kind("cilium.io", "v2alpha1", "ciliumendpointslices"),
   kind("", "v1", "events"),

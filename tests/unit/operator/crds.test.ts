@@ -79,6 +79,23 @@ test("definitions are installed, upgraded when older, left when newer, and serve
   assert.equal(await descriptionOf(api, name), undefined);
 });
 
+test("somebody else's definition of another version holds up only what needs it", async () => {
+  await using api = await startTestApi();
+  await removeAll(api);
+  const name = "ciliumloadbalancerippools.cilium.io";
+  const ours = customResourceDefinitions.filter(({ metadata }) => metadata.name === name);
+  const ciliums = ours.map((one) => ({
+    ...one,
+    metadata: { name, labels: { "io.cilium.k8s.crd.schema.version": "1.31.0" } },
+    spec: { ...one.spec, versions: one.spec.versions.map((version) => ({ ...version, name: "v2alpha1" })) },
+  }));
+  await api.client.create(resource, ciliums[0] as KubeObject, { signal });
+  const common = { client: api.client, definitions: ours, log, signal };
+  await installDefinitions({ ...common, optional: new Set([name]) });
+  await assert.rejects(installDefinitions({ ...common, timeoutMs: 0 }), { code: "E_CRD" });
+  await removeAll(api);
+});
+
 test("two operators at once install the same", async () => {
   await using api = await startTestApi();
   await removeAll(api);
