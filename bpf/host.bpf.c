@@ -9,6 +9,7 @@
 #include "lib/source-nat.h"
 #include "lib/nat-restore.h"
 #include "lib/masquerade.h"
+#include "lib/egress.h"
 #include "lib/deliver.h"
 #include "lib/arrive.h"
 #include "lib/refuse.h"
@@ -84,7 +85,7 @@ static __always_inline int to_original_sender(struct __sk_buff *skb, struct pkt 
 
 	if (pod)
 		return to_local_pod(skb, p, pod);
-	return p->frontend ? to_client(skb, p) : to_stack(skb, p, TRACE_TO_STACK);
+	return p->frontend ? to_client(skb, p) : answer_far_pod(skb, p);
 }
 
 /* What came from outside for a frontend ends here; its sender is told so when the service has no backend. */
@@ -208,6 +209,7 @@ static __always_inline int from_judged_host(struct __sk_buff *skb, struct pkt *p
 /* A pod's packet on its way out of the cluster leaves with the node's address. */
 __noinline int masquerade(struct __sk_buff *skb, struct pkt *p)
 {
+	struct nat_entry *known;
 	struct nat_key sent;
 	struct addr source;
 	int reason;
@@ -218,7 +220,10 @@ __noinline int masquerade(struct __sk_buff *skb, struct pkt *p)
 	if (!(config.flags & (is_v6(p) ? CONFIG_MASQUERADE_V6 : CONFIG_MASQUERADE_V4)) || !leaves_cluster(p))
 		return TC_ACT_OK;
 	nat_sent_key(p, &sent);
-	if (!bpf_map_lookup_elem(&nat, &sent) && answers_direct_connection(p))
+	known = bpf_map_lookup_elem(&nat, &sent);
+	if (!known && answers_direct_connection(p))
+		return TC_ACT_OK;
+	if (is_exempt(p) && !is_translated(p, known))
 		return TC_ACT_OK;
 	reason = nat_source(skb, p, &sent, &source);
 	return reason ? drop(skb, p, reason) : TC_ACT_OK;

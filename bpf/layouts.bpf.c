@@ -4,6 +4,7 @@
 #include "config.h"
 #include "ct.h"
 #include "drop.h"
+#include "egress-map.h"
 #include "endpoint.h"
 #include "event.h"
 #include "fragment.h"
@@ -30,6 +31,8 @@ STRUCT(ct_key);
 STRUCT(ct_entry);
 STRUCT(nat_key);
 STRUCT(nat_entry);
+STRUCT(egress_key);
+STRUCT(egress_entry);
 STRUCT(fragment_key);
 STRUCT(fragment);
 STRUCT(l2_responder_key);
@@ -62,6 +65,8 @@ ENUM(policy_bits);
 ENUM(ct_kind);
 ENUM(ct_flag);
 ENUM(nat_flag);
+ENUM(egress_bits);
+ENUM(egress_flag);
 ENUM(lb_scope);
 ENUM(lb_flag);
 ENUM(lb_table_shape);

@@ -8,6 +8,7 @@
 #include "lib/service.h"
 #include "lib/nat-restore.h"
 #include "lib/deliver.h"
+#include "lib/egress.h"
 #include "lib/arrive.h"
 #include "lib/host.h"
 
@@ -90,7 +91,7 @@ int from_overlay(struct __sk_buff *skb)
 		return to_local_pod(skb, &p, pod);
 	if (is_for_node(&p))
 		return to_node(skb, &p);
-	return drop(skb, &p, DROP_STALE_OR_UNROUTABLE_IP);
+	return leave_for_other_node(skb, &p);
 }
 
 /* Who really sends what the stack's routes bring into the tunnel; IDENTITY_HOST: the node itself. */

@@ -8,6 +8,7 @@
 #include "lib/identity.h"
 #include "lib/service.h"
 #include "lib/deliver.h"
+#include "lib/egress.h"
 #include "lib/hairpin.h"
 #include "lib/refuse.h"
 #include "lib/deny.h"
@@ -69,6 +70,12 @@ static __always_inline int forward(struct __sk_buff *skb, struct pkt *p, const s
 	if (config.tunnel_ifindex && r->entry && !by_device && !addr_is_zero(&r->entry->tunnel)) {
 		node = r->entry->tunnel;
 		return encapsulate(skb, p, &node);
+	}
+	if (may_leave_by_gateway(p)) {
+		int verdict = leave_by_gateway(skb, p);
+
+		if (verdict != TC_ACT_UNSPEC)
+			return verdict;
 	}
 	return route(skb, p);
 }

@@ -33,6 +33,7 @@ test("the kinds have the names that clients ask for", () => {
     "ciliumnetworkpolicies.cilium.io Namespaced cnp ciliumnp",
     "ciliumclusterwidenetworkpolicies.cilium.io Cluster ccnp",
     "ciliumcidrgroups.cilium.io Cluster ccg",
+    "ciliumegressgatewaypolicies.cilium.io Cluster cegp",
     "clusternetworkpolicies.policy.networking.k8s.io Cluster clusternp",
     "ciliumidentities.cilium.io Cluster ciliumid",
     "ciliumendpoints.cilium.io Namespaced cep ciliumep",
@@ -110,7 +111,7 @@ test("a changed schema has a new version: an operator replaces only what is olde
   const hash = hash32(JSON.stringify(customResourceDefinitions)).toString(16);
   assert.deepEqual(
     [crdSchemaVersion, hash],
-    ["1.5.0", "d8b83cad"],
+    ["1.6.0", "d8b83cad"],
     "raise crdSchemaVersion and write down the new hash",
   );
 });

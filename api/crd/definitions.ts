@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { z } from "zod";
 import { cidrGroupSpec } from "./cilium-cidr-group.ts";
+import { egressGatewaySpec } from "./cilium-egress-gateway-policy.ts";
 import { ciliumEndpointStatus, coreCiliumEndpoint } from "./cilium-endpoint.ts";
 import { loadBalancerIpPoolSpec } from "./cilium-load-balancer-ip-pool.ts";
 import { ciliumRule } from "./cilium-network-policy.ts";
@@ -73,7 +74,7 @@ export const policyApiBundleAnnotation = "policy.networking.k8s.io/bundle-versio
  * Version of all schemas here; an operator replaces what carries an older one and leaves a newer one alone. A change of any schema
  * raises it: the last part for what old objects fit into, the first for what they do not.
  */
-export const crdSchemaVersion = "1.5.0";
+export const crdSchemaVersion = "1.6.0";
 
 const condition = z.looseObject({ type: z.string(), status: z.string() });
 const byType = { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] };
@@ -154,6 +155,16 @@ const kinds: readonly Kind[] = [
     shortNames: ["ccg"],
     categories: ["cilium"],
     schema: objectSchema({ spec: structural(cidrGroupSpec) }, ["spec"]),
+    status: false,
+    columns: [age],
+  },
+  {
+    kind: "CiliumEgressGatewayPolicy",
+    plural: "ciliumegressgatewaypolicies",
+    scope: "Cluster",
+    shortNames: ["cegp"],
+    categories: ["cilium", "ciliumpolicy"],
+    schema: objectSchema({ spec: structural(egressGatewaySpec) }, ["spec"]),
     status: false,
     columns: [age],
   },

@@ -80,6 +80,11 @@ export const cidrOrAddress = z
     error: (issue) => `${quote(issue.input)} is neither a CIDR prefix nor an IP address`,
   });
 
+export const address = z
+  .string()
+  .max(39)
+  .refine(succeeds(parseAddress), { error: (issue) => `${quote(issue.input)} is not an IP address` });
+
 /** RFC 6335 section 5.1: 15 characters at most, a letter among them, no hyphen at an end or beside another. */
 export function isPortName(text: string): boolean {
   return text.length <= 15 && /^[a-z0-9]+(-[a-z0-9]+)*$/i.test(text) && /[a-z]/i.test(text);

@@ -13,6 +13,7 @@ struct node_config {
 	__u32 native_v4_bits;  /* prefix length in the address's own family (0..32) */
 	__u32 native_v6_bits;
 	__u32 tunnel_ifindex;  /* VXLAN device in external mode; 0: native routing */
+	__u32 overlay_ifindex; /* the same, under native routing too where something else needs it */
 	__u32 device_ifindex;  /* the device that carries the underlay and the default route */
 	__u32 flags;           /* enum config_flag */
 	__u32 event_interval_sec; /* a busy flow reports at most once in this time per direction */
@@ -21,7 +22,7 @@ struct node_config {
 	__u16 nat_port_min;    /* source ports masquerade and NodePort SNAT may take, host byte order */
 	__u16 nat_port_max;
 	__u16 mtu;             /* of the underlay device */
-	__u16 pad;
+	__u8 pad[6];
 	__u64 host_netns;      /* cookie of the node's network namespace */
 };
 
@@ -31,6 +32,7 @@ enum config_flag {
 	CONFIG_MASQUERADE_V4 = 4,
 	CONFIG_MASQUERADE_V6 = 8,
 	CONFIG_FLOWS = 16, /* emit events for what is forwarded; drops are always emitted */
+	CONFIG_EGRESS_GATEWAY = 1024,
 	CONFIG_HOST_FIREWALL = 128, /* policies may select the node itself */
 	CONFIG_DENY_ICMP = 64, /* tell pods by ICMP what their egress policy denies */
 	CONFIG_REFUSE = 32, /* tell who asks for a service without backends that nobody answers */

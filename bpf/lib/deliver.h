@@ -94,7 +94,7 @@ __noinline int encapsulate(struct __sk_buff *skb, struct pkt *p, const struct ad
 		return drop(skb, p, DROP_NO_TUNNEL_OR_ENCAPSULATION_ENDPOINT);
 	p->flags |= PKT_TUNNEL;
 	forwarded(skb, p, TRACE_TO_OVERLAY);
-	return bpf_redirect(config.tunnel_ifindex, 0);
+	return bpf_redirect(config.overlay_ifindex, 0);
 }
 
 static __always_inline void fib_question(struct __sk_buff *skb, const struct pkt *p, struct bpf_fib_lookup *fib)

@@ -2,6 +2,7 @@
 #pragma once
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include "egress-map.h"
 #include "endpoint.h"
 #include "ipcache.h"
 #include "policy.h"
@@ -56,6 +57,22 @@ struct {
 	__type(key, struct ipcache_key);
 	__type(value, __u32); /* identity of a prefix that blocks name; 0: none. Who has the address is the ipcache's */
 } blocks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ipcache_key);
+	__type(value, __u32); /* 1 */
+} masq_exempt SEC(".maps"); /* destinations to which pods go by their own addresses */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct egress_key);
+	__type(value, struct egress_entry);
+} egress SEC(".maps");
 
 struct policy_map {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);

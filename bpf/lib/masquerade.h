@@ -3,6 +3,7 @@
 #include "packet.h"
 #include "conntrack.h"
 #include "identity.h"
+#include "source-nat.h"
 
 /* Which packets of pods leave with the node's address. */
 
@@ -34,6 +35,12 @@ static __always_inline bool in_native_range(const struct pkt *p)
 	return config.native_v4_bits && in_prefix(&p->daddr, &prefix, 96 + config.native_v4_bits);
 }
 
+/* Nobody of the cluster: no pod, no node. */
+static __always_inline bool is_outside(const struct pkt *p, __u32 identity)
+{
+	return identity == world_identity(p) || identity == IDENTITY_WORLD || identity >> 24 == IDENTITY_SCOPE_CIDR;
+}
+
 /* Whether a pod's packet leaves the cluster's own address space. */
 static __always_inline bool leaves_cluster(const struct pkt *p)
 {
@@ -44,8 +51,7 @@ static __always_inline bool leaves_cluster(const struct pkt *p)
 		return false;
 	entry = ipcache_lookup(&p->daddr);
 	identity = identity_of(p, entry);
-	if (identity == world_identity(p) || identity == IDENTITY_WORLD ||
-	    identity >> 24 == IDENTITY_SCOPE_CIDR)
+	if (is_outside(p, identity))
 		return true;
 	/* other nodes reach pods by the tunnel only, not by these addresses' routes */
 	return is_remote_node(identity) && config.tunnel_ifindex != 0;
@@ -60,4 +66,25 @@ static __always_inline bool answers_direct_connection(const struct pkt *p)
 	flow_of_packet(p, &f);
 	ct = ct_lookup(&f, p->now);
 	return ct && is_reply(&f, ct);
+}
+
+/*
+ * The destination is on the list of those that know pods by their own addresses. Under tunnel routing the network
+ * between the nodes knows no pod, so other nodes never are.
+ */
+static __always_inline bool is_exempt(const struct pkt *p)
+{
+	struct ipcache_key key = { .prefixlen = 128, .addr = p->daddr };
+
+	if (!bpf_map_lookup_elem(&masq_exempt, &key))
+		return false;
+	return !config.tunnel_ifindex || !is_remote_node(identity_of(p, ipcache_lookup(&p->daddr)));
+}
+
+/* The packet belongs to a connection that is translated: it stays so, whatever the list says by now. */
+static __always_inline bool is_translated(const struct pkt *p, const struct nat_entry *known)
+{
+	if (!known || begins_tcp(p))
+		return false;
+	return p->proto == IPPROTO_TCP || !expired(known->expires_sec + NAT_TIMEOUT_DATAGRAM, p->now);
 }

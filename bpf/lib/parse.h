@@ -157,5 +157,5 @@ static __always_inline bool is_link_local_chatter(const struct pkt *p)
 /* VXLAN between nodes. */
 static __always_inline bool is_tunnelled(const struct pkt *p)
 {
-	return config.tunnel_ifindex && p->proto == IPPROTO_UDP && p->dport == bpf_htons(VXLAN_PORT);
+	return config.overlay_ifindex && p->proto == IPPROTO_UDP && p->dport == bpf_htons(VXLAN_PORT);
 }

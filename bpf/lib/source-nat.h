@@ -203,7 +203,7 @@ static __always_inline bool nat_needs_refresh(const struct pkt *p, const struct 
 }
 
 /*
- * Sends the packet, sent as `sent`, with another source address and a port of the node's own range. 0 or a drop
+ * Sends the packet, sent as `sent` (NULL: as it stands), with another source address and a port of the node's own range. 0 or a drop
  * reason.
  */
 __noinline int nat_source(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent, const struct addr *source)
@@ -213,9 +213,12 @@ __noinline int nat_source(struct __sk_buff *skb, struct pkt *p, const struct nat
 	__be16 port = 0;
 	int reason;
 
-	if (!p || !sent || !source)
+	if (!p || !source)
 		return DROP_INVALID_PACKET_DROPPED;
-	key = *sent;
+	if (sent)
+		key = *sent;
+	else
+		nat_sent_key(p, &key);
 	known = bpf_map_lookup_elem(&nat, &key);
 	if (known && !addr_equal(&known->addr, source))
 		known = NULL;
@@ -227,6 +230,8 @@ __noinline int nat_source(struct __sk_buff *skb, struct pkt *p, const struct nat
 		reason = nat_allocate(skb, p, &key, source, &port);
 		if (reason)
 			return reason;
+		if (!p->src.id) /* conntrack knows nothing of it here */
+			p->flags |= PKT_NEW | PKT_REPORT;
 	}
 	p->report.flags |= EVENT_SNAT;
 	return show_source(skb, p, source, port);

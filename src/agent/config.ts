@@ -65,6 +65,12 @@ export const agentConfigSchema = z.strictObject({
     .boolean()
     .default(true)
     .describe("Give what leaves the cluster the node's address as its source."),
+  egressGateway: z
+    .boolean()
+    .optional()
+    .describe(
+      "Let CiliumEgressGatewayPolicies send pods out of the cluster by other nodes, through the tunnel; absent: under tunnel routing. Under native routing it takes the tunnel's device, and its 50 bytes (IPv6 nodes: 70) of the pods' MTU.",
+    ),
   services: z
     .strictObject({
       withoutBackends: z

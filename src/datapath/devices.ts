@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { listAddresses, replaceAddress } from "#kernel/netlink/address.ts";
+import { deleteAddress, listAddresses, replaceAddress } from "#kernel/netlink/address.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
 import { addVxlan, deleteLink, getLink, setLink } from "#kernel/netlink/link.ts";
 import type { Link } from "#kernel/netlink/link-fields.ts";
@@ -30,13 +30,15 @@ export function deviceOfAddress(netlink: Netlink, address: Address): Link {
   return link;
 }
 
-/** Makes the tunnel device or adopts the one that is there; it holds the node's router addresses. */
+/** Makes the tunnel device or adopts the one that is there; it holds the node's router addresses, and no others. */
 export function ensureTunnel(netlink: Netlink, mtu: number, routers: readonly Address[]): Link {
   const before = getLink(netlink, tunnelDevice);
   if (before && before.kind !== "vxlan") deleteLink(netlink, tunnelDevice);
   if (before?.kind !== "vxlan") addVxlan(netlink, { name: tunnelDevice, mtu, port: vxlanPort });
   setLink(netlink, tunnelDevice, { mtu, noArp: true, up: true, linkLocal: false });
   const link = getLink(netlink, tunnelDevice)!;
+  for (const found of listAddresses(netlink, link.index))
+    if (!routers.includes(found.address)) deleteAddress(netlink, found);
   for (const address of routers) {
     replaceAddress(netlink, {
       link: link.index,

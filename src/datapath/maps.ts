@@ -6,6 +6,8 @@ import { type TypedMap, typedMap } from "#kernel/bpf/typed-map.ts";
 import type { Address } from "#model/ip.ts";
 import { ctEntryLayout } from "./layouts/ct-entry.ts";
 import { ctKeyLayout } from "./layouts/ct-key.ts";
+import { egressEntryLayout } from "./layouts/egress-entry.ts";
+import { egressKeyLayout } from "./layouts/egress-key.ts";
 import { endpointLayout } from "./layouts/endpoint.ts";
 import { ipcacheEntryLayout } from "./layouts/ipcache-entry.ts";
 import { ipcacheKeyLayout } from "./layouts/ipcache-key.ts";
@@ -34,6 +36,8 @@ export function datapathMaps(datapath: Datapath) {
     hostEndpoint: typed(datapath, "host_endpoint", u32Layout, endpointLayout),
     ipcache: typed(datapath, "ipcache", ipcacheKeyLayout, ipcacheEntryLayout),
     blocks: typed(datapath, "blocks", ipcacheKeyLayout, u32Layout),
+    egress: typed(datapath, "egress", egressKeyLayout, egressEntryLayout),
+    masqExempt: typed(datapath, "masq_exempt", ipcacheKeyLayout, u32Layout),
     conntrack: typed(datapath, "conntrack", ctKeyLayout, ctEntryLayout),
     nat: typed(datapath, "nat", natKeyLayout, natEntryLayout),
   };

@@ -23,6 +23,9 @@ export interface NodeSettings {
   readonly deviceIfindex: number;
   /** 0: native routing. */
   readonly tunnelIfindex: number;
+  /** Of the tunnel's device, whatever the routing; 0: there is none. */
+  readonly overlayIfindex: number;
+  readonly egressGateway: boolean;
   readonly mtu: number;
   /** See {@link natPorts}. */
   readonly natPorts: PortRange;
@@ -61,6 +64,7 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
     nativeV4Bits: node.native.v4 ? prefixBits(node.native.v4) : 0,
     nativeV6Bits: node.native.v6 ? prefixBits(node.native.v6) : 0,
     tunnelIfindex: node.tunnelIfindex,
+    overlayIfindex: node.overlayIfindex,
     deviceIfindex: node.deviceIfindex,
     flags:
       flag(v4, ConfigFlag.ipv4) |
@@ -70,7 +74,8 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
       flag(node.flows, ConfigFlag.flows) |
       flag(node.refuse, ConfigFlag.refuse) |
       flag(node.denyIcmp, ConfigFlag.denyIcmp) |
-      flag(node.hostFirewall, ConfigFlag.hostFirewall),
+      flag(node.hostFirewall, ConfigFlag.hostFirewall) |
+      flag(node.egressGateway, ConfigFlag.egressGateway),
     eventIntervalSec,
     worldV4: dual ? ReservedIdentity.worldV4 : ReservedIdentity.world,
     worldV6: dual ? ReservedIdentity.worldV6 : ReservedIdentity.world,

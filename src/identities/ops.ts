@@ -3,10 +3,10 @@
 import type { IpcacheEntry as IpcacheValue } from "#datapath/layouts/ipcache-entry.ts";
 import type { IpcacheKey } from "#datapath/layouts/ipcache-key.ts";
 import { type MapEntry, mapOps } from "#datapath/map-ops.ts";
+import { prefixKey, prefixOfKey } from "#datapath/prefix-key.ts";
 import type { TypedMap } from "#kernel/bpf/typed-map.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
-import { family, type Prefix, prefixAddress, prefixBits128 } from "#model/ip.ts";
 import { type Reconciler, startReconciler } from "#store/reconciler.ts";
 import type { Database, Table } from "#store/table.ts";
 import type { IpcacheEntry } from "./identity.ts";
@@ -27,7 +27,7 @@ export function startIpcacheReconciler(deps: IpcacheReconcilerDeps): Reconciler 
     table: deps.ipcache,
     db: deps.db,
     encode: ipcacheEntry,
-    ops: mapOps(deps.map, ipcachePrefix),
+    ops: mapOps(deps.map, prefixOfKey),
     signal: deps.signal,
     health: deps.health,
     log: deps.log,
@@ -36,7 +36,7 @@ export function startIpcacheReconciler(deps: IpcacheReconcilerDeps): Reconciler 
 
 function ipcacheEntry(row: IpcacheEntry): MapEntry<IpcacheKey, IpcacheValue> {
   return {
-    key: ipcacheKey(row.prefix),
+    key: prefixKey(row.prefix),
     value: { identity: row.identity, flags: 0, tunnel: row.tunnel },
   };
 }
@@ -51,19 +51,10 @@ export function startBlockReconciler(
     name: "blocks-map",
     table: deps.blocks,
     db: deps.db,
-    encode: (row) => ({ key: ipcacheKey(row.prefix), value: row.identity }),
-    ops: mapOps(deps.map, ipcachePrefix),
+    encode: (row) => ({ key: prefixKey(row.prefix), value: row.identity }),
+    ops: mapOps(deps.map, prefixOfKey),
     signal: deps.signal,
     health: deps.health,
     log: deps.log,
   });
-}
-
-function ipcacheKey(prefix: Prefix): IpcacheKey {
-  return { prefixlen: prefixBits128(prefix), addr: prefixAddress(prefix) };
-}
-
-/** The inverse: how the desired table names an element. */
-export function ipcachePrefix(key: IpcacheKey): Prefix {
-  return `${key.addr}/${family(key.addr) === 4 ? key.prefixlen - 96 : key.prefixlen}` as Prefix;
 }

@@ -32,6 +32,7 @@ export const resources = {
   nodes: { group: "", version: "v1", plural: "nodes" },
   namespaces: { group: "", version: "v1", plural: "namespaces" },
   pods: { group: "", version: "v1", plural: "pods" },
+  configMaps: { group: "", version: "v1", plural: "configmaps" },
   services: { group: "", version: "v1", plural: "services" },
   endpointSlices: { group: "discovery.k8s.io", version: "v1", plural: "endpointslices" },
   networkPolicies: { group: "networking.k8s.io", version: "v1", plural: "networkpolicies" },
@@ -48,6 +49,7 @@ export const resources = {
     plural: "ciliumclusterwidenetworkpolicies",
   },
   ciliumCidrGroups: { group: "cilium.io", version: "v2", plural: "ciliumcidrgroups" },
+  ciliumEgressGatewayPolicies: { group: "cilium.io", version: "v2", plural: "ciliumegressgatewaypolicies" },
   clusterNetworkPolicies: {
     group: "policy.networking.k8s.io",
     version: "v1alpha2",

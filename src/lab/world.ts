@@ -62,7 +62,8 @@ function attach(stack: AsyncDisposableStack, programs: Collection, netns: string
 async function listen(netns: string, address: string, use: (fd: number) => void): Promise<AsyncDisposable> {
   const http = createHttp((request, response) => {
     request.resume();
-    response.end(`the world outside, as ${request.socket.localAddress}:${request.socket.localPort}\n`);
+    const { localAddress, localPort, remoteAddress } = request.socket;
+    response.end(`the world outside, as ${localAddress}:${localPort}, to ${remoteAddress}\n`);
   });
   const server: Server = createServer((socket) => {
     socket.on("error", () => socket.destroy());

@@ -38,6 +38,7 @@ import { startStaleSockets } from "#services/stale-sockets.ts";
 import type { Reconciler } from "#store/reconciler.ts";
 import type { Table } from "#store/table.ts";
 import { familiesOf, type NodeDatapath } from "./agent-datapath.ts";
+import { startEgress } from "./agent-egress.ts";
 import type { AgentTables } from "./agent-tables.ts";
 
 export interface ControlDeps {
@@ -110,6 +111,8 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   const routeReconciler = stack.use(
     startRouteReconciler({ ...common, routes: tables.routes, netlink: deps.netlink, ...tunnel }, signal),
   );
+
+  const egress = stack.use(startEgress(deps, maps, signal));
 
   const { algorithm, tableSize } = config.services;
   const { services, endpointSlices, nodes, hostPorts, healthChecks, frontends, frontendIds } = tables;
@@ -268,12 +271,17 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
     { table: tables.ipcache, reconciler: ipcacheReconciler },
     { table: tables.blocks, reconciler: blockReconciler },
     { table: tables.routes, reconciler: routeReconciler },
+    ...egress.stages,
     { table: frontends, reconciler: serviceReconciler },
     { table: policyMaps, reconciler: policyReconciler },
   ];
   return {
-    endpointReconciler,
     maps,
+    /** Resolves when the kernel holds an endpoint's row, and how it leaves the cluster. */
+    async endpointSettled(id: string, until: AbortSignal) {
+      await egress.settled(until);
+      await endpointReconciler.settled(id, until);
+    },
     /** Whether the load balancer's maps keep up with the cluster. */
     servicesFollow: follows(frontends, serviceReconciler, { signal }),
     inKernel: (until: AbortSignal) => Promise.all(stages.map((stage) => reached(stage, until))),

@@ -52,6 +52,11 @@ export function familiesOf(config: Pick<AgentConfig, "families">): Family[] {
   return config.families === "dual" ? [4, 6] : [config.families === "v4" ? 4 : 6];
 }
 
+/** Whether pods may leave by other nodes: where there is a tunnel anyway, unless the configuration says otherwise. */
+export function egressGatewayOf({ egressGateway, routing }: Pick<AgentConfig, "egressGateway" | "routing">): boolean {
+  return egressGateway ?? routing === "tunnel";
+}
+
 /** Devices, sysctls, programs, links: everything of the kernel that is the node's and not a pod's. */
 export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const { config, paths, node, netlink, log } = deps;
@@ -71,15 +76,13 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
     v6: serves(6) ? routerAddress(node, 6) : undefined,
   };
   const tunnel = config.routing === "tunnel";
-  const podMtu = tunnel ? device.mtu - tunnelOverhead(underlay) : device.mtu;
-  let tunnelIfindex = 0;
-  if (tunnel)
-    tunnelIfindex = ensureTunnel(
-      netlink,
-      podMtu,
-      [routers.v4, routers.v6].filter((address) => address !== undefined),
-    ).index;
-  else removeTunnel(netlink);
+  const egressGateway = egressGatewayOf(config);
+  const overlay = tunnel || egressGateway;
+  const podMtu = overlay ? device.mtu - tunnelOverhead(underlay) : device.mtu;
+  // Under native routing the routers' addresses are nobody's.
+  const ends = tunnel ? [routers.v4, routers.v6].filter((address) => address !== undefined) : [];
+  const overlayIfindex = overlay ? ensureTunnel(netlink, podMtu, ends).index : 0;
+  if (!overlay) removeTunnel(netlink);
   const native = (of: Family): Prefix | undefined =>
     config.nativeRoutingCidrs.find((cidr) => family(cidr) === of);
   const datapath = loadDatapath({
@@ -97,25 +100,27 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       hostFirewall: config.hostFirewall.enabled,
       hostNetns: netnsCookie(),
       deviceIfindex: device.index,
-      tunnelIfindex,
+      tunnelIfindex: tunnel ? overlayIfindex : 0,
+      overlayIfindex,
+      egressGateway,
       mtu: device.mtu,
       natPorts,
     }),
   });
   const interfaces = new Map([[device.index, device.name]]);
-  if (tunnel) interfaces.set(tunnelIfindex, tunnelDevice);
+  if (overlay) interfaces.set(overlayIfindex, tunnelDevice);
   const target = { datapath, linksDir: paths.links, netlink, log };
-  attachNode(target, { ifindex: device.index, tunnelIfindex });
+  attachNode(target, { ifindex: device.index, tunnelIfindex: overlayIfindex });
   using cgroup = socketCgroup(config, log);
   attachSockets(target, cgroup.path);
   log.info(
-    { device: device.name, routing: config.routing, tunnel: tunnel ? tunnelDevice : undefined, podMtu },
+    { device: device.name, routing: config.routing, tunnel: overlay ? tunnelDevice : undefined, podMtu },
     "datapath attached",
   );
   const sources = tunnel
     ? routers
     : { v4: serves(4) ? nodeAddress(node, 4) : undefined, v6: serves(6) ? nodeAddress(node, 6) : undefined };
-  return { datapath, target, device, tunnelIfindex, interfaces, podMtu, underlay, sources };
+  return { datapath, target, device, tunnelIfindex: overlayIfindex, interfaces, podMtu, underlay, sources };
 }
 
 function namedDevice(netlink: Netlink, name: string): Link {

@@ -52,6 +52,8 @@ test("maps are as full as the tables that fill them; a shared backend counts onc
     endpoints: 0,
     ipcache: 1,
     blocks: 0,
+    egress: 0,
+    masquerade_exempt: 0,
     policy_maps: 2,
     policy_entries: 2,
     lb_frontends: 2,

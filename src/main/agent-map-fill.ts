@@ -3,7 +3,10 @@ import type { MapFill } from "#agent/api.ts";
 import { policyCapacity } from "#policy/ops.ts";
 import type { AgentTables } from "./agent-tables.ts";
 
-type Counted = Pick<AgentTables, "ipcache" | "blocks" | "datapathEndpoints" | "policyMaps" | "frontends">;
+type Counted = Pick<
+  AgentTables,
+  "ipcache" | "blocks" | "egress" | "masqueradeExempt" | "datapathEndpoints" | "policyMaps" | "frontends"
+>;
 
 /**
  * How full the maps are that refuse what does not fit, by what the agent wants in them: it is their only writer. Conntrack, nat and the
@@ -11,7 +14,7 @@ type Counted = Pick<AgentTables, "ipcache" | "blocks" | "datapathEndpoints" | "p
  * `maxEntries`: of the kernel's map of that name.
  */
 export function mapFill(tables: Counted, maxEntries: (map: string) => number): () => readonly MapFill[] {
-  const { ipcache, blocks, datapathEndpoints, policyMaps, frontends } = tables;
+  const { ipcache, blocks, egress, masqueradeExempt, datapathEndpoints, policyMaps, frontends } = tables;
   const lb = whenChanged(frontends, () => countFrontends(frontends.all()));
   const largestPolicy = whenChanged(policyMaps, () => {
     let largest = 0;
@@ -27,6 +30,8 @@ export function mapFill(tables: Counted, maxEntries: (map: string) => number): (
     fill("endpoints", datapathEndpoints.size, "endpoints_by_ifindex"),
     fill("ipcache", ipcache.size),
     fill("blocks", blocks.size),
+    fill("egress", egress.size),
+    fill("masquerade_exempt", masqueradeExempt.size, "masq_exempt"),
     fill("policy_maps", policyMaps.size, "policies"),
     { name: "policy_entries", entries: largestPolicy(), maxEntries: policyCapacity },
     fill("lb_frontends", frontends.size),

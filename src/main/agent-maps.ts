@@ -7,6 +7,7 @@ import {
   ctFlagNames,
   ctKindNames,
   dropReasonNames,
+  egressFlagNames,
   endpointFlagNames,
   lbFlagNames,
   MetricIndex,
@@ -14,7 +15,8 @@ import {
 import { metricLayout } from "#datapath/layouts/metric.ts";
 import type { Datapath } from "#datapath/load.ts";
 import type { DatapathMaps } from "#datapath/maps.ts";
-import { ipcachePrefix } from "#identities/ops.ts";
+import { prefixOfKey } from "#datapath/prefix-key.ts";
+import { egressKeyText } from "#egress/ops.ts";
 import { readPolicies } from "#policy/ops.ts";
 import { serviceMaps } from "#services/maps.ts";
 import { protoName, tupleText } from "#services/service.ts";
@@ -31,7 +33,7 @@ export function agentMaps(
     ipcache: mapDump(
       "ipcache",
       [
-        { name: "PREFIX", of: ([key]) => ipcachePrefix(key) },
+        { name: "PREFIX", of: ([key]) => prefixOfKey(key) },
         { name: "IDENTITY", of: ([, value]) => value.identity },
         { name: "TUNNEL", of: ([, value]) => value.tunnel ?? "" },
       ],
@@ -40,10 +42,24 @@ export function agentMaps(
     blocks: mapDump(
       "blocks",
       [
-        { name: "PREFIX", of: ([key]) => ipcachePrefix(key) },
+        { name: "PREFIX", of: ([key]) => prefixOfKey(key) },
         { name: "IDENTITY", of: ([, identity]) => identity },
       ],
       () => maps.blocks.entries(),
+    ),
+    egress: mapDump(
+      "egress",
+      [
+        { name: "SOURCE", of: ([key]) => key.saddr },
+        { name: "DESTINATION", of: ([key]) => egressKeyText(key).split(" ")[1] },
+        { name: "TUNNEL", of: ([, value]) => value.node ?? "" },
+        { name: "ADDRESS", of: ([, value]) => value.address ?? "" },
+        { name: "FLAGS", of: ([, value]) => flagText(value.flags, egressFlagNames) },
+      ],
+      () => maps.egress.entries(),
+    ),
+    masquerade: mapDump("masquerade", [{ name: "EXEMPT", of: ([key]) => prefixOfKey(key) }], () =>
+      maps.masqExempt.entries(),
     ),
     ct: conntrackDump(maps),
     nat: mapDump(

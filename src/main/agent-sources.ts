@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { startMasqueradeSource } from "#egress/masquerade-source.ts";
+import { startEgressSource } from "#egress/policy-source.ts";
 import { type EndpointSliceObject, joinSlices, slicedEndpointRows } from "#endpoints/slices.ts";
 import {
   type CiliumEndpointObject,
@@ -94,6 +96,9 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
     ),
   );
   const each = { ...common, signal };
+  const namespace = process.env.POD_NAMESPACE ?? "kube-system";
+  stack.use(startMasqueradeSource({ ...each, exempt: tables.masqueradeExempt, namespace }));
+  stack.use(startEgressSource({ ...each, policies: tables.egressPolicies }));
   stack.use(
     reflect({
       ...each,

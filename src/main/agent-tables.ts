@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { ownAddressTable } from "#egress/own-addresses.ts";
+import { egressPolicyTable, egressTable, masqueradeExemptTable } from "#egress/table.ts";
 import { hostEndpointTable } from "#endpoints/host.ts";
 import { slicedEndpointTable } from "#endpoints/slices.ts";
 import {
@@ -66,6 +68,10 @@ export function agentTables(db = new Database()) {
     frontends: frontendTable(db),
     frontendIds: frontendIdTable(db),
     routes: routeTable(db),
+    egressPolicies: egressPolicyTable(db),
+    ownAddresses: ownAddressTable(db),
+    egress: egressTable(db),
+    masqueradeExempt: masqueradeExemptTable(db),
   };
 }
 

@@ -97,7 +97,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   const common = { config, tables, keepsLabel, client, node, nodeDatapath, netlink, health, log };
   const deps = { ...common, apiServer: server };
   const control = stack.use(startControl(deps, signal));
-  const settled = (id: string, until: AbortSignal) => control.endpointReconciler.settled(id, until);
+  const settled = (id: string, until: AbortSignal) => control.endpointSettled(id, until);
   const endpoints = startEndpoints({ ...deps, paths, clusterName: config.clusterName, keepsLabel, settled });
   // Every pod has the new programs now: what the earlier ones wrote into maps that were replaced is complete.
   nodeDatapath.datapath.takeRest();

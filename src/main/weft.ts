@@ -5,6 +5,7 @@ import { explainCommand } from "#cli/commands/explain.ts";
 import {
   bpfCommand,
   dbCommand,
+  egressCommand,
   endpointCommand,
   identityCommand,
 } from "#cli/commands/inspect.ts";
@@ -41,6 +42,7 @@ function program(): Command {
     .addCommand(endpointCommand())
     .addCommand(identityCommand())
     .addCommand(serviceCommand())
+    .addCommand(egressCommand())
     .addCommand(policyCommand());
   weft.addCommand(bpfCommand()).addCommand(dbCommand()).addCommand(rawCommand(), { hidden: true });
   inheritExit(weft);

@@ -15,6 +15,8 @@ export interface Node {
   readonly podCidrs: readonly Prefix[];
   /** About to go (deleted, or chosen by the cluster autoscaler): load balancers should not send it anything new. */
   readonly leaving?: true;
+  /** Its kubelet says it cannot run pods, or says nothing any more. */
+  readonly notReady?: true;
   /** Labels with source, `k8s:kubernetes.io/hostname=n1`. */
   readonly labels: Labels;
 }

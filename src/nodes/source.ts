@@ -120,6 +120,7 @@ export function toNode(object: V1Node & KubeObject, nodeName: string): Node {
     ...(externalAddresses.length > 0 && { externalAddresses }),
     podCidrs: [...new Set(podCidrs)],
     ...(isLeaving(object) && { leaving: true }),
+    ...(isNotReady(object) && { notReady: true }),
     labels,
   };
 }
@@ -130,6 +131,12 @@ function isLeaving({ metadata, spec }: V1Node & KubeObject): boolean {
     metadata?.deletionTimestamp !== undefined ||
     taints.some(({ key }) => key === "ToBeDeletedByClusterAutoscaler")
   );
+}
+
+/** A node that has said nothing of itself yet may be ready. */
+function isNotReady({ status }: V1Node & KubeObject): boolean {
+  const ready = status?.conditions?.find(({ type }) => type === "Ready");
+  return ready !== undefined && ready.status !== "True";
 }
 
 /** Addresses of those that are ready; a slice of names is of no use here. */

@@ -22,7 +22,7 @@ export function nodeTable(db: Database, name: "nodes" | "kube-nodes" = "nodes"):
 }
 
 function nodeText(node: Node): string {
-  const { name, uid, self, addresses, externalAddresses = [], podCidrs, labels, leaving } = node;
+  const { name, uid, self, addresses, externalAddresses = [], podCidrs, labels, leaving, notReady } = node;
   return [
     name,
     uid,
@@ -31,6 +31,7 @@ function nodeText(node: Node): string {
     externalAddresses.join(),
     podCidrs.join(),
     leaving,
+    notReady,
     labelText(labels),
   ].join("|");
 }

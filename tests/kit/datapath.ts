@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { type CtEntry, ctEntryLayout } from "#datapath/layouts/ct-entry.ts";
 import { type CtKey, ctKeyLayout } from "#datapath/layouts/ct-key.ts";
+import { egressEntryLayout } from "#datapath/layouts/egress-entry.ts";
+import { egressKeyLayout } from "#datapath/layouts/egress-key.ts";
 import { endpointLayout } from "#datapath/layouts/endpoint.ts";
 import {
   ConfigFlag,
@@ -29,6 +31,9 @@ import { type NatKey, natKeyLayout } from "#datapath/layouts/nat-key.ts";
 import { type NodeConfig, nodeConfigLayout } from "#datapath/layouts/node-config.ts";
 import { policyEntryLayout } from "#datapath/layouts/policy-entry.ts";
 import { policyKeyLayout } from "#datapath/layouts/policy-key.ts";
+import { prefixKey } from "#datapath/prefix-key.ts";
+import { egressEntry } from "#egress/ops.ts";
+import type { EgressRow } from "#egress/rows.ts";
 import { readAddress, writeAddress } from "#kernel/bpf/field-codec.ts";
 import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
 import type { Layout } from "#kernel/bpf/layout.ts";
@@ -336,6 +341,17 @@ export class TestNode implements Disposable {
     );
   }
 
+  /** An entry of the map `egress`, as a desired row becomes one. */
+  egress(row: Pick<EgressRow, "source" | "destination" | "way" | "node" | "address">): void {
+    const { key, value } = egressEntry({ pod: "", policy: "", gateway: "", asked: "", ...row });
+    this.typed("egress", egressKeyLayout, egressEntryLayout).set(key, value);
+  }
+
+  /** A destination on the list of those that are not masqueraded. */
+  exempt(prefix: string): void {
+    this.typed("masq_exempt", ipcacheKeyLayout, u32Layout).set(prefixKey(parsePrefix(prefix)), 1);
+  }
+
   policy(id: number, entries: readonly PolicyEntry[]): void {
     using inner = BpfMap.create({
       name: "policy",
@@ -461,6 +477,7 @@ function defaultConfig(routing: "tunnel" | "native", device: number): NodeConfig
     nativeV4Bits: routing === "native" ? 16 : 0,
     nativeV6Bits: routing === "native" ? 48 : 0,
     tunnelIfindex: routing === "tunnel" ? device : 0,
+    overlayIfindex: device,
     deviceIfindex: device,
     flags:
       ConfigFlag.ipv4 |
@@ -468,7 +485,8 @@ function defaultConfig(routing: "tunnel" | "native", device: number): NodeConfig
       ConfigFlag.masqueradeV4 |
       ConfigFlag.masqueradeV6 |
       ConfigFlag.flows |
-      ConfigFlag.refuse,
+      ConfigFlag.refuse |
+      ConfigFlag.egressGateway,
     eventIntervalSec: 5,
     worldV4: 9,
     worldV6: 10,

@@ -40,6 +40,7 @@ function configOf({ routing, families, masquerade }: Variant): Uint8Array {
     nativeV4Bits: 0,
     nativeV6Bits: 0,
     tunnelIfindex: routing === "tunnel" ? 7 : 0,
+    overlayIfindex: 7,
     deviceIfindex: 2,
     flags:
       (v4 ? ConfigFlag.ipv4 : 0) |
@@ -48,7 +49,7 @@ function configOf({ routing, families, masquerade }: Variant): Uint8Array {
       (v6 && masquerade ? ConfigFlag.masqueradeV6 : 0) |
       ConfigFlag.flows |
       ConfigFlag.refuse |
-      (masquerade ? ConfigFlag.denyIcmp | ConfigFlag.hostFirewall : 0),
+      (masquerade ? ConfigFlag.denyIcmp | ConfigFlag.hostFirewall | ConfigFlag.egressGateway : 0),
     eventIntervalSec: 5,
     worldV4: 9,
     worldV6: 10,

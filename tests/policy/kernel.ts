@@ -180,6 +180,7 @@ const config: NodeConfig = {
   nativeV4Bits: 0,
   nativeV6Bits: 0,
   tunnelIfindex: 0,
+  overlayIfindex: 0,
   deviceIfindex: 0,
   flags: ConfigFlag.hostFirewall,
   eventIntervalSec: 5,

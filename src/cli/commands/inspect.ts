@@ -80,7 +80,11 @@ export function identityCommand(): Command {
   return listCommand("identity", "identities and their labels", "identities", true);
 }
 
-const maps = ["policy", "ct", "ipcache", "blocks", "lb", "endpoints", "nat", "metrics"];
+export function egressCommand(): Command {
+  return listCommand("egress", "pods that leave the cluster by a gateway", "egress");
+}
+
+const maps = ["policy", "ct", "ipcache", "blocks", "egress", "masquerade", "lb", "endpoints", "nat", "metrics"];
 
 export function bpfCommand(): Command {
   const bpf = new Command("bpf").description("what the kernel's maps hold");

@@ -8,6 +8,7 @@ export const ConfigFlag = {
   masqueradeV4: 4,
   masqueradeV6: 8,
   flows: 16,
+  egressGateway: 1024,
   hostFirewall: 128,
   denyIcmp: 64,
   refuse: 32,
@@ -20,6 +21,7 @@ export const configFlagNames: ReadonlyMap<number, string> = new Map([
   [4, "MASQUERADE_V4"],
   [8, "MASQUERADE_V6"],
   [16, "FLOWS"],
+  [1024, "EGRESS_GATEWAY"],
   [128, "HOST_FIREWALL"],
   [64, "DENY_ICMP"],
   [32, "REFUSE"],
@@ -221,6 +223,30 @@ export const dropReasonNames: ReadonlyMap<number, string> = new Map([
   [204, "NO_EGRESS_IP"],
   [205, "PUNT_PROXY"],
   [207, "FRAG_NOT_FOUND_WORLD"],
+]);
+
+/** `enum egress_bits` */
+export const EgressBits = {
+  podBits: 128,
+} as const;
+export type EgressBits = (typeof EgressBits)[keyof typeof EgressBits];
+
+export const egressBitsNames: ReadonlyMap<number, string> = new Map([
+  [128, "POD_BITS"],
+]);
+
+/** `enum egress_flag` */
+export const EgressFlag = {
+  gateway: 1,
+  nobody: 2,
+  excluded: 4,
+} as const;
+export type EgressFlag = (typeof EgressFlag)[keyof typeof EgressFlag];
+
+export const egressFlagNames: ReadonlyMap<number, string> = new Map([
+  [1, "GATEWAY"],
+  [2, "NOBODY"],
+  [4, "EXCLUDED"],
 ]);
 
 /** `enum endpoint_flag` */

@@ -15,6 +15,7 @@ export interface NodeConfig {
   readonly nativeV4Bits: number;
   readonly nativeV6Bits: number;
   readonly tunnelIfindex: number;
+  readonly overlayIfindex: number;
   readonly deviceIfindex: number;
   readonly flags: number;
   readonly eventIntervalSec: number;
@@ -28,7 +29,7 @@ export interface NodeConfig {
 
 export const nodeConfigLayout: Layout<NodeConfig> = {
   name: "node_config",
-  size: 144,
+  size: 152,
   read: (view, offset) => ({
     nodeV4: readOptionalAddress(view, offset),
     nodeV6: readOptionalAddress(view, offset + 16),
@@ -39,15 +40,16 @@ export const nodeConfigLayout: Layout<NodeConfig> = {
     nativeV4Bits: view.getUint32(offset + 96, true),
     nativeV6Bits: view.getUint32(offset + 100, true),
     tunnelIfindex: view.getUint32(offset + 104, true),
-    deviceIfindex: view.getUint32(offset + 108, true),
-    flags: view.getUint32(offset + 112, true),
-    eventIntervalSec: view.getUint32(offset + 116, true),
-    worldV4: view.getUint32(offset + 120, true),
-    worldV6: view.getUint32(offset + 124, true),
-    natPortMin: view.getUint16(offset + 128, true),
-    natPortMax: view.getUint16(offset + 130, true),
-    mtu: view.getUint16(offset + 132, true),
-    hostNetns: view.getBigUint64(offset + 136, true),
+    overlayIfindex: view.getUint32(offset + 108, true),
+    deviceIfindex: view.getUint32(offset + 112, true),
+    flags: view.getUint32(offset + 116, true),
+    eventIntervalSec: view.getUint32(offset + 120, true),
+    worldV4: view.getUint32(offset + 124, true),
+    worldV6: view.getUint32(offset + 128, true),
+    natPortMin: view.getUint16(offset + 132, true),
+    natPortMax: view.getUint16(offset + 134, true),
+    mtu: view.getUint16(offset + 136, true),
+    hostNetns: view.getBigUint64(offset + 144, true),
   }),
   write: (view, offset, value) => {
     writeAddress(view, offset, value.nodeV4);
@@ -59,16 +61,17 @@ export const nodeConfigLayout: Layout<NodeConfig> = {
     view.setUint32(offset + 96, value.nativeV4Bits, true);
     view.setUint32(offset + 100, value.nativeV6Bits, true);
     view.setUint32(offset + 104, value.tunnelIfindex, true);
-    view.setUint32(offset + 108, value.deviceIfindex, true);
-    view.setUint32(offset + 112, value.flags, true);
-    view.setUint32(offset + 116, value.eventIntervalSec, true);
-    view.setUint32(offset + 120, value.worldV4, true);
-    view.setUint32(offset + 124, value.worldV6, true);
-    view.setUint16(offset + 128, value.natPortMin, true);
-    view.setUint16(offset + 130, value.natPortMax, true);
-    view.setUint16(offset + 132, value.mtu, true);
-    writeZeros(view, offset + 134, 2);
-    view.setBigUint64(offset + 136, value.hostNetns, true);
+    view.setUint32(offset + 108, value.overlayIfindex, true);
+    view.setUint32(offset + 112, value.deviceIfindex, true);
+    view.setUint32(offset + 116, value.flags, true);
+    view.setUint32(offset + 120, value.eventIntervalSec, true);
+    view.setUint32(offset + 124, value.worldV4, true);
+    view.setUint32(offset + 128, value.worldV6, true);
+    view.setUint16(offset + 132, value.natPortMin, true);
+    view.setUint16(offset + 134, value.natPortMax, true);
+    view.setUint16(offset + 136, value.mtu, true);
+    writeZeros(view, offset + 138, 6);
+    view.setBigUint64(offset + 144, value.hostNetns, true);
   },
 };
 
@@ -83,13 +86,14 @@ export const NodeConfigOffset = {
   nativeV4Bits: 96,
   nativeV6Bits: 100,
   tunnelIfindex: 104,
-  deviceIfindex: 108,
-  flags: 112,
-  eventIntervalSec: 116,
-  worldV4: 120,
-  worldV6: 124,
-  natPortMin: 128,
-  natPortMax: 130,
-  mtu: 132,
-  hostNetns: 136,
+  overlayIfindex: 108,
+  deviceIfindex: 112,
+  flags: 116,
+  eventIntervalSec: 120,
+  worldV4: 124,
+  worldV6: 128,
+  natPortMin: 132,
+  natPortMax: 134,
+  mtu: 136,
+  hostNetns: 144,
 } as const;

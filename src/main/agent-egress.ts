@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { DatapathMaps } from "#datapath/maps.ts";
+import { startEgressController } from "#egress/controller.ts";
+import { startMasqueradeReconciler } from "#egress/masquerade-ops.ts";
+import { startEgressReconciler } from "#egress/ops.ts";
+import { startOwnAddresses } from "#egress/own-addresses.ts";
+import type { ControlDeps } from "./agent-control.ts";
+import { egressGatewayOf } from "./agent-datapath.ts";
+
+/** How pods leave the cluster: what is not masqueraded, and who leaves by a gateway. */
+export function startEgress(
+  deps: Pick<ControlDeps, "config" | "tables" | "netlink" | "health" | "log">,
+  maps: DatapathMaps,
+  signal: AbortSignal,
+) {
+  const { config, tables, netlink, health, log } = deps;
+  const { db, masqueradeExempt, egress, egressPolicies, ownAddresses } = tables;
+  const common = { db, health, log };
+  const stack = new AsyncDisposableStack();
+  const masqueradeReconciler = stack.use(
+    startMasqueradeReconciler({ ...common, exempt: masqueradeExempt, map: maps.masqExempt, signal }),
+  );
+  stack.use(startOwnAddresses({ db, own: ownAddresses, netlink }));
+  stack.use(
+    startEgressController({
+      ...common,
+      policies: egressPolicies,
+      nodes: tables.nodes,
+      apiServers: tables.apiServers,
+      ownAddresses,
+      endpoints: tables.endpoints,
+      clusterEndpoints: tables.clusterEndpoints,
+      egress,
+      enabled: egressGatewayOf(config),
+    }),
+  );
+  const reconciler = stack.use(startEgressReconciler({ ...common, egress, map: maps.egress, signal }));
+  return {
+    stages: [
+      { table: masqueradeExempt, reconciler: masqueradeReconciler },
+      { table: egress, reconciler },
+    ],
+    /** Resolves when the kernel holds how the pods that the tables have by now leave. */
+    async settled(until: AbortSignal) {
+      // Their rows are in the table already. While nobody knows yet which policies there are, no pod waits for them.
+      if (egress.isReady) await reconciler.waitUntil(egress.revision, until);
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
