@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Endpoint } from "#endpoints/endpoint.ts";
-import { clusterEndpointTable, endpointTable } from "#endpoints/table.ts";
 import { startEgressController } from "#egress/controller.ts";
 import { ownAddressTable } from "#egress/own-addresses.ts";
 import { egressPolicyRow } from "#egress/policy.ts";
 import { egressPolicyTable, egressTable } from "#egress/table.ts";
+import type { Endpoint } from "#endpoints/endpoint.ts";
+import { clusterEndpointTable, endpointTable } from "#endpoints/table.ts";
 import { idle } from "#kit/clock.ts";
 import { createHealth } from "#lib/health.ts";
 import { parseAddress } from "#model/ip.ts";
@@ -117,7 +117,11 @@ test("follows policies, gateways and pods of other nodes", async () => {
   assert.deepEqual(at.show(), []);
   at.db.write((tx) => tx.put(at.policies, gateway("n1")));
   await idle();
-  assert.deepEqual(at.show(), ["10.0.1.1 0.0.0.0/0 gateway n1"], "what this node published is old news to it");
+  assert.deepEqual(
+    at.show(),
+    ["10.0.1.1 0.0.0.0/0 gateway n1"],
+    "what this node published is old news to it",
+  );
   at.db.write((tx) => tx.put(at.clusterEndpoints, far("far", "10.0.2.1")));
   assert.equal(at.show().length, 2);
   at.db.write((tx) => tx.put(at.policies, gateway("n2")));
@@ -143,7 +147,10 @@ test("an address that is another pod's by now stays in force when the first one'
   await at.sync();
   at.db.write((tx) => tx.put(at.clusterEndpoints, far("new", "10.0.2.1")));
   at.db.write((tx) => tx.delete(at.clusterEndpoints, "shop/old"));
-  assert.deepEqual([...at.egress.all()].map(({ pod }) => pod), ["shop/new"]);
+  assert.deepEqual(
+    [...at.egress.all()].map(({ pod }) => pod),
+    ["shop/new"],
+  );
 });
 
 test("where it is off, policies have no effect and that is said", async () => {

@@ -47,7 +47,11 @@ export function startEgressController(deps: EgressControllerDeps): Disposable {
     if (enabled || policies.size === 0)
       health.set("egress", "ok", `${policies.size} policies, ${egress.size} row(s)`);
     else
-      health.set("egress", "degraded", `${policies.size} policies without effect: egressGateway is off on this node`);
+      health.set(
+        "egress",
+        "degraded",
+        `${policies.size} policies without effect: egressGateway is off on this node`,
+      );
   };
   const begin = () => {
     if (stopped) return;

@@ -26,13 +26,10 @@ const text = (policies: readonly EgressPolicy[], apart: readonly string[] = []) 
   );
 
 test("a policy alone: its destinations but for its exclusions", () => {
-  const one = policy("one", ["0.0.0.0/0", "::/0", "10.0.0.0/8"], { excluded: ["10.1.0.0/16", "172.16.0.0/12"] });
-  assert.deepEqual(text([one]), [
-    "0.0.0.0/0 one",
-    "::/0 one",
-    "172.16.0.0/12 nobody",
-    "10.1.0.0/16 nobody",
-  ]);
+  const one = policy("one", ["0.0.0.0/0", "::/0", "10.0.0.0/8"], {
+    excluded: ["10.1.0.0/16", "172.16.0.0/12"],
+  });
+  assert.deepEqual(text([one]), ["0.0.0.0/0 one", "::/0 one", "172.16.0.0/12 nobody", "10.1.0.0/16 nobody"]);
 });
 
 test("an exclusion keeps out its own policy and no other", () => {
@@ -57,7 +54,10 @@ test("of policies with the same destination the oldest counts, then the first by
 
 test("API servers belong to the cluster, wherever they are", () => {
   const one = policy("one", ["192.0.2.0/24"]);
-  assert.deepEqual(text([one], ["192.0.2.7/32", "198.51.100.1/32"]), ["192.0.2.0/24 one", "192.0.2.7/32 nobody"]);
+  assert.deepEqual(text([one], ["192.0.2.7/32", "198.51.100.1/32"]), [
+    "192.0.2.0/24 one",
+    "192.0.2.7/32 nobody",
+  ]);
 });
 
 test("the longest prefix says what asking all policies says, for any address", () => {
@@ -77,7 +77,11 @@ test("the longest prefix says what asking all policies says, for any address", (
     for (const first of [0, 64, 128, 192])
       for (let last = 0; last < 4; last++) {
         const address = parseAddress(`${first}.0.0.${last}`);
-        assert.equal(longest(found, address)?.name, asked(policies, address)?.name, `round ${round} ${address}`);
+        assert.equal(
+          longest(found, address)?.name,
+          asked(policies, address)?.name,
+          `round ${round} ${address}`,
+        );
       }
   }
 });
@@ -89,7 +93,8 @@ function longest(found: ReturnType<typeof destinationsOf>, address: Address): Eg
 }
 
 function asked(policies: readonly EgressPolicy[], address: Address): EgressPolicy | undefined {
-  const holds = (prefixes: readonly Prefix[]) => prefixes.filter((prefix) => contains(prefix, address)).map(prefixBits);
+  const holds = (prefixes: readonly Prefix[]) =>
+    prefixes.filter((prefix) => contains(prefix, address)).map(prefixBits);
   const bits = ({ destinations }: EgressPolicy) => Math.max(-1, ...holds(destinations));
   return policies
     .filter((one) => bits(one) >= 0 && holds(one.excluded).length === 0)

@@ -55,14 +55,17 @@ test("what is wrong is said, and nothing of it counts", () => {
     ["nonMasqueradeCIDRs: [10.0.0.0/8", /./],
     ["just words", /it: /],
   ] as const;
-  for (const [text, said] of broken)
-    assert.throws(() => masqueradeExemptions(text), said, text);
+  for (const [text, said] of broken) assert.throws(() => masqueradeExemptions(text), said, text);
 });
 
 test("of ConfigMaps, that of ip-masq-agent speaks, by either of its keys", () => {
-  const named = (name: string, data?: Record<string, string>) => ({ metadata: { name }, ...(data && { data }) });
+  const named = (name: string, data?: Record<string, string>) => ({
+    metadata: { name },
+    ...(data && { data }),
+  });
   const list = "nonMasqueradeCIDRs: [10.0.0.0/8]";
-  const rows = (object: Parameters<typeof masqueradeRows>[0]) => masqueradeRows(object).map((row) => row.prefix);
+  const rows = (object: Parameters<typeof masqueradeRows>[0]) =>
+    masqueradeRows(object).map((row) => row.prefix);
   assert.equal(rows(named("ip-masq-agent", { config: list }))[0], "10.0.0.0/8");
   assert.equal(rows(named("ip-masq-agent", { "ip-masq-agent": list }))[0], "10.0.0.0/8");
   assert.ok(rows(named("ip-masq-agent")).includes("172.16.0.0/12" as never));

@@ -44,9 +44,11 @@ export function readOwnAddresses(netlink: Netlink): OwnAddress[] {
 const everyMs = 5_000;
 
 /** Keeps the table equal to what the node has. */
-export function startOwnAddresses(
-  deps: { readonly db: Database; readonly own: WritableTable<OwnAddress>; readonly netlink: Netlink },
-): Disposable & { refresh(): void } {
+export function startOwnAddresses(deps: {
+  readonly db: Database;
+  readonly own: WritableTable<OwnAddress>;
+  readonly netlink: Netlink;
+}): Disposable & { refresh(): void } {
   const { db, own, netlink } = deps;
   const source = own.source("node");
   const refresh = () => {

@@ -42,10 +42,7 @@ test("every field of a policy", () => {
   assert.deepEqual(
     row.selectors.map(({ pods, nodes }) => [selectorText(pods), nodes && selectorText(nodes)]),
     [
-      [
-        "any:app=billing, any:io.kubernetes.pod.namespace=shop",
-        "k8s:topology.kubernetes.io/zone notin (b)",
-      ],
+      ["any:app=billing, any:io.kubernetes.pod.namespace=shop", "k8s:topology.kubernetes.io/zone notin (b)"],
       ["k8s:io.cilium.k8s.namespace.labels.team=payments", undefined],
     ],
   );
@@ -88,7 +85,10 @@ test("what is wrong is said with its place", () => {
       (spec) => (spec["egressGateway"] = { ...gateway, egressIP: "192.0.2.1", interface: "eth1" }),
       /egressGateway\.egressIP: and interface exclude each other/,
     ],
-    [(spec) => (spec["egressGateway"] = { ...gateway, egressIP: "one" }), /egressIP: "one" is not an IP address/],
+    [
+      (spec) => (spec["egressGateway"] = { ...gateway, egressIP: "one" }),
+      /egressIP: "one" is not an IP address/,
+    ],
     [(spec) => (spec["selectors"] = [{ nodeSelector: {} }]), /selectors\[0\]: needs podSelector/],
     [
       (spec) => (spec["selectors"] = [{ podSelector: { matchLabels: { "a b": "c" } } }]),

@@ -47,7 +47,11 @@ export function egressPolicyRow(object: KubeObject): EgressPolicy {
 }
 
 /** All that one entry says of a pod has to hold. */
-function podsOf({ podSelector = {}, namespaceSelector = {}, nodeSelector }: EgressGatewaySpec["selectors"][number]) {
+function podsOf({
+  podSelector = {},
+  namespaceSelector = {},
+  nodeSelector,
+}: EgressGatewaySpec["selectors"][number]) {
   const ofNamespace = (key: string) => `k8s:${namespaceLabelsPrefix}${key}`;
   const requirements = [
     ...requirementsOf(podSelector, sourced),

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parse } from "yaml";
 import { gatewayFor, gatewaysOf } from "#egress/gateways.ts";
+import { egressEntry, egressKeyText } from "#egress/ops.ts";
 import { addressFor, type OwnAddress } from "#egress/own-addresses.ts";
 import { type EgressPolicy, egressPolicyRow } from "#egress/policy.ts";
-import { egressEntry, egressKeyText } from "#egress/ops.ts";
 import { type EgressPod, type EgressWorld, egressRows } from "#egress/rows.ts";
 import { type Address, parseAddress } from "#model/ip.ts";
 import { type Labels, parseLabels } from "#model/labels.ts";
@@ -39,7 +39,11 @@ const own: readonly OwnAddress[] = [
   { address: parseAddress("fd09::1"), device: "eth1", ifindex: 3, order: 3 },
 ];
 
-function world(nodes: readonly Node[], policies: readonly EgressPolicy[], apiServers: readonly Address[] = []): EgressWorld {
+function world(
+  nodes: readonly Node[],
+  policies: readonly EgressPolicy[],
+  apiServers: readonly Address[] = [],
+): EgressWorld {
   const self = nodes.find((one) => one.self)!;
   const addressOf: EgressWorld["addressOf"] = (choice, of) =>
     addressFor(own, choice, { of, usual: nodeAddress(self, of) });
@@ -55,12 +59,17 @@ const pod = (name: string, address: string, at: Node | undefined, labels = billi
 
 const show = (rows: ReturnType<ReturnType<typeof egressRows>>) =>
   rows.map(({ source, destination, way, gateway, node: to, address }) =>
-    [source, destination, way, gateway, to, address].filter((part) => part !== undefined && part !== "").join(" "),
+    [source, destination, way, gateway, to, address]
+      .filter((part) => part !== undefined && part !== "")
+      .join(" "),
   );
 
 test("the pod's node sends through the tunnel, the gateway translates, other nodes need not know", () => {
   const nodes = (self: string) =>
-    [node("n1", { gateway: "yes" }), node("n2"), node("n3")].map((one) => ({ ...one, self: one.name === self }));
+    [node("n1", { gateway: "yes" }), node("n2"), node("n3")].map((one) => ({
+      ...one,
+      self: one.name === self,
+    }));
   const rows = (self: string) => {
     const all = nodes(self);
     const made = egressRows(world(all, [policy("{}")]));
@@ -84,7 +93,8 @@ test("whom a policy selects: pods, their namespaces, the nodes they are on", () 
   assert.ok(selected("[{podSelector: {matchLabels: {app: billing}}}]", billed));
   assert.ok(!selected("[{podSelector: {matchLabels: {app: web}}}]", billed));
   assert.ok(selected("[{podSelector: {}}]", []));
-  const both = "podSelector: {matchLabels: {app: billing}}, namespaceSelector: {matchLabels: {team: payments}}";
+  const both =
+    "podSelector: {matchLabels: {app: billing}}, namespaceSelector: {matchLabels: {team: payments}}";
   assert.ok(selected(`[{${both}}]`, billed));
   assert.ok(!selected(`[{${both}}]`, ["k8s:app=billing"]));
   assert.ok(selected("[{podSelector: {matchLabels: {app: web}}}, {podSelector: {}}]", billed), "any entry");
@@ -113,7 +123,9 @@ test("the address: the policy's own, a device's, or the node's; each family for 
 
 test("no gateway: dropped where the pod is, and nowhere a way around", () => {
   const n1 = node("n1", {}, { self: true });
-  const made = egressRows(world([n1, node("n2")], [policy("excludedCIDRs: [10.0.0.0/8]")], [parseAddress("192.0.2.1")]));
+  const made = egressRows(
+    world([n1, node("n2")], [policy("excludedCIDRs: [10.0.0.0/8]")], [parseAddress("192.0.2.1")]),
+  );
   assert.deepEqual(show(made(pod("shop/a", "10.0.1.5", n1))), [
     "10.0.1.5 0.0.0.0/0 none",
     "10.0.1.5 10.0.0.0/8 excluded",
@@ -146,7 +158,10 @@ test("several gateways share the pods, and one that goes moves its own share alo
     assert.ok(share > 70 && share < 130, `${name} has ${share}`);
   }
   const without = of(nodes.slice(1));
-  assert.deepEqual(without, all.map((name, i) => (name === "n1" ? without[i] : name)));
+  assert.deepEqual(
+    without,
+    all.map((name, i) => (name === "n1" ? without[i] : name)),
+  );
   assert.ok(!without.includes("n1"));
   assert.equal(gatewayFor("shop/a", []), undefined);
 });

@@ -72,7 +72,8 @@ export function egressRows(world: EgressWorld): (pod: EgressPod) => EgressRow[] 
 
 function selectsPod({ selectors }: EgressPolicy, { labels, node }: EgressPod): boolean {
   return selectors.some(
-    ({ pods, nodes }) => matches(pods, labels) && (!nodes || (node !== undefined && matches(nodes, node.labels))),
+    ({ pods, nodes }) =>
+      matches(pods, labels) && (!nodes || (node !== undefined && matches(nodes, node.labels))),
   );
 }
 

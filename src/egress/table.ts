@@ -39,7 +39,8 @@ export function egressTable(db: Database): WritableTable<EgressRow> {
     key: (row) => `${row.source} ${row.destination}`,
     equal: (a, b) => JSON.stringify(a) === JSON.stringify(b),
     columns: [
-      { name: "POD", of: (row) => row.pod },
+      { name: "NAMESPACE", of: ({ pod }) => pod.slice(0, pod.indexOf("/")) },
+      { name: "POD", of: ({ pod }) => pod.slice(pod.indexOf("/") + 1) },
       { name: "SOURCE", of: (row) => row.source },
       { name: "DESTINATION", of: (row) => row.destination },
       { name: "GATEWAY", of: (row) => row.gateway },
@@ -57,7 +58,9 @@ function leavesOf({ way, address, asked }: EgressRow): string {
     case "none":
       return "not: no node is its gateway";
     case "gateway":
-      return address ? `as ${address}` : `not: this node has no ${asked ? `address of ${asked}` : "such address"}`;
+      return address
+        ? `as ${address}`
+        : `not: this node has no ${asked ? `address of ${asked}` : "such address"}`;
     case "tunnel":
       return asked ? `as ${asked} of its gateway` : "as its gateway";
   }

@@ -53,7 +53,10 @@ export function familiesOf(config: Pick<AgentConfig, "families">): Family[] {
 }
 
 /** Whether pods may leave by other nodes: where there is a tunnel anyway, unless the configuration says otherwise. */
-export function egressGatewayOf({ egressGateway, routing }: Pick<AgentConfig, "egressGateway" | "routing">): boolean {
+export function egressGatewayOf({
+  egressGateway,
+  routing,
+}: Pick<AgentConfig, "egressGateway" | "routing">): boolean {
   return egressGateway ?? routing === "tunnel";
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { closeSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { setLink } from "#kernel/netlink/link.ts";
@@ -9,12 +10,14 @@ import { openSocket, SOCK_RAW } from "#kernel/socket.ts";
 import { PodClient } from "#kit/lab-pod.ts";
 import { receive } from "#kit/lab-pod-icmp.ts";
 import { labPrefix, until, weftOk } from "#kit/lab-run.ts";
-import { type LabPod, podOf, useLab } from "#kit/lab-use.ts";
+import { kubectlOk, type LabPod, manifests, podOf, useLab } from "#kit/lab-use.ts";
 import { parseAddress } from "#model/ip.ts";
 
 type Family = 4 | 6;
 const families: readonly Family[] = [4, 6];
 const outside: Record<Family, string> = { 4: "198.51.100.7", 6: "2001:db8::7" };
+/** Of what tests/lab/manifests/egress.yaml sends by a gateway. */
+const excluded: Record<Family, string> = { 4: "203.0.113.7", 6: "2001:db8:3::7" };
 
 for (const routing of ["tunnel", "native"] as const) {
   suite(`paths of a packet, ${routing}`, () => {
@@ -107,6 +110,31 @@ for (const routing of ["tunnel", "native"] as const) {
         if (family === 6) return;
         const source = await echoSource(() => client.call("ping", { address: world }));
         assert.equal(source, nodeAddress("n1", 4));
+      });
+
+      test(`outside by a gateway, IPv${family}: TCP, UDP and echo, whole and in fragments, and back`, async (t) => {
+        if (routing === "native") return t.skip("off where there is no tunnel");
+        const leavesAs = async (host: string, name: string) => {
+          const { body } = await client.call("http", { host, port: 8_000 });
+          return String(body)
+            .trim()
+            .endsWith(`, to ${nodeAddress(name, family)}`);
+        };
+        const policy = join(manifests, "egress.yaml");
+        assert.ok(await leavesAs(outside[family], "n1"));
+        await kubectlOk(["apply", "-f", policy]);
+        try {
+          await until("the gateway", () => leavesAs(outside[family], "n2"));
+          const { outcome, from } = await client.call("udp", { address: outside[family], port: 9_000 });
+          assert.deepEqual({ outcome, from }, { outcome: "echoed", from: `${outside[family]} 9000` });
+          for (const bytes of [24, 5_000])
+            assert.equal((await client.call("ping", { address: outside[family], bytes })).kind, "reply");
+          assert.ok(await leavesAs(excluded[family], "n1"), "what is excluded");
+          assert.equal((await client.call("ping", { address: podAddress("far", family) })).kind, "reply");
+        } finally {
+          await kubectlOk(["delete", "-f", policy]);
+        }
+        await until("the usual way", () => leavesAs(outside[family], "n1"));
       });
 
       test(`a foreign source address, IPv${family}: dropped, and said so`, async () => {

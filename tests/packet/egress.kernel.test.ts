@@ -77,8 +77,12 @@ for (const routing of ["tunnel", "native"] as const) {
       });
       after(() => node[Symbol.dispose]());
 
-      const tcp = (from: string, to: string, [sport, dport]: readonly [number, number], flags: number = Tcp.syn) =>
-        buildPacket({ from, to, transport: { kind: "tcp", sport, dport, flags } });
+      const tcp = (
+        from: string,
+        to: string,
+        [sport, dport]: readonly [number, number],
+        flags: number = Tcp.syn,
+      ) => buildPacket({ from, to, transport: { kind: "tcp", sport, dport, flags } });
       const udp = (from: string, to: string, [sport, dport]: readonly [number, number]) =>
         buildPacket({ from, to, transport: { kind: "udp", sport, dport }, payload: Uint8Array.of(1, 2) });
       const bareUdp = (from: string, to: string, [sport, dport]: readonly [number, number]) =>
@@ -237,7 +241,10 @@ for (const routing of ["tunnel", "native"] as const) {
       it("is the gateway of its own pods too", () => {
         const sport = ++port;
         const out = node.fromPod(own, udp(net.second, net.world, [sport, 53]));
-        assert.deepEqual([out.action, out.tunnel, out.packet.source], [Action.redirect, undefined, net.egress]);
+        assert.deepEqual(
+          [out.action, out.tunnel, out.packet.source],
+          [Action.redirect, undefined, net.egress],
+        );
         assert.equal(out.events[0]?.saddr, net.second);
         const back = node.fromDevice(udp(net.world, net.egress, [53, out.packet.sport]));
         assert.equal(back.action, Action.redirect);

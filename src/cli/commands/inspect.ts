@@ -84,7 +84,18 @@ export function egressCommand(): Command {
   return listCommand("egress", "pods that leave the cluster by a gateway", "egress");
 }
 
-const maps = ["policy", "ct", "ipcache", "blocks", "egress", "masquerade", "lb", "endpoints", "nat", "metrics"];
+const maps = [
+  "policy",
+  "ct",
+  "ipcache",
+  "blocks",
+  "egress",
+  "masquerade",
+  "lb",
+  "endpoints",
+  "nat",
+  "metrics",
+];
 
 export function bpfCommand(): Command {
   const bpf = new Command("bpf").description("what the kernel's maps hold");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readCidrGroup } from "#api/crd/cilium-cidr-group.ts";
-import { validateCiliumPolicy } from "#api/crd/cilium-network-policy.ts";
 import { readEgressGatewayPolicy } from "#api/crd/cilium-egress-gateway-policy.ts";
+import { validateCiliumPolicy } from "#api/crd/cilium-network-policy.ts";
 import { validateClusterNetworkPolicy } from "#api/crd/cluster-network-policy.ts";
 import { validateNetworkPolicy } from "#api/crd/network-policy.ts";
 import { definitionBehaviour } from "./crd/definition.ts";
