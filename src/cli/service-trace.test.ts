@@ -43,3 +43,11 @@ test("from outside the frontend of scope local speaks; none there is silence", (
   assert.match(outside, /✗ 10\.0\.0\.2:8080\/TCP on n2: on another node/);
   assert.match(traceText({ columns, rows }, vip, { node: "n1", pod: "a/b" }), /→ 10\.0\.0\.2/);
 });
+
+test("an address that two services claim is the older one's; the trace names the other", () => {
+  const lost = [vip, "shop/new", "ExternalIP", "", "", "lost", "0%", "Service shop/web is older", "random", 0];
+  const has = [vip, "shop/web", "ExternalIP", one, "n1", "active", "100%", "", "random", 0, "", false];
+  const text = traceText({ columns, rows: [[...lost, "", false], has] }, vip, { node: "n1" });
+  assert.match(text, /is shop\/web \(ExternalIP\), asked on node n1\nclaimed by shop\/new too, which is younger\n/);
+  assert.doesNotMatch(text, /✗/);
+});

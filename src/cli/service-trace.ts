@@ -26,7 +26,8 @@ export function frontendOf(text: string): string {
 export function traceText(grid: Grid, frontend: string, from: TraceFrom): string {
   const at = (name: string) => grid.columns.findIndex((column) => column.name === name);
   const cell = (row: Grid["rows"][number], name: string) => String(row[at(name)] ?? "");
-  const of = (key: string) => grid.rows.filter((row) => cell(row, "FRONTEND") === key);
+  const all = (key: string) => grid.rows.filter((row) => cell(row, "FRONTEND") === key);
+  const of = (key: string) => all(key).filter((row) => cell(row, "STATE") !== "lost");
   const outside = from.pod === undefined ? of(`${frontend}/local`) : [];
   const rows = outside.length > 0 ? outside : of(frontend);
   const first = rows[0];
@@ -36,6 +37,8 @@ export function traceText(grid: Grid, frontend: string, from: TraceFrom): string
     });
   const type = cell(first, "TYPE");
   const lines = [`${frontend} is ${cell(first, "SERVICE")} (${type}), asked on node ${from.node}`];
+  for (const row of all(cell(first, "FRONTEND")))
+    if (cell(row, "STATE") === "lost") lines.push(`claimed by ${cell(row, "SERVICE")} too, which is younger`);
   const ranges = cell(first, "RANGES");
   if (ranges !== "") lines.push(`who may ask: ${ranges}`);
   lines.push(`path: ${pathOf(type, from, ranges !== "")}`);

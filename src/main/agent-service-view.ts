@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dumpRows, type TableDump } from "#agent/api.ts";
 import type { Family } from "#model/ip.ts";
-import { backendStates } from "#services/backend-states.ts";
+import { type BackendState, backendStates } from "#services/backend-states.ts";
 import { placeOf } from "#services/controller.ts";
+import { screened } from "#services/screen.ts";
 import type { Frontend } from "#services/service.ts";
-import { serviceKey } from "#services/table.ts";
+import { type Service, serviceKey } from "#services/table.ts";
 import type { Column } from "#store/table.ts";
 import type { AgentTables } from "./agent-tables.ts";
 
-type Row = ReturnType<typeof backendStates>[number] & { readonly row: Frontend };
+type Row = BackendState & { readonly row: Frontend; readonly problems: readonly string[] };
 
 const columns: readonly Column<Row>[] = [
   { name: "FRONTEND", of: ({ frontend }) => frontend },
@@ -27,6 +28,7 @@ const columns: readonly Column<Row>[] = [
     wide: true,
   },
   { name: "ELSEWHERE", of: ({ row }) => row.elsewhere === true, wide: true },
+  { name: "PROBLEMS", of: ({ problems }) => problems.join("; "), wide: true },
 ];
 
 /** Every endpoint of every service behind every frontend, with its state and why; made when asked. */
@@ -35,12 +37,25 @@ export function serviceBackendsView(tables: AgentTables, families: readonly Fami
     const here = placeOf(tables.nodes, families);
     const rows = [...tables.services.all()].flatMap((service) => {
       const key = serviceKey(service);
+      const { problems } = service;
       const frontends = [...tables.frontends.by("service", key)].filter(({ type }) => type !== "HostPort");
       const byKey = new Map(frontends.map((row) => [tables.frontends.keyOf(row), row]));
-      return backendStates(service, [...tables.endpointSlices.by("service", key)], frontends, here).map(
-        (state): Row => ({ ...state, row: byKey.get(state.frontend)! }),
-      );
+      const slices = screened([...tables.endpointSlices.by("service", key)], tables);
+      const states = backendStates(service, slices, frontends, here);
+      const served = states.map((state): Row => ({ ...state, row: byKey.get(state.frontend)!, problems }));
+      return [...served, ...lostBy(service, tables)];
     });
     return dumpRows("service-backends", columns, rows);
   };
+}
+
+/** Addresses and ports the service claims and somebody else has. */
+function lostBy(service: Service, { frontends }: AgentTables): Row[] {
+  const { namespace, name, problems } = service;
+  return [...frontends.by("contested", serviceKey(service))].map((row): Row => {
+    const lost = { backend: "", on: "", state: "lost", share: 0 } as const;
+    const reason = `Service ${serviceKey(row)} is older and has this address and port`;
+    const frontend = frontends.keyOf(row);
+    return { frontend, namespace, name, type: row.type, ...lost, reason, row, problems };
+  });
 }

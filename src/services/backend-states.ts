@@ -15,7 +15,8 @@ export interface BackendState {
   readonly backend: string;
   /** Where it runs, if known. */
   readonly on: string;
-  readonly state: "active" | "draining" | "unused";
+  /** Lost: the frontend is another service's, which claims it too. */
+  readonly state: "active" | "draining" | "unused" | "lost";
   /** Percent of new connections. */
   readonly share: number;
   /** Why it is used although it is not ready, or why it is not used. */
@@ -65,9 +66,10 @@ function whyUsed({ ready, weight }: Backend): string {
 }
 
 function whyNot(
-  { ready, serving, terminating, node, weight, hints }: Backend,
+  { ready, serving, terminating, node, weight, hints, addressOf }: Backend,
   { service, row, here }: { readonly service: Service; readonly row: Frontend; readonly here: Here },
 ): string {
+  if (addressOf !== undefined) return `is an address of Service ${addressOf}`;
   const internal = row.type === "ClusterIP" && service.internalLocal;
   if ((internal || row.scope === "local") && node !== here.nodeName)
     return `on another node, and the ${internal ? "internal" : "external"}TrafficPolicy is Local`;

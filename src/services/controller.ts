@@ -4,7 +4,8 @@ import type { Logger } from "#lib/log.ts";
 import type { Family } from "#model/ip.ts";
 import type { Node } from "#nodes/node.ts";
 import { frontendsOf, type Here, healthCheckOf, hostPortFrontends } from "#services/frontends.ts";
-import { Owners } from "#services/owners.ts";
+import { ageOfPod, ageOfService, Owners } from "#services/owners.ts";
+import { ScreenedServices } from "#services/screen.ts";
 import type { Algorithm, Frontend } from "#services/service.ts";
 import {
   type EndpointSlice,
@@ -44,18 +45,21 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
   const { algorithm } = deps;
   const owners = new Owners(frontends);
   const sliceService = new Map<string, string>();
+  const screen = new ScreenedServices({ services, nodes }, endpointSlices);
   let here: Here = { addresses: [], families };
   const serve = (tx: Transaction, key: string) => {
     const service = services.get(key);
-    const slices = [...endpointSlices.by("service", key)];
-    owners.set(tx, key, service ? frontendsOf(service, slices, here) : []);
+    const slices = screen.slicesOf(key);
+    const rows = service ? frontendsOf(service, slices, here) : [];
+    owners.set(tx, { name: key, age: ageOfService(key, service?.createdMs) }, rows);
     const check = service && healthCheckOf(service, slices, here);
     if (check) tx.put(healthChecks, check);
     else tx.delete(healthChecks, key);
   };
   const open = (tx: Transaction, key: string) => {
     const row = hostPorts.get(key);
-    owners.set(tx, hostPortOwner(key), row ? hostPortFrontends(row, here) : []);
+    const name = `pod ${key}`;
+    owners.set(tx, { name, age: ageOfPod(key) }, row ? hostPortFrontends(row, here) : []);
   };
   return startController({
     name: "services",
@@ -66,6 +70,8 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
     log,
     run(changes) {
       const concerned = new Set(changes.services.keys());
+      for (const key of changes.services.keys())
+        for (const other of screen.concernedBy(key)) concerned.add(other);
       collectServices(changes.endpointSlices, sliceService, concerned);
       const ports = new Set(changes.hostPorts.keys());
       const now = { ...placeOf(nodes, families), ...(algorithm && { algorithm }) };
@@ -81,11 +87,6 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
       return `${services.size} service(s), ${frontends.size} frontend(s)`;
     },
   });
-}
-
-/** After every namespace's name: of a Service and a hostPort that claim one address, the Service has it. */
-function hostPortOwner(key: string): string {
-  return `~${key}`;
 }
 
 /** What of the own node matters to services. */

@@ -2,36 +2,61 @@
 import type { Frontend } from "#services/service.ts";
 import type { Transaction, WritableTable } from "#store/table.ts";
 
-/** Who claims which frontends: of two that claim one address and port, the first by name has it. */
+/** Who claims frontends. */
+export interface Owner {
+  /** A service's key, or a pod's with a word before it. */
+  readonly name: string;
+  /** Of two that claim one address and port, the one whose text sorts first has it. */
+  readonly age: string;
+}
+
+/** Older ones first; of one second, by name. */
+export function ageOfService(key: string, createdMs = 0): string {
+  return `service ${String(createdMs).padStart(15, "0")} ${key}`;
+}
+
+/** After every service: of a Service and a hostPort that claim one address, the Service has it. */
+export function ageOfPod(key: string): string {
+  return `~pod ${key}`;
+}
+
+interface Claims {
+  readonly age: string;
+  readonly rows: ReadonlyMap<string, Frontend>;
+}
+
+/** Who claims which frontends: the first by age has it, and its row names the others. */
 export class Owners {
   readonly #table: WritableTable<Frontend>;
-  readonly #byOwner = new Map<string, Map<string, Frontend>>();
+  readonly #byOwner = new Map<string, Claims>();
   readonly #byFrontend = new Map<string, Set<string>>();
 
   constructor(table: WritableTable<Frontend>) {
     this.#table = table;
   }
 
-  set(tx: Transaction, owner: string, rows: readonly Frontend[]): void {
-    const before = this.#byOwner.get(owner);
+  set(tx: Transaction, { name, age }: Owner, rows: readonly Frontend[]): void {
+    const before = this.#byOwner.get(name)?.rows;
     const now = new Map(rows.map((row) => [this.#table.keyOf(row), row]));
-    if (now.size > 0) this.#byOwner.set(owner, now);
-    else this.#byOwner.delete(owner);
-    for (const key of before?.keys() ?? []) if (!now.has(key)) this.#byFrontend.get(key)?.delete(owner);
+    if (now.size > 0) this.#byOwner.set(name, { age, rows: now });
+    else this.#byOwner.delete(name);
+    for (const key of before?.keys() ?? []) if (!now.has(key)) this.#byFrontend.get(key)?.delete(name);
     for (const key of now.keys()) {
       const claims = this.#byFrontend.get(key);
-      if (claims) claims.add(owner);
-      else this.#byFrontend.set(key, new Set([owner]));
+      if (claims) claims.add(name);
+      else this.#byFrontend.set(key, new Set([name]));
     }
     for (const key of new Set([...(before?.keys() ?? []), ...now.keys()])) this.#decide(tx, key);
   }
 
   #decide(tx: Transaction, key: string): void {
-    const claims = this.#byFrontend.get(key);
-    const winner = claims && [...claims].sort()[0];
-    const row = winner === undefined ? undefined : this.#byOwner.get(winner)?.get(key);
+    const claims = [...(this.#byFrontend.get(key) ?? [])];
+    const age = (name: string) => this.#byOwner.get(name)?.age ?? "";
+    if (claims.length > 1) claims.sort((a, b) => (age(a) < age(b) ? -1 : 1));
+    const [winner, ...contested] = claims;
+    const row = winner === undefined ? undefined : this.#byOwner.get(winner)?.rows.get(key);
     if (row) {
-      tx.put(this.#table, row);
+      tx.put(this.#table, contested.length > 0 ? { ...row, contested: contested.sort() } : row);
     } else {
       this.#byFrontend.delete(key);
       tx.delete(this.#table, key);

@@ -33,6 +33,8 @@ export interface Frontend {
   readonly localOutside?: true;
   /** A loopback address: for the node's own processes. */
   readonly hostOnly?: true;
+  /** Who claims it too, and does not have it: services, `pod NAMESPACE/NAME`. */
+  readonly contested?: readonly string[];
   /** Without backends by a traffic policy alone: others have some, so who asks gets no answer instead of a refusal. */
   readonly elsewhere?: true;
 }
@@ -52,6 +54,8 @@ export interface Backend {
   readonly terminating: boolean;
   /** Its share of new connections, beside the others'; 1 when absent, 0: none as long as others have more. */
   readonly weight?: number;
+  /** The service whose own address it is: nobody is led there. */
+  readonly addressOf?: string;
   /** The nodes and zones it is best reached from, by the EndpointSlice; absent: no hint. */
   readonly hints?: { readonly nodes: readonly string[]; readonly zones: readonly string[] };
 }
@@ -86,9 +90,10 @@ export interface Place {
  * none, so its flows move on.
  */
 export function chooseBackends(
-  endpoints: readonly Backend[],
+  all: readonly Backend[],
   place: Place = {},
 ): { backends: Backend[]; draining: Backend[] } {
+  const endpoints = all.filter(({ addressOf }) => addressOf === undefined);
   let backends = nearest(
     endpoints.filter((endpoint) => endpoint.ready),
     place,

@@ -103,6 +103,7 @@ export function toService(object: V1Service & KubeObject): Service | undefined {
     ...asked,
     publishNotReady: spec.publishNotReadyAddresses === true,
     ...(spec.loadBalancerClass && { loadBalancerClass: spec.loadBalancerClass }),
+    createdMs: Date.parse(String(object.metadata?.creationTimestamp)) || 0,
     ...(object.metadata?.labels && { labels: object.metadata.labels }),
     ...(Object.keys(spec.selector ?? {}).length > 0 && { selector: spec.selector! }),
     problems,
@@ -127,6 +128,8 @@ function readRanges({ metadata, spec }: V1Service & KubeObject): Prefix[] {
 }
 
 const protocols: Readonly<Record<string, number>> = { TCP: 6, UDP: 17 };
+const managedBy = "endpointslice.kubernetes.io/managed-by";
+const madeOfPods = "endpointslice-controller.k8s.io";
 
 /** @returns undefined for names instead of addresses, and for a slice that belongs to no Service */
 export function toEndpointSlice(object: V1EndpointSlice & KubeObject): EndpointSlice | undefined {
@@ -160,5 +163,13 @@ export function toEndpointSlice(object: V1EndpointSlice & KubeObject): EndpointS
       ...(hinted && { hints }),
     });
   }
-  return { namespace, name, service: `${namespace}/${service}`, ports, endpoints };
+  const foreign = object.metadata?.labels?.[managedBy] !== madeOfPods;
+  return {
+    namespace,
+    name,
+    service: `${namespace}/${service}`,
+    ports,
+    endpoints,
+    ...(foreign && { foreign }),
+  };
 }

@@ -29,6 +29,8 @@ export interface Service extends Omit<ServiceAnnotations, "problems"> {
   readonly labels?: Readonly<Record<string, string>>;
   /** Absent: it has none. */
   readonly loadBalancerClass?: string;
+  /** When it was made; of two that claim one address and port, the older one has it. */
+  readonly createdMs: number;
   /** Labels of its pods; absent: somebody else writes its EndpointSlices. */
   readonly selector?: Readonly<Record<string, string>>;
   /** What of it is not served, and why. */
@@ -108,6 +110,8 @@ export interface EndpointSlice {
   /** By the Service's port name: a named target port has become a number here. */
   readonly ports: readonly { readonly name: string; readonly proto: number; readonly port: number }[];
   readonly endpoints: readonly SliceEndpoint[];
+  /** Not made of pods by Kubernetes itself. */
+  readonly foreign?: true;
 }
 
 export type SliceEndpoint = Omit<Backend, "port" | "proto">;
@@ -120,6 +124,7 @@ export function serviceTable(db: Database): WritableTable<Service> {
   return db.table<Service>({
     name: "services",
     key: serviceKey,
+    indexes: { address: (row) => [...row.clusterIps, ...row.externalIps, ...row.ingressIps] },
     equal: sameJson,
     columns: [
       { name: "NAMESPACE", of: (row) => row.namespace },
@@ -141,7 +146,10 @@ export function endpointSliceTable(db: Database): WritableTable<EndpointSlice> {
   return db.table<EndpointSlice>({
     name: "endpoint-slices",
     key: serviceKey,
-    indexes: { service: (row) => [row.service] },
+    indexes: {
+      service: (row) => [row.service],
+      address: (row) => (row.foreign ? row.endpoints.map(({ address }) => address) : []),
+    },
     equal: sameJson,
     columns: [
       { name: "NAMESPACE", of: (row) => row.namespace },
@@ -161,7 +169,11 @@ export function frontendTable(db: Database): WritableTable<Frontend> {
   return db.table<Frontend>({
     name: "frontends",
     key: frontendKey,
-    indexes: { service: (row) => [serviceKey(row)], address: (row) => [row.address] },
+    indexes: {
+      service: (row) => [serviceKey(row)],
+      address: (row) => [row.address],
+      contested: (row) => row.contested ?? [],
+    },
     equal: sameJson,
     columns: [
       { name: "FRONTEND", of: frontendKey },
@@ -170,6 +182,7 @@ export function frontendTable(db: Database): WritableTable<Frontend> {
       { name: "PORT-NAME", of: (row) => row.portName },
       { name: "BACKENDS", of: (row) => row.backends.map(backendText).join(",") },
       { name: "DRAINING", of: (row) => (row.draining ?? []).map(backendText).join(","), wide: true },
+      { name: "CLAIMED-BY-ALSO", of: (row) => (row.contested ?? []).join(","), wide: true },
     ],
   });
 }

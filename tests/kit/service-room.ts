@@ -77,6 +77,7 @@ export async function room(maps = memoryServiceMaps()) {
     frontendIds,
     services,
     slices: endpointSlices,
+    nodes,
     healthChecks,
     setNode,
     setHostPort: (row: HostPort) => db.write((tx) => tx.put(hostPorts, row)),

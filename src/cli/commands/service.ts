@@ -29,6 +29,8 @@ export function serviceCommand(): Command {
     const rows = grid.rows.filter((row) => row[at] === which);
     if (rows.length === 0) throw new WeftError("E_NOT_FOUND", `no service "${which}" is served`);
     printGrid({ columns: grid.columns, rows }, outputForm(options.output), write);
+    const problems = new Set(rows.map((row) => String(row[columnOf(grid, "PROBLEMS")] ?? "")));
+    for (const problem of problems) if (problem !== "") process.stderr.write(`problem: ${problem}\n`);
   });
   const trace = withAgentOptions(
     new Command("trace")
