@@ -143,6 +143,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
         ...common,
         frontends,
         frontendIds,
+        pods: tables.clusterEndpoints,
         reconciler: serviceReconciler,
         socks: serviceSocks((name) => datapath.map(name)),
         namespaces: () => [...tables.endpoints.all()].map(({ netns }) => netns),

@@ -1,65 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { LbSock } from "#datapath/layouts/lb-sock.ts";
-import type { LbSockKey } from "#datapath/layouts/lb-sock-key.ts";
-import type { TypedMap } from "#kernel/bpf/typed-map.ts";
-import { openNetlink } from "#kernel/netlink/handle.ts";
-import { destroyUdpSocket, listUdpSockets } from "#kernel/netlink/sock-diag.ts";
-import { systemClock } from "#lib/clock.ts";
+import { pause, systemClock } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
-import type { Logger } from "#lib/log.ts";
+import type { Address } from "#model/ip.ts";
+import { endSockets, endWanted, type IsGone, type LedSocket, type SocketEnderDeps } from "#services/end-sockets.ts";
 import { type Frontend, tupleText } from "#services/service.ts";
 import type { FrontendId } from "#services/table.ts";
 import { startController } from "#store/controller.ts";
 import type { Reconciler } from "#store/reconciler.ts";
 import type { Database, Table } from "#store/table.ts";
 
-export interface StaleSocketDeps {
+export interface StaleSocketDeps extends SocketEnderDeps {
   readonly db: Database;
   readonly frontends: Table<Frontend>;
   readonly frontendIds: Table<FrontendId>;
+  /** The pods of all nodes, with an index `address`. */
+  readonly pods: Table<unknown>;
   /** Of the frontends. */
   readonly reconciler: Pick<Reconciler, "waitUntil">;
-  /** What sockets were told they talk to. */
-  readonly socks: Pick<TypedMap<LbSockKey, LbSock>, "entries">;
-  /** Paths of the pods' network namespaces; the node's own is looked at too. */
-  namespaces(): Iterable<string>;
+  /** Another than after a second: for tests. */
+  readonly settleMs?: number;
   readonly health: Health;
-  readonly log: Logger;
 }
 
-const UDP = 17;
-/** The frontends follow what sources say within a turn or two; there is no hurry. */
-const settleMs = 1_000;
+const TCP = 6;
+/** The frontends follow what sources say within a turn or two, and a socket that connects is connected; there is no hurry. */
+const aSecondMs = 1_000;
+
+interface Known {
+  readonly id: number;
+  /** Whom its sockets may talk to, by {@link tupleText}. */
+  readonly backends: ReadonlyMap<string, Address>;
+}
 
 /**
- * A UDP socket that connected to a service keeps its backend for life: nothing tells it that the backend went. It is told
- * here, by ECONNABORTED, when the service does not lead there any more; what it sends next finds another backend. TCP
- * finds out by itself.
+ * A socket that a service led to a backend keeps it for life. When the backend goes nothing tells a connected UDP socket, and a
+ * TCP connection waits for its own time-outs if the pod went without a word. They are told here, by ECONNABORTED: UDP as soon as
+ * the service does not lead there any more, TCP when the service has forgotten the backend (it drains before) and no pod
+ * has its address any more. What they connect to next is another backend.
  */
 export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): AsyncDisposable {
-  const { db, frontends, frontendIds, reconciler, health, log } = deps;
+  const { db, frontends, frontendIds, pods, reconciler, health, log, settleMs = aSecondMs } = deps;
   const { snapshots } = db;
-  const known = new Map<string, { readonly id: number; readonly backends: ReadonlySet<string> }>();
+  const known = new Map<string, Known>();
+  /** Addresses that left a service while their pod is still there. */
+  const leaving = new Set<Address>();
   let ended = 0;
   let first = true;
   /** Until every source has spoken itself: what was kept of the cluster may be older than what sockets were told, and ends none. */
   let waiting = false;
+  const isPod = (address: Address) => !pods.by("address", address)[Symbol.iterator]().next().done;
+  let work: Promise<void> = Promise.resolve();
+  const look = async (isGone: IsGone) => {
+    await reconciler.waitUntil(frontends.revision, signal);
+    const now = new Map([...known.values()].map(({ id, backends }) => [id, backends]));
+    const isKnown = ({ frontend, backend }: LedSocket) => now.get(frontend)?.has(backend) === true;
+    const found = await endSockets(deps, (socket) => !isKnown(socket) && isGone(socket), signal);
+    ended += found.ended;
+    if (found.missed.size === 0) return;
+    await pause(settleMs, signal);
+    ended += (await endWanted(deps, found.missed, signal)).ended;
+  };
   const end = (isGone: IsGone) => {
-    const written = reconciler.waitUntil(frontends.revision, signal);
-    written
-      .then(() => {
-        ended += endSockets(deps, isGone);
-      })
+    work = work
+      .then(() => look(isGone))
       .catch((error: unknown) => {
         if (!signal.aborted)
           log.warn({ error: errorText(error) }, "cannot look for sockets of gone backends");
       });
   };
   /** Looks for what went while no agent ran, or none knew. */
-  const sweep = () => {
-    const now = new Map([...known.values()].map(({ id, backends }) => [id, backends]));
-    end((frontend, backend) => !now.get(frontend)?.has(backend));
+  const sweep = () =>
+    end(({ proto, address }) => {
+      if (proto !== TCP || !isPod(address)) return true;
+      leaving.add(address);
+      return false;
+    });
+  const noteChange = (key: string, gone: Set<string>) => {
+    const before = known.get(key);
+    const row = frontends.get(key);
+    const id = [...frontendIds.by("frontend", key)][0]?.id ?? before?.id;
+    const backends = backendsOf(row);
+    for (const [backend, address] of before?.backends ?? [])
+      if (!backends.has(backend)) {
+        if (backend.endsWith("/TCP") && isPod(address)) leaving.add(address);
+        else gone.add(`${before!.id} ${backend}`);
+      }
+    if (backends.size > 0 && id !== undefined) known.set(key, { id, backends });
+    else known.delete(key);
   };
   const stack = new AsyncDisposableStack();
   const stop = snapshots?.onReleased(() => {
@@ -74,7 +102,7 @@ export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): A
   if (stop) stack.defer(stop);
   const controller = startController({
     name: "stale-sockets",
-    inputs: { frontends, frontendIds },
+    inputs: { frontends, frontendIds, pods },
     signal,
     health,
     log,
@@ -82,19 +110,15 @@ export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): A
       const concerned = new Set(changes.frontends.keys());
       for (const { row } of changes.frontendIds.values()) concerned.add(row.frontend);
       const gone = new Set<string>();
-      for (const key of concerned) {
-        const before = known.get(key);
-        const row = frontends.get(key);
-        const id = [...frontendIds.by("frontend", key)][0]?.id ?? before?.id;
-        const backends = new Set(row?.proto === UDP ? row.backends.map(tupleText) : []);
-        for (const backend of before?.backends ?? [])
-          if (!backends.has(backend)) gone.add(`${before!.id} ${backend}`);
-        if (backends.size > 0 && id !== undefined) known.set(key, { id, backends });
-        else known.delete(key);
-      }
+      for (const key of concerned) noteChange(key, gone);
+      const vanished = new Set([...leaving].filter((address) => !isPod(address)));
       if (snapshots?.held) waiting = true;
       else if (first) sweep();
-      else if (!waiting && gone.size > 0) end((frontend, backend) => gone.has(`${frontend} ${backend}`));
+      else if (!waiting) {
+        if (gone.size > 0) end(({ frontend, backend }) => gone.has(`${frontend} ${backend}`));
+        if (vanished.size > 0) end(({ address }) => vanished.has(address));
+      }
+      for (const address of vanished) leaving.delete(address);
       first = false;
       return `${ended} socket(s) told`;
     },
@@ -103,30 +127,9 @@ export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): A
   return stack;
 }
 
-type IsGone = (frontend: number, backend: string) => boolean;
-
-/** @returns how many */
-function endSockets({ socks, namespaces, log }: StaleSocketDeps, isGone: IsGone): number {
-  const wanted = new Map<bigint, string>();
-  for (const [{ cookie, addr, port, proto }, { frontend }] of socks.entries()) {
-    const backend = proto === UDP ? tupleText({ address: addr, port, proto }) : "";
-    if (backend && isGone(frontend, backend)) wanted.set(cookie, backend);
-  }
-  if (wanted.size === 0) return 0;
-  let ended = 0;
-  for (const netns of [undefined, ...namespaces()]) {
-    try {
-      using diag = openNetlink({ protocol: "diag", ...(netns !== undefined && { netns }) });
-      for (const socket of listUdpSockets(diag)) {
-        const backend = tupleText({ address: socket.peer, port: socket.peerPort, proto: UDP });
-        if (wanted.get(socket.cookie) === backend && destroyUdpSocket(diag, socket)) ended++;
-      }
-    } catch (error) {
-      // A pod that is just going.
-      log.debug({ netns, error: errorText(error) }, "cannot look at a namespace's sockets");
-    }
-    if (ended === wanted.size) break;
-  }
-  if (ended > 0) log.info({ sockets: ended }, "UDP sockets told that their backend is gone");
-  return ended;
+/** TCP connections to one that drains go on. */
+function backendsOf(row: Frontend | undefined): ReadonlyMap<string, Address> {
+  if (!row) return new Map();
+  const kept = row.proto === TCP ? [...row.backends, ...(row.draining ?? [])] : row.backends;
+  return new Map(kept.map((backend) => [tupleText(backend), backend.address]));
 }

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { after, test } from "node:test";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { setLink } from "#kernel/netlink/link.ts";
-import { destroyUdpSocket, listUdpSockets } from "#kernel/netlink/sock-diag.ts";
+import { destroySocket, listSockets } from "#kernel/netlink/sock-diag.ts";
 import { createNetns, deleteNetns } from "#kernel/netns.ts";
 import { bindUdp, localPort } from "#kernel/socket.ts";
 import { parseAddress } from "#model/ip.ts";
@@ -26,7 +26,7 @@ test("connected UDP sockets of a namespace are listed, and one is told to look e
     echo.bind({ fd: server });
     const client = createSocket(text.includes(":") ? "udp6" : "udp4");
     client.bind({ fd: bindUdp(address, 0, { netns }) });
-    const peers = () => listUdpSockets(diag).filter(({ peerPort }) => peerPort === port);
+    const peers = () => listSockets(diag, 17).filter(({ peerPort }) => peerPort === port);
     assert.deepEqual(peers(), []);
     client.connect(port, text);
     await once(client, "connect");
@@ -34,11 +34,11 @@ test("connected UDP sockets of a namespace are listed, and one is told to look e
     assert.ok(found && others.length === 0);
     assert.deepEqual([found.peer, found.cookie > 0n], [address, true]);
     const told = once(client, "error");
-    assert.equal(destroyUdpSocket(diag, found), true);
+    assert.equal(destroySocket(diag, found), true);
     const [error] = (await told) as [NodeJS.ErrnoException];
     assert.equal(error.code, "ECONNABORTED");
     assert.deepEqual(peers(), []);
-    assert.equal(destroyUdpSocket(diag, found), false);
+    assert.equal(destroySocket(diag, found), false);
     client.close();
     echo.close();
   }
