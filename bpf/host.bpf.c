@@ -169,6 +169,17 @@ int from_device(struct __sk_buff *skb)
 	return p.flags & PKT_NODEPORT ? to_service(skb, &p, &sent) : to_original_sender(skb, &p);
 }
 
+/* A process of the node asks a service that nobody answers: where that is to be met by silence, the network is not asked instead. */
+static __always_inline bool asks_in_vain(const struct pkt *p)
+{
+	struct lb_frontend *f;
+
+	if ((config.flags & CONFIG_REFUSE) || (p->proto == IPPROTO_TCP && !begins_tcp(p)))
+		return false;
+	f = frontend_find(p, LB_SCOPE_ANY);
+	return f && !f->count;
+}
+
 /* The node's own process may be answering a connection to one of the node's frontends. */
 __noinline int from_host(struct __sk_buff *skb, struct pkt *p)
 {
@@ -180,6 +191,8 @@ __noinline int from_host(struct __sk_buff *skb, struct pkt *p)
 		return TC_ACT_SHOT;
 	if (!is_port_protocol(p->proto))
 		return TC_ACT_OK;
+	if (asks_in_vain(p))
+		return drop(skb, p, DROP_SERVICE_BACKEND_NOT_FOUND);
 	flow_of_packet(p, &f);
 	ct = ct_find(p, &f);
 	if (!ct || !(ct->flags & CT_NODEPORT))

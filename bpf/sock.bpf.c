@@ -106,8 +106,8 @@ static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct 
 	if (f->flags & LB_AFFINITY)
 		asker.client.client.halves[1] = bpf_get_netns_cookie(ctx);
 	backend = backend_choose(f, &asker, &id);
-	if (!backend)
-		return NO_BACKEND;
+	if (!backend) /* where silence is asked for, the packets meet it: from_pod and to_device drop them */
+		return config.flags & CONFIG_REFUSE ? NO_BACKEND : NOT_A_SERVICE;
 	peer->addr = backend->addr;
 	peer->port = backend->port;
 	remember(ctx, peer, &asked, f->id);

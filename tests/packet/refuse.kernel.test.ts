@@ -161,6 +161,12 @@ for (const name of ["v4", "v6"] as const) {
       const out = quiet.fromPod(from, buildPacket({ from: net.pod, to: net.vip, transport }));
       assert.equal(out.action, Action.drop);
       assert.equal(out.events[0]?.reason, DropReason.serviceBackendNotFound);
+      const own = quiet.toDevice(buildPacket({ from: net.node, to: net.vip, transport }));
+      assert.equal(own.action, Action.drop, "of the node itself, which the socket hook let pass");
+      const served = { id: 1, address: at[name].otherNode, port: 8080 };
+      quiet.service({ id: 1, address: net.vip, proto: Proto.tcp, port: 80, backends: [served] });
+      const passed = quiet.toDevice(buildPacket({ from: net.node, to: net.vip, transport }));
+      assert.equal(passed.action, Action.pass);
     });
   });
 }

@@ -6,11 +6,13 @@ import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { after, before, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { ConfigFlag } from "#datapath/layouts/enums.ts";
 import { lbSockLayout } from "#datapath/layouts/lb-sock.ts";
 import { lbSockKeyLayout } from "#datapath/layouts/lb-sock-key.ts";
+import { nodeConfigLayout } from "#datapath/layouts/node-config.ts";
 import { attachCgroup } from "#kernel/bpf/link.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
-import { typedMap } from "#kernel/bpf/typed-map.ts";
+import { encode, typedMap } from "#kernel/bpf/typed-map.ts";
 import { createCgroup, joinCgroup, removeCgroup } from "#kernel/cgroup.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { setLink } from "#kernel/netlink/link.ts";
@@ -20,26 +22,16 @@ import { writeService } from "#kit/datapath.ts";
 import { Proto } from "#kit/packet.ts";
 import type { Seen } from "./sock-client.ts";
 
+const noConfig = nodeConfigLayout.read(new DataView(new ArrayBuffer(nodeConfigLayout.size)), 0);
 const name = `c-pkt-${process.pid}-sock`;
 const stack = new AsyncDisposableStack();
 let seen: Seen;
+let seenInSilence: Seen;
 let loaded: Collection;
 
 before(async () => {
-  const spec = compiledSpec("bpf/sock.bpf.c");
-  loaded = stack.use(loadCollection(spec));
-  const netns = createNetns(name);
-  stack.defer(() => void deleteNetns(name));
-  using netlink = openNetlink({ netns });
-  setLink(netlink, "lo", { up: true });
-  const cgroup = createCgroup(name);
-  stack.defer(async () => await removeCgroup(cgroup));
-  const fd = openSync(cgroup, "r");
-  for (const program of loaded.programs.values()) {
-    const attachType = spec.programs.get(program.name)?.kind.attachType ?? 0;
-    stack.use(attachCgroup({ program, fd, attachType }));
-  }
-  closeSync(fd);
+  let run: () => Promise<Seen>;
+  ({ loaded, run } = hooked(name, ConfigFlag.refuse));
   for (const [v6, proto] of [
     [false, Proto.tcp],
     [false, Proto.udp],
@@ -53,9 +45,36 @@ before(async () => {
     if (proto === Proto.tcp)
       writeService(loaded.maps, { id: id + 10, address, proto, port: 81, backends: [] });
   }
-  seen = await runClient(netns, cgroup);
+  seen = await run();
+  const silent = hooked(`${name}-silent`, 0);
+  for (const [id, address] of [
+    [1, "10.96.0.1"],
+    [2, "fd00:96::1"],
+  ] as const)
+    writeService(silent.loaded.maps, { id, address, proto: Proto.tcp, port: 81, backends: [] });
+  seenInSilence = await silent.run();
 });
 after(async () => await stack[Symbol.asyncDispose]());
+
+/** The hooks on a cgroup of their own, and what runs the client there, in a network namespace that has a loopback device alone. */
+function hooked(name: string, flags: number): { loaded: Collection; run(): Promise<Seen> } {
+  const spec = compiledSpec("bpf/sock.bpf.c");
+  const config = encode(nodeConfigLayout, { ...noConfig, flags });
+  const loaded = stack.use(loadCollection(spec, { rodata: { config } }));
+  const netns = createNetns(name);
+  stack.defer(() => void deleteNetns(name));
+  using netlink = openNetlink({ netns });
+  setLink(netlink, "lo", { up: true });
+  const cgroup = createCgroup(name);
+  stack.defer(async () => await removeCgroup(cgroup));
+  const fd = openSync(cgroup, "r");
+  for (const program of loaded.programs.values()) {
+    const attachType = spec.programs.get(program.name)?.kind.attachType ?? 0;
+    stack.use(attachCgroup({ program, fd, attachType }));
+  }
+  closeSync(fd);
+  return { loaded, run: () => runClient(netns, cgroup) };
+}
 
 async function runClient(netns: string, cgroup: string): Promise<Seen> {
   const script = fileURLToPath(new URL("sock-client.ts", import.meta.url));
@@ -84,6 +103,10 @@ it("leaves what is no service alone", () => {
 
 it("refuses a service without backends", () => {
   assert.deepEqual([seen.refused4, seen.refused6], ["ECONNREFUSED", "ECONNREFUSED"]);
+});
+
+it("leaves it to packets where silence is asked for", () => {
+  assert.deepEqual([seenInSilence.refused4, seenInSilence.refused6], ["ENETUNREACH", "ENETUNREACH"]);
 });
 
 it("leads datagrams to a backend, whose answers show the service", () => {
