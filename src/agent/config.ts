@@ -89,6 +89,14 @@ export const agentConfigSchema = z.strictObject({
         .describe(
           "Places in the table of a service that hashes, or whose backends have weights; four bytes each. When a backend leaves, 65521 keep 99 of 100 other connections where they are for up to 160 backends, 16381 for about ten.",
         ),
+      capacity: z
+        .int()
+        .min(1024)
+        .max(1_048_576)
+        .default(65_536)
+        .describe(
+          "Services' worth of room in the load balancer's maps: two addresses and ports, four backends and eight of their places for each, to be shared as need be. 288 bytes of kernel memory each, used or not.",
+        ),
       proxyName: z
         .string()
         .default("")

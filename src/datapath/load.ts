@@ -17,6 +17,8 @@ export interface LoadDatapathOptions {
   readonly config: Uint8Array;
   /** Directory for pinned maps, on a bpffs. */
   readonly mapsDir: string;
+  /** Entries of maps, by name, where not as many as their definition says. */
+  readonly maxEntries?: Readonly<Record<string, number>>;
   readonly log: Logger;
 }
 
@@ -92,8 +94,10 @@ function loadObject(
   shared: ReadonlyMap<string, BpfMap>,
 ): Collection {
   const known = [...shared].filter(([mapName]) => spec.maps.has(mapName));
+  const sizes = Object.entries(options.maxEntries ?? {}).filter(([mapName]) => spec.maps.has(mapName));
   return loadCollection(spec, {
     maps: Object.fromEntries(known),
+    maxEntries: Object.fromEntries(sizes),
     ...(spec.variables.has("config") && { rodata: { config: options.config } }),
     pinDir: options.mapsDir,
     pin: (map) => !map.name.startsWith("."),

@@ -23,6 +23,7 @@ import { WeftError } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import { type Address, type Family, family, type Prefix } from "#model/ip.ts";
 import { type Node, nodeAddress, routerAddress } from "#nodes/node.ts";
+import { serviceMapSizes } from "#services/capacity.ts";
 import { ensureBpffs, socketCgroup } from "./agent-host.ts";
 
 /** The node's share of the datapath, loaded and attached. */
@@ -90,6 +91,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
     config.nativeRoutingCidrs.find((cidr) => family(cidr) === of);
   const datapath = loadDatapath({
     mapsDir: paths.maps,
+    maxEntries: serviceMapSizes(config.services.capacity),
     log,
     config: nodeConfigBytes({
       addresses: { v4: nodeAddress(node, 4), v6: nodeAddress(node, 6) },
