@@ -30,6 +30,7 @@ export interface EventSource {
 
 /** Writes events.k8s.io/v1 Events. The caller says each thing once. */
 export function createEventRecorder(client: KubeClient, log: Logger, source: EventSource): EventRecorder {
+  let count = 0;
   return {
     warn({ namespace, ...subject }, reason, note) {
       const nowMs = Date.now();
@@ -37,7 +38,7 @@ export function createEventRecorder(client: KubeClient, log: Logger, source: Eve
       const event = {
         apiVersion: "events.k8s.io/v1",
         kind: "Event",
-        metadata: { namespace: at, name: `${subject.name}.${nowMs.toString(16)}${process.pid.toString(16)}` },
+        metadata: { namespace: at, name: `${subject.name}.${nowMs.toString(16)}${process.pid.toString(16)}.${count++}` },
         eventTime: new Date(nowMs).toISOString().replace("Z", "000Z"),
         reportingController: source.controller,
         reportingInstance: hostname(),

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dumpRows, type TableDump } from "#agent/api.ts";
-import type { Family } from "#model/ip.ts";
+import type { Address, Family } from "#model/ip.ts";
 import { type BackendState, backendStates } from "#services/backend-states.ts";
-import { placeOf } from "#services/controller.ts";
+import { hasAddress, placeOf } from "#services/controller.ts";
 import { screened } from "#services/screen.ts";
 import type { Frontend } from "#services/service.ts";
 import { type Service, serviceKey } from "#services/table.ts";
@@ -35,12 +35,14 @@ const columns: readonly Column<Row>[] = [
 export function serviceBackendsView(tables: AgentTables, families: readonly Family[]): () => TableDump {
   return () => {
     const here = placeOf(tables.nodes, families);
+    const isNode = (address: Address) => hasAddress(tables.nodes, address);
+    const known = { services: tables.services, isNode };
     const rows = [...tables.services.all()].flatMap((service) => {
       const key = serviceKey(service);
       const { problems } = service;
       const frontends = [...tables.frontends.by("service", key)].filter(({ type }) => type !== "HostPort");
       const byKey = new Map(frontends.map((row) => [tables.frontends.keyOf(row), row]));
-      const slices = screened([...tables.endpointSlices.by("service", key)], tables);
+      const slices = screened([...tables.endpointSlices.by("service", key)], known);
       const states = backendStates(service, slices, frontends, here);
       const served = states.map((state): Row => ({ ...state, row: byKey.get(state.frontend)!, problems }));
       return [...served, ...lostBy(service, tables)];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { V1Service } from "@kubernetes/client-node";
+import type { V1EndpointSlice, V1Service } from "@kubernetes/client-node";
 import { customResourceDefinitions } from "#api/crd/definitions.ts";
 import type { CiliumEndpointObject } from "#endpoints/source.ts";
 import type { KubeClient } from "#k8s/client.ts";
@@ -22,6 +22,8 @@ import { isMarked, lbServiceRow } from "#operator/lb-ipam-service.ts";
 import { startOrphanGc } from "#operator/orphans.ts";
 import { PodCidrs } from "#operator/pod-cidrs.ts";
 import { startPolicyConditions } from "#operator/policy-status.ts";
+import { startServiceProblems } from "#operator/service-problem-writer.ts";
+import { watchedServiceRow } from "#operator/service-problems.ts";
 import { removeSlices, startSliceWriter } from "#operator/slice-writer.ts";
 import { type SliceObject, sliceRow } from "#operator/slices.ts";
 import {
@@ -31,6 +33,10 @@ import {
   operatorTables,
   usedIdentityRow,
 } from "#operator/tables.ts";
+import { toEndpointSlice } from "#services/source.ts";
+
+/** EndpointSlices that can be wrong: those that people write. */
+const notMadeOfPods = "endpointslice.kubernetes.io/managed-by!=endpointslice-controller.k8s.io";
 
 export interface WorkDeps {
   readonly config: OperatorConfig;
@@ -69,6 +75,8 @@ export async function leaderWork(deps: WorkDeps, signal: AbortSignal, ready: () 
       state.lbIpam = undefined;
     });
   }
+  const serviceEvents = createEventRecorder(client, log, { controller: "weft.io/operator", action: "Serve" });
+  stack.use(startServiceProblems({ ...common, events: serviceEvents }));
   if (config.endpointSlices) stack.use(startSliceWriter(common));
   else await removeSlices(client, log, signal);
   stack.use(startPolicyConditions({ client, db: tables.db, health, log, signal }));
@@ -110,6 +118,24 @@ function follow(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): As
     }),
   );
   if (config.lbIpam.enabled) stack.use(followLoadBalancers(deps, tables, signal));
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.services,
+      source: "watched-services",
+      table: tables.watchedServices,
+      toRow: (object: V1Service & KubeObject) => watchedServiceRow(object),
+    }),
+  );
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.endpointSlices,
+      labelSelector: notMadeOfPods,
+      table: tables.foreignSlices,
+      toRow: (object: V1EndpointSlice & KubeObject) => toEndpointSlice(object),
+    }),
+  );
   if (config.endpointSlices) {
     stack.use(
       reflect({

@@ -3,10 +3,12 @@ import type { KubeObject } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
 import { clusterIdentityRange } from "#model/identity.ts";
 import { ciliumNodeTable } from "#nodes/cilium-node.ts";
+import { addressesOf, endpointSliceTable, serviceKey } from "#services/table.ts";
 import { Database, type WritableTable } from "#store/table.ts";
 import { coreText, type PublishedEndpoint } from "./core-endpoint.ts";
 import type { LbPool } from "./lb-ipam-pool.ts";
 import { type LbService, lbServiceKey } from "./lb-ipam-service.ts";
+import type { WatchedService } from "./service-problems.ts";
 import type { Slice } from "./slices.ts";
 
 /** A Node, as far as it matters that there is one. */
@@ -35,6 +37,8 @@ export function operatorTables(db = new Database()) {
     slices: sliceTable(db),
     lbPools: lbPoolTable(db),
     lbServices: lbServiceTable(db),
+    watchedServices: watchedServiceTable(db),
+    foreignSlices: endpointSliceTable(db),
   };
 }
 
@@ -75,6 +79,20 @@ function publishedEndpointTable(db: Database): WritableTable<PublishedEndpoint> 
       { name: "NAMESPACE", of: (row) => row.namespace },
       { name: "NAME", of: (row) => row.name },
       { name: "IDENTITY", of: (row) => row.id },
+    ],
+  });
+}
+
+function watchedServiceTable(db: Database): WritableTable<WatchedService> {
+  return db.table<WatchedService>({
+    name: "watched-services",
+    key: serviceKey,
+    indexes: { address: addressesOf },
+    equal: (a, b) => JSON.stringify(a) === JSON.stringify(b),
+    columns: [
+      { name: "NAMESPACE", of: (row) => row.namespace },
+      { name: "NAME", of: (row) => row.name },
+      { name: "SAID", of: (row) => row.said ?? "" },
     ],
   });
 }

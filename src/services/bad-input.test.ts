@@ -49,7 +49,7 @@ test("an endpoint that is a service's address is left out, in whatever order the
     for (const yaml of order) await r.apply(yaml);
     const chainedLine = async () => (await r.settle()).find((line) => line.startsWith("10.96.0.8"));
     assert.match((await chainedLine())!, /flags=4 -> 10\.0\.0\.1:8080\/TCP$/);
-    const known = { services: r.services, nodes: r.nodes };
+    const known = { services: r.services, isNode: () => false };
     const rows = backendStates(
       r.services.get("shop/chained")!,
       screened([...r.slices.all()], known),

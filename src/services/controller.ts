@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
-import type { Family } from "#model/ip.ts";
+import type { Address, Family } from "#model/ip.ts";
 import type { Node } from "#nodes/node.ts";
 import { frontendsOf, type Here, healthCheckOf, hostPortFrontends } from "#services/frontends.ts";
 import { ageOfPod, ageOfService, Owners } from "#services/owners.ts";
@@ -45,7 +45,8 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
   const { algorithm } = deps;
   const owners = new Owners(frontends);
   const sliceService = new Map<string, string>();
-  const screen = new ScreenedServices({ services, nodes }, endpointSlices);
+  const isNode = (address: Address) => hasAddress(nodes, address);
+  const screen = new ScreenedServices({ services, isNode }, endpointSlices);
   let here: Here = { addresses: [], families };
   const serve = (tx: Transaction, key: string) => {
     const service = services.get(key);
@@ -87,6 +88,13 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
       return `${services.size} service(s), ${frontends.size} frontend(s)`;
     },
   });
+}
+
+/** Whether a node has the address. */
+export function hasAddress(nodes: Table<Node>, address: Address): boolean {
+  for (const { addresses, externalAddresses = [] } of nodes.all())
+    if (addresses.includes(address) || externalAddresses.includes(address)) return true;
+  return false;
 }
 
 /** What of the own node matters to services. */

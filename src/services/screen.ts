@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Address } from "#model/ip.ts";
-import type { Node } from "#nodes/node.ts";
-import { type EndpointSlice, type Service, serviceKey } from "#services/table.ts";
+import { addressesOf, type EndpointSlice, type Service, serviceKey } from "#services/table.ts";
 import type { Table } from "#store/table.ts";
 
 /** Whose addresses there are. */
-export interface Known {
+export interface Known<S extends Service = Service> {
   /** With an index `address`. */
-  readonly services: Table<Service>;
-  readonly nodes: Table<Node>;
+  readonly services: Table<S>;
+  isNode(address: Address): boolean;
 }
 
 /**
@@ -27,16 +26,13 @@ export function screened(slices: readonly EndpointSlice[], known: Known): Endpoi
   });
 }
 
-function ownerOf(address: Address, { services, nodes }: Known): string | undefined {
+function ownerOf(address: Address, { services, isNode }: Known): string | undefined {
   let outer: string | undefined;
   for (const service of services.by("address", address)) {
     if (service.clusterIps.includes(address)) return serviceKey(service);
     outer ??= serviceKey(service);
   }
-  if (outer === undefined) return undefined;
-  for (const { addresses, externalAddresses = [] } of nodes.all())
-    if (addresses.includes(address) || externalAddresses.includes(address)) return undefined;
-  return outer;
+  return outer !== undefined && isNode(address) ? undefined : outer;
 }
 
 /** Keeps in mind whose endpoints are whose addresses, so that a change of the one concerns the other. */
@@ -74,9 +70,4 @@ export class ScreenedServices {
     if (concerned) concerned.add(service);
     else this.#concerned.set(owner, new Set([service]));
   }
-}
-
-/** Every address that is a service's own. */
-export function addressesOf({ clusterIps, externalIps, ingressIps }: Service): readonly Address[] {
-  return [...clusterIps, ...externalIps, ...ingressIps];
 }

@@ -120,11 +120,16 @@ export function serviceKey(row: { readonly namespace: string; readonly name: str
   return `${row.namespace}/${row.name}`;
 }
 
+/** Every address that is a service's own. */
+export function addressesOf({ clusterIps, externalIps, ingressIps }: Service): readonly Address[] {
+  return [...clusterIps, ...externalIps, ...ingressIps];
+}
+
 export function serviceTable(db: Database): WritableTable<Service> {
   return db.table<Service>({
     name: "services",
     key: serviceKey,
-    indexes: { address: (row) => [...row.clusterIps, ...row.externalIps, ...row.ingressIps] },
+    indexes: { address: addressesOf },
     equal: sameJson,
     columns: [
       { name: "NAMESPACE", of: (row) => row.namespace },

@@ -77,7 +77,6 @@ export async function room(maps = memoryServiceMaps()) {
     frontendIds,
     services,
     slices: endpointSlices,
-    nodes,
     healthChecks,
     setNode,
     setHostPort: (row: HostPort) => db.write((tx) => tx.put(hostPorts, row)),
