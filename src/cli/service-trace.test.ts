@@ -45,9 +45,23 @@ test("from outside the frontend of scope local speaks; none there is silence", (
 });
 
 test("an address that two services claim is the older one's; the trace names the other", () => {
-  const lost = [vip, "shop/new", "ExternalIP", "", "", "lost", "0%", "Service shop/web is older", "random", 0];
+  const lost = [
+    vip,
+    "shop/new",
+    "ExternalIP",
+    "",
+    "",
+    "lost",
+    "0%",
+    "Service shop/web is older",
+    "random",
+    0,
+  ];
   const has = [vip, "shop/web", "ExternalIP", one, "n1", "active", "100%", "", "random", 0, "", false];
   const text = traceText({ columns, rows: [[...lost, "", false], has] }, vip, { node: "n1" });
-  assert.match(text, /is shop\/web \(ExternalIP\), asked on node n1\nclaimed by shop\/new too, which is younger\n/);
+  assert.match(
+    text,
+    /is shop\/web \(ExternalIP\), asked on node n1\nclaimed by shop\/new too, which is younger\n/,
+  );
   assert.doesNotMatch(text, /✗/);
 });

@@ -38,7 +38,10 @@ export function createEventRecorder(client: KubeClient, log: Logger, source: Eve
       const event = {
         apiVersion: "events.k8s.io/v1",
         kind: "Event",
-        metadata: { namespace: at, name: `${subject.name}.${nowMs.toString(16)}${process.pid.toString(16)}.${count++}` },
+        metadata: {
+          namespace: at,
+          name: `${subject.name}.${nowMs.toString(16)}${process.pid.toString(16)}.${count++}`,
+        },
         eventTime: new Date(nowMs).toISOString().replace("Z", "000Z"),
         reportingController: source.controller,
         reportingInstance: hostname(),

@@ -8,7 +8,12 @@ import type { Logger } from "#lib/log.ts";
 import type { Address } from "#model/ip.ts";
 import { startController } from "#store/controller.ts";
 import { startWorkQueue } from "#store/work-queue.ts";
-import { conditionType, type ServiceProblem, ServiceProblems, type WatchedService } from "./service-problems.ts";
+import {
+  conditionType,
+  type ServiceProblem,
+  ServiceProblems,
+  type WatchedService,
+} from "./service-problems.ts";
 import type { OperatorTables } from "./tables.ts";
 
 export interface ServiceProblemDeps {
@@ -89,7 +94,10 @@ export function startServiceProblems(deps: ServiceProblemDeps): AsyncDisposable 
 }
 
 function messageOf(problems: readonly ServiceProblem[]): string {
-  return problems.map(({ message }) => message).join("; ").slice(0, maxMessage);
+  return problems
+    .map(({ message }) => message)
+    .join("; ")
+    .slice(0, maxMessage);
 }
 
 /** @returns false: the Service is gone */

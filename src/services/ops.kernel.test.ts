@@ -122,6 +122,7 @@ const serviceOf = (n: number): Service => ({
   sourceRanges: [],
   healthCheckPort: 0,
   publishNotReady: false,
+  createdMs: 0,
   problems: [],
 });
 const sliceOf = (n: number, backends: number, from = 0): EndpointSlice => ({

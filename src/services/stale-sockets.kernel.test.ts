@@ -48,6 +48,7 @@ async function stage(text: string) {
   });
   for (const table of [frontends, frontendIds, pods]) table.source("t").synced();
   const socks: [LbSockKey, LbSock][] = [];
+  const cookies = new Set<bigint>();
   const vip = parseAddress(address.includes(":") ? "fd96::9" : "10.96.0.9");
   const backend: Backend = { address, port, proto: 6, ready: true, serving: true, terminating: false };
   const base = { namespace: "shop", name: "web", portName: "", address: vip, port: 80, proto: 6 } as const;
@@ -67,11 +68,14 @@ async function stage(text: string) {
     stack.defer(() => void socket.destroy());
     const ended = once(socket, "error").then(([error]) => (error as NodeJS.ErrnoException).code);
     using diag = openNetlink({ netns, protocol: "diag" });
-    const known = new Set(socks.map(([{ cookie }]) => cookie));
-    const found = listSockets(diag, 6).find(({ peerPort, cookie }) => peerPort === port && !known.has(cookie));
+    const found = listSockets(diag, 6).find(
+      ({ peerPort, cookie }) => peerPort === port && !cookies.has(cookie),
+    );
+    assert.ok(found);
+    cookies.add(found.cookie);
     if (led)
       socks.push([
-        { cookie: found!.cookie, addr: address, port, proto: 6 },
+        { cookie: found.cookie, addr: address, port, proto: 6 },
         { addr: vip, port: 80, frontend: 7 },
       ]);
     return { ended, socket };
@@ -87,7 +91,11 @@ async function stage(text: string) {
           frontendIds,
           pods,
           reconciler: { waitUntil: () => Promise.resolve() },
-          socks: { entries: () => socks[Symbol.iterator]() },
+          socks: {
+            *entries() {
+              yield* socks;
+            },
+          },
           namespaces: () => [netns],
           settleMs: 1,
           health: createHealth(),

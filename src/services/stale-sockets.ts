@@ -3,7 +3,13 @@ import { pause, systemClock } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
 import type { Address } from "#model/ip.ts";
-import { endSockets, endWanted, type IsGone, type LedSocket, type SocketEnderDeps } from "#services/end-sockets.ts";
+import {
+  endSockets,
+  endWanted,
+  type IsGone,
+  type LedSocket,
+  type SocketEnderDeps,
+} from "#services/end-sockets.ts";
 import { type Frontend, tupleText } from "#services/service.ts";
 import type { FrontendId } from "#services/table.ts";
 import { startController } from "#store/controller.ts";

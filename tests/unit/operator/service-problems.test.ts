@@ -86,9 +86,7 @@ test("a Service that cannot be served as it asks says so in its status and in on
   }
   await using _ = await atWork(client);
   await client.delete(resources.services, { namespace: "default", name: "old" });
-  await eventually(async () =>
-    assert.equal(await saidOf(client, "first"), undefined),
-  );
+  await eventually(async () => assert.equal(await saidOf(client, "first"), undefined));
   assert.deepEqual(await toldOf(client), all, "a restart repeats nothing");
   assert.equal(await saidOf(client, "odd"), unknown);
 });
@@ -106,7 +104,11 @@ test("an endpoint that is a service's address is told to the Service that has it
   await client.create(resources.endpointSlices, {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
-    metadata: { namespace: "default", name: "chained-1", labels: { "kubernetes.io/service-name": "chained" } },
+    metadata: {
+      namespace: "default",
+      name: "chained-1",
+      labels: { "kubernetes.io/service-name": "chained" },
+    },
     addressType: "IPv4",
     ports: [{ name: "http", port: 80, protocol: "TCP" }],
     endpoints: [{ addresses: [address] }],
