@@ -117,11 +117,11 @@ export function outside(): KubeObject[] {
   ];
 }
 
-/** One of those that are there for their number: ten endpoints that no other has. */
-export function other(index: number): KubeObject[] {
+/** One of those that are there for their number: endpoints that no other has. */
+export function other(index: number, endpoints = endpointsEach): KubeObject[] {
   const port: Port = { name: "http", port: 80, protocol: "TCP" };
-  const addresses = Array.from({ length: endpointsEach }, (_, i) => {
-    const n = index * endpointsEach + i;
+  const addresses = Array.from({ length: endpoints }, (_, i) => {
+    const n = index * endpoints + i;
     return `10.${128 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
   });
   const name = `other-${index}`;
