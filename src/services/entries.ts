@@ -3,7 +3,7 @@ import { LbFlag } from "#datapath/layouts/enums.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Prefix } from "#model/ip.ts";
 import { type TableShare, tableSignature } from "#services/maglev.ts";
-import { type Frontend, type FrontendType, type Tuple, tupleText } from "#services/service.ts";
+import { type Backend, type Frontend, type FrontendType, type Tuple, tupleText } from "#services/service.ts";
 
 /** What the maps are to say of a frontend; numbers are given when it is written. */
 export interface FrontendEntry extends Tuple {
@@ -64,12 +64,7 @@ const defaultTableSize = 16_381;
 export function frontendEntry(row: Frontend, tableSize: number = defaultTableSize): FrontendEntry {
   const { namespace, name, portName, address, port, proto, scope, affinitySec = 0 } = row;
   const backends = new Map<string, BackendEntry>();
-  const draining = new Map<string, BackendEntry>();
   for (const backend of row.backends) backends.set(tupleText(backend), backend);
-  for (const backend of row.draining ?? []) {
-    const key = tupleText(backend);
-    if (!backends.has(key)) draining.set(key, backend);
-  }
   if (backends.size > 0xffff) {
     throw new WeftError(
       "E_SERVICE",
@@ -85,18 +80,35 @@ export function frontendEntry(row: Frontend, tableSize: number = defaultTableSiz
     ...(table && { table }),
     flags: flagsOf(row),
     affinitySec,
-    sourceRanges: new Set(row.sourceRanges),
+    sourceRanges: row.sourceRanges ? new Set(row.sourceRanges) : noRanges,
     backends,
-    draining,
+    draining: row.draining ? drainingOf(row.draining, backends) : noBackends,
     service: { namespace, name, portName },
   };
 }
 
+/** Most frontends have none of these: they need not each have an empty set of their own. */
+const noRanges: FrontendEntry["sourceRanges"] = new Set();
+const noBackends: FrontendEntry["draining"] = new Map();
+
+function drainingOf(
+  list: readonly Backend[],
+  backends: FrontendEntry["backends"],
+): FrontendEntry["draining"] {
+  const draining = new Map<string, BackendEntry>();
+  for (const backend of list) {
+    const key = tupleText(backend);
+    if (!backends.has(key)) draining.set(key, backend);
+  }
+  return draining;
+}
+
 /** The table a hash needs, and weights that differ. One larger than the backends are many; else chance has to do. */
 function tableOf({ backends, algorithm }: Frontend, size: number): TableEntry | undefined {
-  const weights = new Set(backends.map(({ weight = 1 }) => weight));
-  if (backends.length === 0 || backends.length > size || (algorithm !== "maglev" && weights.size < 2))
-    return undefined;
+  const [first] = backends;
+  if (first === undefined || backends.length > size) return undefined;
+  const even = backends.every(({ weight = 1 }) => weight === (first.weight ?? 1));
+  if (algorithm !== "maglev" && even) return undefined;
   const shares = backends.map((backend) => ({ key: tupleText(backend), weight: backend.weight || 1 }));
   return { size, signature: tableSignature(shares, size), shares };
 }

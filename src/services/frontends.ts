@@ -139,7 +139,7 @@ export function endpointsOf(
       }
     }
   }
-  return [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, backend]) => backend);
+  return [...found.keys()].sort().map((key) => found.get(key)!);
 }
 
 /** The frontends of a pod's port on its node: the pod alone answers, as long as it is there. */

@@ -101,6 +101,7 @@ export function chooseBackends(
   if (backends.length === 0)
     backends = endpoints.filter((endpoint) => endpoint.serving && endpoint.terminating);
   if (backends.some(({ weight }) => weight !== 0)) backends = backends.filter(({ weight }) => weight !== 0);
+  if (backends.length === endpoints.length) return { backends, draining: [] };
   const chosen = new Set(backends);
   return {
     backends,

@@ -2,7 +2,7 @@
 
 import type { Layout } from "#kernel/bpf/layout.ts";
 import { WeftError } from "#lib/errors.ts";
-import { type Address, addressBytes, addressFromBytes } from "#model/ip.ts";
+import { type Address, addressBytes, addressFromBytes, v4Bits } from "#model/ip.ts";
 
 /** `struct addr` as it stands in keys, where sixteen zero bytes are the address `::`. */
 export function readAddress(view: DataView, offset: number): Address {
@@ -24,8 +24,14 @@ export function readOptionalAddress(view: DataView, offset: number): Address | u
 }
 
 export function writeAddress(view: DataView, offset: number, address: Address | undefined): void {
-  if (address === undefined) writeZeros(view, offset, 16);
-  else new Uint8Array(view.buffer, view.byteOffset + offset, 16).set(addressBytes(address));
+  if (address === undefined) return writeZeros(view, offset, 16);
+  const bits = v4Bits(address);
+  if (bits >= 0) {
+    view.setUint32(offset, 0);
+    view.setUint32(offset + 4, 0);
+    view.setUint32(offset + 8, 0xffff);
+    view.setUint32(offset + 12, bits);
+  } else new Uint8Array(view.buffer, view.byteOffset + offset, 16).set(addressBytes(address));
 }
 
 /** Six bytes as `aa:bb:cc:dd:ee:ff`. */
