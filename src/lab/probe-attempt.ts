@@ -25,9 +25,11 @@ export interface ProbeRow {
     readonly workload: string;
     /** Of a node or an address outside. */
     readonly ip?: string;
+    readonly node?: string;
   };
   readonly to: ProbeEnd & {
     readonly service: string;
+    readonly node?: string;
     readonly ip: string;
     readonly port: number;
     readonly protocol: Protocol;

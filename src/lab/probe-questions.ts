@@ -33,7 +33,8 @@ function sender(view: ClusterView, text: string, fail: Fail): Sender {
   if (node) {
     const addresses = nodeAddresses([node]);
     const ip = isAddress(text) ? parseAddress(text) : (addresses[0] ?? "");
-    return { from: { ...nobody, ip }, node: node.metadata.name, addresses };
+    const { name } = node.metadata;
+    return { from: { ...nobody, ip, node: name }, node: name, addresses };
   }
   if (!isAddress(text)) throw fail("from", `there is no running ${whatIs(text)}`);
   const source = parseAddress(text);
@@ -91,7 +92,8 @@ function target(
   const node = findNode(view, to);
   if (isAddress(to) || node) {
     const ip = isAddress(to) ? parseAddress(to) : sameFamily(families, nodeAddresses(node ? [node] : []));
-    return { to: { namespace: "", pod: "", ...ofPod, ip }, via: "pod", unbacked: false };
+    const named = node && { node: node.metadata.name };
+    return { to: { namespace: "", pod: "", ...named, ...ofPod, ip }, via: "pod", unbacked: false };
   }
   const namespace = to.slice(0, to.indexOf("/"));
   const pod = text === to ? findPod(view, to) : undefined;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { existsSync } from "node:fs";
 import { Command } from "commander";
 import { type SettingsArguments, withSettings } from "#cli/cluster-settings.ts";
 import { liveCluster } from "#cli/live-objects.ts";
@@ -66,7 +67,8 @@ async function runExplain(flow: string | undefined, args: ExplainArguments): Pro
     ? questions.map((one) => explainFlow(cluster, one))
     : explainQuestion(cluster, args);
   const write = (text: string) => process.stdout.write(text);
-  if (form === "text") write(explanations.map(explanationText).join("\n"));
+  if (form === "text")
+    write(explanations.map((one) => explanationText(one, process.stdout.columns)).join("\n"));
   else printObject(explanations.length === 1 ? explanations[0] : explanations, form, write);
 }
 
@@ -75,12 +77,16 @@ const uuidForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$
 async function flowsOf(flow: string, args: ExplainArguments, signal: AbortSignal): Promise<RecordedFlow[]> {
   const { kubeconfig, context } = args;
   const cluster = { ...(kubeconfig && { kubeconfig }), ...(context && { context }) };
+  if (!uuidForm.test(flow) && flow !== "-" && !existsSync(flow))
+    throw new WeftError("E_USAGE", `${flow} is neither a flow's uuid nor a file`, {
+      hint: "the file has lines of `weft observe -o json`; a question is asked with --from, --to and --port",
+    });
   const source = uuidForm.test(flow) ? { ...cluster, uuid: flow } : { inputFile: flow };
   const found = await recordedFlows(source, signal);
   if (found.length > 0) return found;
   throw uuidForm.test(flow)
-    ? new WeftError("E_NOT_FOUND", `no agent holds a flow ${flow} that opened a connection`, {
-        hint: "agents keep the last flows only (flowBuffer); a reply is explained by the flow it answers",
+    ? new WeftError("E_NOT_FOUND", `no agent holds a flow ${flow} any more`, {
+        hint: "agents keep the last flows only (flowBuffer): keep lines of `weft observe -o json` to explain them later",
       })
     : new WeftError("E_INPUT", `${flow}: no flow in it that opened a connection`);
 }
@@ -88,7 +94,9 @@ async function flowsOf(flow: string, args: ExplainArguments, signal: AbortSignal
 function explainQuestion(cluster: OfflineCluster, args: ExplainArguments): Explanation[] {
   const { from, to, port, namespace } = args;
   if (from === undefined || to === undefined || port === undefined)
-    throw new WeftError("E_USAGE", "name a flow, or ask with --from, --to and --port");
+    throw new WeftError("E_USAGE", "name a flow, or ask with --from, --to and --port", {
+      hint: "--from shop/front --to shop/cart --port 80/TCP",
+    });
   const asked = parsePort(port);
   const sources = findParties(cluster, from, namespace);
   const targets = findParties(cluster, to, namespace);

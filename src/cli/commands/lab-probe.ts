@@ -35,7 +35,10 @@ export function probeCommand(): Command {
         ...(questions && { questions }),
       });
       if (form === "json" || form === "yaml") printObject(rows, form, (text) => process.stdout.write(text));
-      else process.stdout.write(`${form === "wide" || questions ? probeLines(rows) : probeMatrix(rows)}\n`);
+      else
+        process.stdout.write(
+          `${form === "wide" || questions ? probeLines(rows) : probeMatrix(rows, process.stdout.columns)}\n`,
+        );
     });
 }
 

@@ -42,6 +42,10 @@ async function runGenerate(args: GenerateArguments): Promise<void> {
     });
   if (output !== "yaml" && output !== "json")
     throw new WeftError("E_USAGE", `unknown output form "${output}"`, { hint: "one of: yaml, json" });
+  if (args.cluster && args.flows === undefined)
+    throw new WeftError("E_USAGE", "with --cluster the flows come from a file: name it with --flows", {
+      hint: "`weft observe --all -o json > flows.json` writes one",
+    });
   const signal = AbortSignal.timeout(60_000);
   const cluster = await readCluster(args, signal);
   if (!cluster.pods.some((pod) => pod.namespace === namespace))

@@ -5,13 +5,19 @@ import { type SettingsArguments, withSettings } from "#cli/cluster-settings.ts";
 import { measure } from "#cli/measure.ts";
 import { collect, fileCluster, refusals } from "#cli/offline-cluster.ts";
 import { probeLines, probeMatrix } from "#cli/print/probe.ts";
-import { outputForm, printObject } from "#cli/print/table.ts";
+import { outputForm, printList, printObject } from "#cli/print/table.ts";
 import { WeftError } from "#lib/errors.ts";
-import { parseAddress } from "#model/ip.ts";
+import { isAddress, parseAddress } from "#model/ip.ts";
 import { parsePort } from "#model/port.ts";
 import { parseQuestions } from "#model/questions.ts";
 import { createJudge } from "#policy/offline/judge.ts";
-import { type MatrixOptions, type Truth, truthOfQuestions, truthTable } from "#policy/offline/matrix.ts";
+import {
+  type MatrixOptions,
+  type Truth,
+  type TruthRow,
+  truthOfQuestions,
+  truths,
+} from "#policy/offline/matrix.ts";
 
 const manual = `
 Examples:
@@ -65,16 +71,23 @@ async function runMatrix(args: MatrixArguments): Promise<void> {
   const cluster = fileCluster(args.filename, settings);
   for (const line of refusals(cluster)) process.stderr.write(`weft: ${line}\n`);
   const judge = createJudge(cluster);
-  const truths =
+  const asked =
     args.questions === undefined
-      ? truthTable(judge, matrixOptions(args))
+      ? truths(judge, matrixOptions(args))
       : truthOfQuestions(judge, parseQuestions(readText(args.questions), args.questions));
-  const rows = truths.map(({ row }) => row);
-  if (args.lab) await compare(truths, form);
-  else if (form === "json" || form === "yaml") printObject(rows, form, (text) => process.stdout.write(text));
-  else if (rows.length === 0)
+  if (args.lab) await compare([...asked], form);
+  else if (form === "json" || form === "yaml") await printList(rowsOf(asked), form, process.stdout);
+  else printRows([...rowsOf(asked)], form === "wide" || args.questions !== undefined);
+}
+
+function* rowsOf(asked: Iterable<Truth>): Generator<TruthRow> {
+  for (const { row } of asked) yield row;
+}
+
+function printRows(rows: readonly TruthRow[], each: boolean): void {
+  if (rows.length === 0)
     process.stdout.write("Nobody to ask about: there are no services; --port asks about pods.\n");
-  else process.stdout.write(`${form === "wide" || args.questions ? probeLines(rows) : probeMatrix(rows)}\n`);
+  else process.stdout.write(`${each ? probeLines(rows) : probeMatrix(rows, process.stdout.columns)}\n`);
 }
 
 function matrixOptions({ namespace, pods, nodes, port, external }: MatrixArguments): MatrixOptions {
@@ -83,8 +96,13 @@ function matrixOptions({ namespace, pods, nodes, port, external }: MatrixArgumen
     ...(pods && { pods }),
     ...(nodes && { nodes }),
     ...(port && { ports: port.map(parsePort) }),
-    ...(external && { externals: external.map(parseAddress) }),
+    ...(external && { externals: external.map(outsideAddress) }),
   };
+}
+
+function outsideAddress(text: string) {
+  if (isAddress(text)) return parseAddress(text);
+  throw new WeftError("E_USAGE", `--external ${text} is not an IP address`);
 }
 
 function readText(path: string): string {
@@ -101,7 +119,7 @@ async function compare(truths: readonly Truth[], form: string): Promise<void> {
   const write = (text: string) => process.stdout.write(text);
   if (form === "json" || form === "yaml") printObject(rows, form, write);
   else if (form === "wide") write(`${probeLines(rows)}\n`);
-  else write(`${probeMatrix(rows)}\n`);
+  else write(`${probeMatrix(rows, process.stdout.columns)}\n`);
   for (const { row, measured } of differing)
     process.stderr.write(`weft: differs: ${probeLines([row]).split("\n")[1]}: measured ${measured}\n`);
   const not = unmeasured === 0 ? "" : `, ${unmeasured} cannot be measured`;

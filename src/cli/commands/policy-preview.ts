@@ -68,7 +68,7 @@ async function runPreview(args: PreviewArguments): Promise<void> {
   const flows = await readFlows(args, signal);
   const result = preview(cluster, args.delete ? { put: [], remove: objects } : { put: objects }, flows);
   const write = (text: string) => process.stdout.write(text);
-  if (form === "text") write(previewText(result));
+  if (form === "text") write(previewText(result, process.stdout.columns));
   else printObject(result, form, write);
   if (result.refused.length > 0) process.exitCode = 1;
 }

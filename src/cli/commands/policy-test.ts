@@ -157,7 +157,7 @@ function measuredCase(
     return {
       ...head,
       outcome: "skipped",
-      details: ["the lab cannot be asked that: only its pods connect"],
+      details: ["the lab cannot be asked that: only its pods and nodes connect"],
       ms,
     };
   const details = asked.truths.flatMap((truth, i) => {

@@ -3,22 +3,37 @@ import { styleText } from "node:util";
 import { parseLabels } from "#model/labels.ts";
 import type { ExplainedDirection, ExplainedPath, Explanation } from "#policy/offline/explain.ts";
 import { labelWords } from "#policy/offline/text.ts";
+import { wrap } from "./wrap.ts";
 
-/** The steps of a verdict, for people. */
-export function explanationText(explanation: Explanation): string {
+/** The steps of a verdict, for people. @param columns of the terminal; absent: lines stay whole */
+export function explanationText(explanation: Explanation, columns?: number): string {
   const { from, to, port, verdict, notes, paths, change } = explanation;
   const several = paths.length > 1;
   const distinct = several ? mergePaths(paths) : paths.map((path) => ({ path, same: 1 }));
   return [
     `${styleText("bold", `${from} → ${to} ${port}`)}  ${verdictWord(verdict)}`,
-    ...notes.map((note) => `note: ${note}`),
-    ...distinct.map(({ path, same }) => `\n${pathText(path, several, same)}`),
-    ...change.map(
-      ({ action, why, yaml }) =>
-        `\n${styleText("bold", action === "apply" ? "To allow it, apply" : "To allow it, delete")} (${why}):\n\n${yaml.trimEnd()}`,
+    ...notes.map((note) => wrap(`note: ${note}`, columns, 6)),
+    ...distinct.map(
+      ({ path, same }) => `\n${pathLines(path, several, same).map(folded(columns)).join("\n")}`,
     ),
+    ...change.map((one) => changeText(one, columns)),
     "",
   ].join("\n");
+}
+
+/** Where the text of a line of steps begins. */
+const textColumn = 17;
+
+function folded(columns: number | undefined) {
+  return (line: string) => wrap(line, columns, line.startsWith("    ") ? textColumn : 6);
+}
+
+function changeText(
+  { action, why, yaml }: Explanation["change"][number],
+  columns: number | undefined,
+): string {
+  const title = styleText("bold", action === "apply" ? "To allow it, apply" : "To allow it, delete");
+  return `\n${wrap(`${title} (${why}):`, columns, 2)}\n\n${yaml.trimEnd()}`;
 }
 
 /** Backends that are judged alike are told once. */
@@ -41,11 +56,11 @@ function mergePaths(paths: readonly ExplainedPath[]) {
   return [...byText.values()];
 }
 
-function pathText(
+function pathLines(
   { from, to, port, verdict, egress, ingress }: ExplainedPath,
   several: boolean,
   same: number,
-): string {
+): string[] {
   const more = same > 1 ? `, and ${same - 1} more like it` : "";
   const width = Math.max(from.name.length, to.name.length);
   return [
@@ -55,7 +70,7 @@ function pathText(
     "",
     ...directionLines(`egress of ${from.name}`, egress),
     ...directionLines(`ingress of ${to.name}`, ingress),
-  ].join("\n");
+  ];
 }
 
 function identityWords({ identity, labels }: ExplainedPath["from"]): string {

@@ -4,12 +4,16 @@ import type { TruthRow } from "#policy/offline/matrix.ts";
 import { renderGrid } from "./table.ts";
 
 function source(from: TruthRow["from"], name: string): string {
+  if (from.node !== undefined) return `node:${from.node}`;
   return from.pod === "" && from.ip ? from.ip : `${from.namespace}/${name}`;
 }
 
 function target(row: TruthRow): string {
-  const name = row.via === "service" ? row.to.service : row.to.pod || row.to.ip;
-  return `${row.to.namespace ? `${row.to.namespace}/` : ""}${name}:${row.to.port}${row.to.protocol === "TCP" ? "" : `/${row.to.protocol}`}`;
+  const node = row.to.node === undefined ? row.to.ip : `node:${row.to.node}`;
+  const name = row.via === "service" ? row.to.service : row.to.pod || node;
+  const { port, protocol } = row.to;
+  const where = protocol === "TCP" ? `:${port}` : protocol === "ICMP" ? " ICMP" : `:${port}/${protocol}`;
+  return `${row.to.namespace ? `${row.to.namespace}/` : ""}${name}${where}`;
 }
 
 /** A line each. */
@@ -24,34 +28,49 @@ export function probeLines(rows: readonly TruthRow[]): string {
   );
 }
 
-/** One line a source, one numbered column a target. */
-export function probeMatrix(rows: readonly TruthRow[]): string {
-  const targets = [...new Set(rows.map(target))];
-  const sources = new Map<string, Map<string, TruthRow["verdict"]>>();
+/**
+ * One line a source, one numbered column a target; where these are more than fit, below each other.
+ * @param columns of the terminal
+ */
+export function probeMatrix(rows: Iterable<TruthRow>, columns = Number.POSITIVE_INFINITY): string {
+  const numbers = new Map<string, number>();
+  const sources = new Map<string, Map<number, TruthRow["verdict"]>>();
   for (const row of rows) {
+    const name = target(row);
+    const number = numbers.get(name) ?? numbers.size;
+    numbers.set(name, number);
     const from = source(row.from, row.from.workload);
-    let cells = sources.get(from);
-    if (!cells) {
-      cells = new Map();
-      sources.set(from, cells);
-    }
-    cells.set(target(row), row.verdict);
+    const cells = sources.get(from) ?? new Map<number, TruthRow["verdict"]>();
+    sources.set(from, cells.set(number, row.verdict));
   }
   const width = Math.max(...[...sources.keys()].map((name) => name.length));
-  const column = Math.max(2, String(targets.length).length) + 1;
-  const head = targets.map((_, i) => String(i + 1).padStart(column)).join("");
-  const body = [...sources].map(
-    ([from, cells]) => from.padEnd(width) + targets.map((t) => mark(cells.get(t), column)).join(""),
+  const column = Math.max(2, String(numbers.size).length) + 1;
+  const fit = Math.max(1, Math.min(numbers.size, Math.floor((columns - width) / column)));
+  const all = [...numbers.values()];
+  const blocks = Array.from({ length: Math.ceil(all.length / fit) }, (_, i) =>
+    all.slice(i * fit, (i + 1) * fit),
   );
-  const legend = targets.map((t, i) => `${String(i + 1).padStart(column)}  ${t}`);
-  return [
-    " ".repeat(width) + head,
-    ...body,
+  const lines = blocks.flatMap((block) => [
+    " ".repeat(width) + block.map((i) => String(i + 1).padStart(column)).join(""),
+    ...[...sources].map(
+      ([from, cells]) => from.padEnd(width) + block.map((i) => mark(cells.get(i), column)).join(""),
+    ),
     "",
+  ]);
+  const legend = [...numbers].map(([name, i]) => `${String(i + 1).padStart(column)}  ${name}`);
+  return [
+    ...lines,
     ...legend,
     "",
-    `${mark("allow", 0)} reached   ${mark("deny", 0)} no answer`,
+    `${mark("allow", 0)} reached   ${mark("deny", 0)} no answer${isWhole(sources, all) ? "" : "   · not asked"}`,
   ].join("\n");
+}
+
+function isWhole(
+  sources: ReadonlyMap<string, ReadonlyMap<number, unknown>>,
+  all: readonly number[],
+): boolean {
+  return [...sources.values()].every((cells) => cells.size === all.length);
 }
 
 function mark(verdict: TruthRow["verdict"] | undefined, width: number): string {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { stringify } from "yaml";
 import { WeftError } from "#lib/errors.ts";
 
@@ -56,6 +58,33 @@ export function printGrid(grid: Grid, form: OutputForm, write: (text: string) =>
 
 export function printObject(value: unknown, form: "json" | "yaml", write: (text: string) => void): void {
   write(form === "json" ? `${JSON.stringify(value, null, 2)}\n` : stringify(value));
+}
+
+/** A list, one after the other as they come: it may be longer than memory. */
+export async function printList(
+  values: Iterable<unknown>,
+  form: "json" | "yaml",
+  out: NodeJS.WritableStream,
+): Promise<void> {
+  await pipeline(Readable.from(form === "json" ? jsonParts(values) : yamlParts(values)), out, { end: false });
+}
+
+function* jsonParts(values: Iterable<unknown>): Generator<string> {
+  let before = "[";
+  for (const value of values) {
+    yield `${before}\n${JSON.stringify(value, null, 2).replace(/^/gm, "  ")}`;
+    before = ",";
+  }
+  yield before === "[" ? "[]\n" : "\n]\n";
+}
+
+function* yamlParts(values: Iterable<unknown>): Generator<string> {
+  let empty = true;
+  for (const value of values) {
+    yield stringify([value]);
+    empty = false;
+  }
+  if (empty) yield stringify([]);
 }
 
 /** `TRACE-POINT` is `tracePoint` in JSON. */

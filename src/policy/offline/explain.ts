@@ -110,9 +110,12 @@ function notesOf({ cluster }: Judge, { to }: Asked, { note, paths }: Answer): st
     notes.push(
       "ipBlock rules also mean pods by their addresses, which manifests do not tell: taken as outside of every block",
     );
-  if (cluster.policies.some(({ row }) => row.refused)) {
-    const refused = cluster.policies.filter(({ row }) => row.refused).map(({ key }) => key);
-    notes.push(`not in force, since refused: ${refused.join(", ")}`);
+  for (const { key, row } of cluster.policies) {
+    if (!row.refused) continue;
+    const { message } = row.refused;
+    notes.push(
+      `not in force, since refused: ${message.startsWith(row.kind) ? message : `${key}: ${message}`}`,
+    );
   }
   return notes;
 }

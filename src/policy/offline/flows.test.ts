@@ -7,7 +7,7 @@ import { parseManifest } from "#k8s/manifest.ts";
 import fc from "#kit/property.ts";
 import { type PortQuestion, parsePort, protocolName } from "#model/port.ts";
 import { loadCluster, type OfflineCluster } from "./cluster.ts";
-import { type RecordedFlow, readFlow } from "./flows.ts";
+import { type RecordedFlow, readFlow, readOpening } from "./flows.ts";
 import { generate } from "./generate.ts";
 import { createJudge } from "./judge.ts";
 import { truthTable } from "./matrix.ts";
@@ -148,6 +148,38 @@ test("what a policy stopped is told and not allowed, also where it was seen to l
   assert.ok(report.besides.includes("NetworkPolicy shop/default-deny"));
 });
 
+test("what was let through before a policy came, and denied since, is not allowed; the other way round it is", () => {
+  const cluster = clusterOf(...texts);
+  const [front, database] = [{ name: "shop/front" }, { name: "data/database" }];
+  const at = (second: number, more: object) =>
+    line(front, database, parsePort("5432"), { time: `2026-11-22T15:00:0${second}Z`, ...more });
+  const dropped = { verdict: "DROPPED", drop_reason_desc: "POLICY_DENIED" };
+  const made = (...lines: readonly object[]) =>
+    generate(
+      cluster,
+      lines.flatMap((one) => readFlow(one) ?? []),
+      { namespace: "shop", kind: "NetworkPolicy" },
+    );
+  const closed = made(at(1, {}), at(2, dropped));
+  assert.deepEqual([closed.policies.length, closed.report.dropped.length], [0, 1]);
+  const opened = made(at(1, dropped), at(2, {}));
+  assert.deepEqual([opened.policies.length, opened.report.dropped.length], [1, 0]);
+});
+
+test("a reply is explained by the connection it answers", () => {
+  const [front, cart] = [
+    { name: "shop/front", address: "10.0.0.1" },
+    { name: "shop/cart", address: "10.0.0.2" },
+  ];
+  const l4 = { TCP: { source_port: 7070, destination_port: 40_000 } };
+  const flow = readOpening(line(cart, front, parsePort("80"), { is_reply: true, l4 }))!;
+  assert.deepEqual(
+    [flow.from.pod.slice(0, 5), flow.to.pod.slice(0, 4), flow.from.address, flow.port],
+    ["front", "cart", "10.0.0.1", 7070],
+  );
+  assert.equal(readOpening(line(cart, front, parsePort("ICMP"), { is_reply: true }))?.port, 8);
+});
+
 test("a preview tells flows, isolated pods, connections and entries", () => {
   const cluster = clusterOf(...texts);
   const text = `
@@ -160,7 +192,9 @@ spec: { podSelector: { matchLabels: { app: cart } }, policyTypes: [Egress] }`;
   const put = parseManifest("new.yaml", text);
   const told = preview(cluster, { put }, recorded);
   assert.deepEqual(told.policies, [{ policy: "NetworkPolicy shop/lock", change: "new" }]);
-  assert.deepEqual(told.isolation, [{ pod: "shop/cart", direction: "egress", change: "gains" }]);
+  assert.deepEqual(told.isolation, [
+    { pod: "shop/cart", workload: "shop/cart", direction: "egress", change: "gains" },
+  ]);
   assert.deepEqual(
     told.flows.changes.map(({ from, to, before, after, count }) => [from, to, before, after, count]),
     [["shop/cart", "payments/payment", "allow", "deny", 1]],

@@ -48,14 +48,32 @@ function text(value: unknown): string {
  */
 export function readFlow(line: unknown): RecordedFlow | undefined {
   const flow = at(line, "flow") ?? line;
-  const ip = at(flow, "IP");
-  if (ip === undefined || at(flow, "is_reply") === true) return undefined;
+  return at(flow, "is_reply") === true ? undefined : read(line, flow, ["source", "destination"]);
+}
+
+/** {@link readFlow}, and of a reply the connection that it answers. */
+export function readOpening(line: unknown): RecordedFlow | undefined {
+  const flow = at(line, "flow") ?? line;
+  return at(flow, "is_reply") === true ? read(line, flow, ["destination", "source"]) : readFlow(line);
+}
+
+type Side = "source" | "destination";
+
+/** What answers to echo requests. */
+const echoRequests: Readonly<Record<number, number>> = { 0: 8, 129: 128 };
+
+function read(line: unknown, flow: unknown, [from, to]: readonly [Side, Side]): RecordedFlow | undefined {
   const layer4 = Object.entries((at(flow, "l4") as Json | undefined) ?? {})[0];
-  if (!layer4) return undefined;
+  if (at(flow, "IP") === undefined || !layer4) return undefined;
   const [protocol, fields] = layer4;
   const proto = protocolNumber(protocol === "ICMPv4" ? "ICMP" : protocol);
   if (proto === 0) return undefined;
-  const icmp = protocol.startsWith("ICMP");
+  const type = Number(at(fields, "type") ?? 0);
+  const port = protocol.startsWith("ICMP")
+    ? from === "source"
+      ? type
+      : (echoRequests[type] ?? type)
+    : Number(at(fields, `${to}_port`) ?? 0);
   return {
     uuid: text(at(flow, "uuid")),
     time: text(at(flow, "time") ?? at(line, "time")),
@@ -63,13 +81,13 @@ export function readFlow(line: unknown): RecordedFlow | undefined {
     dropReason: at(flow, "verdict") === "DROPPED" ? text(at(flow, "drop_reason_desc")) : "",
     delivered: at(flow, "verdict") !== "DROPPED" && at(flow, "traffic_direction") === "INGRESS",
     proto,
-    port: Number((icmp ? at(fields, "type") : at(fields, "destination_port")) ?? 0),
-    from: endOf(flow, "source"),
-    to: endOf(flow, "destination"),
+    port,
+    from: endOf(flow, from),
+    to: endOf(flow, to),
   };
 }
 
-function endOf(flow: unknown, side: "source" | "destination"): FlowEnd {
+function endOf(flow: unknown, side: Side): FlowEnd {
   const end = at(flow, side);
   const workloads = at(end, "workloads");
   const labels = at(end, "labels");

@@ -63,7 +63,7 @@ export function generate(
   options: GenerateOptions,
 ): Generated {
   const seen = new Map<string, Seen>();
-  const stopped = stoppedOnTheirWay(cluster, flows);
+  const stopped = deniedLast(cluster, flows);
   const dropped = new Map<string, { count: number; reason: string }>();
   const unsayable = new Set<string>();
   const unknown = new Set<string>();
@@ -72,6 +72,7 @@ export function generate(
     if (flow.from.namespace !== options.namespace && flow.to.namespace !== options.namespace) continue;
     const text = flowText(cluster, flow);
     if (flow.verdict === "DROPPED") {
+      if (deniedByPolicy(flow) && !stopped.has(text)) continue;
       const reason = deniedByPolicy(flow) ? "denied by policy" : flow.dropReason;
       dropped.set(text, { count: (dropped.get(text)?.count ?? 0) + 1, reason });
       continue;
@@ -106,12 +107,19 @@ export function generate(
   return { policies, report };
 }
 
-/** What left one pod and never came in at the other, since a policy there denied it. */
-function stoppedOnTheirWay(cluster: OfflineCluster, flows: readonly RecordedFlow[]): Set<string> {
-  const stopped = new Set<string>();
-  for (const flow of flows) if (deniedByPolicy(flow)) stopped.add(flowText(cluster, flow));
-  if (stopped.size > 0) for (const flow of flows) if (flow.delivered) stopped.delete(flowText(cluster, flow));
-  return stopped;
+/** What policies denied, unless it came in at the other end later: what they say last is what is meant. */
+function deniedLast(cluster: OfflineCluster, flows: readonly RecordedFlow[]): Set<string> {
+  const denied = new Map<string, string>();
+  const delivered = new Map<string, string>();
+  for (const flow of flows) {
+    const times = deniedByPolicy(flow) ? denied : flow.delivered ? delivered : undefined;
+    if (!times) continue;
+    const text = flowText(cluster, flow);
+    if (flow.time >= (times.get(text) ?? "")) times.set(text, flow.time);
+  }
+  return new Set(
+    [...denied].filter(([text, time]) => time >= (delivered.get(text) ?? "")).map(([text]) => text),
+  );
 }
 
 function besidesOf(cluster: OfflineCluster, namespace: string, made: readonly ManifestObject[]): string[] {

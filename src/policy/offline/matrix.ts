@@ -16,11 +16,14 @@ export interface TruthRow {
     /** "": an address. */
     readonly pod: string;
     readonly ip?: string;
+    /** Of a node's own process. */
+    readonly node?: string;
   };
   readonly to: {
     readonly namespace: string;
     readonly service: string;
     readonly pod: string;
+    readonly node?: string;
     /** "": the manifests do not say. */
     readonly ip: string;
     /** 0 for ICMP. */
@@ -63,11 +66,16 @@ const usualOutside: readonly PortQuestion[] = [
 /** What fits into memory and is worked out in a minute or two. */
 const maxAnswers = 1_000_000;
 
-/**
- * Who can reach what: from one pod of every workload, in the order of `weft lab probe`.
- * @throws WeftError E_TOO_MANY for more than a million answers
- */
+/** {@link truths}, all at once: what compares tables needs them whole. */
 export function truthTable(judge: Judge, options: MatrixOptions): Truth[] {
+  return [...truths(judge, options)];
+}
+
+/**
+ * Who can reach what: from one pod of every workload, in the order of `weft lab probe`. Worked out one by one as they are taken.
+ * @throws WeftError E_TOO_MANY, at once, for more than a million answers
+ */
+export function truths(judge: Judge, options: MatrixOptions): Iterable<Truth> {
   const { cluster } = judge;
   const wanted = (namespace: string) =>
     options.namespaces ? options.namespaces.includes(namespace) : namespace !== system;
@@ -84,10 +92,20 @@ export function truthTable(judge: Judge, options: MatrixOptions): Truth[] {
   const away = outside.flatMap((to) => (options.ports ?? usualOutside).map((port) => ({ to, port })));
   const inside = [...sources, ...nodes];
   checkSize(inside.length * (targets.length + away.length) + outside.length * direct.length);
-  return [
-    ...inside.flatMap((from) => [...targets, ...away].map((target) => truthOf(judge, from, target))),
-    ...outside.flatMap((from) => direct.map((target) => truthOf(judge, from, target))),
-  ];
+  return eachOf(judge, [
+    { sources: inside, targets: [...targets, ...away] },
+    { sources: outside, targets: direct },
+  ]);
+}
+
+interface Block {
+  readonly sources: readonly End[];
+  readonly targets: readonly Target[];
+}
+
+function* eachOf(judge: Judge, blocks: readonly Block[]): Generator<Truth> {
+  for (const { sources, targets } of blocks)
+    for (const from of sources) for (const target of targets) yield truthOf(judge, from, target);
 }
 
 function checkSize(answers: number): void {
@@ -179,17 +197,21 @@ function sourceOf(end: End): TruthRow["from"] {
     const { namespace, workload, name } = end.pod;
     return { namespace, workload, pod: name };
   }
-  return { namespace: "", workload: "", pod: "", ip: addressText(end) };
+  return { namespace: "", workload: "", pod: "", ip: addressText(end), ...nodeName(end) };
 }
 
-function targetOf(to: Party, service: string): Pick<TruthRow["to"], "namespace" | "service" | "pod" | "ip"> {
+function nodeName(end: End): { readonly node?: string } {
+  return end.kind === "node" ? { node: end.node.name } : {};
+}
+
+function targetOf(to: Party, service: string): Omit<TruthRow["to"], "port" | "protocol"> {
   if (to.kind === "service") {
     const { namespace, name, addresses } = to.service;
     return { namespace, service: name, pod: "", ip: addresses[0] ?? "" };
   }
   if (to.kind === "pod")
     return { namespace: to.pod.namespace, service, pod: to.pod.name, ip: to.pod.addresses[0] ?? "" };
-  return { namespace: "", service: "", pod: "", ip: addressText(to) };
+  return { namespace: "", service: "", pod: "", ip: addressText(to), ...nodeName(to) };
 }
 
 /** What there is of it where the manifests tell no address: a name. */

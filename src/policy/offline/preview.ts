@@ -3,10 +3,11 @@
 import { portText } from "#model/port.ts";
 import { ask } from "./ask.ts";
 import { loadCluster, type OfflineCluster } from "./cluster.ts";
+import type { Party } from "./ends.ts";
 import { reasonText } from "./explain.ts";
 import { flowEndText, flowParty, type RecordedFlow } from "./flows.ts";
 import { createJudge, type Judge } from "./judge.ts";
-import { truthTable } from "./matrix.ts";
+import { type Truth, truthOf, truthTable } from "./matrix.ts";
 import type { SourcedObject } from "./objects.ts";
 import { partyText } from "./text.ts";
 
@@ -48,6 +49,8 @@ export interface FlowChange {
 
 export interface IsolationChange {
   readonly pod: string;
+  /** `namespace/name` */
+  readonly workload: string;
   readonly direction: "ingress" | "egress";
   readonly change: "gains" | "loses";
 }
@@ -159,12 +162,13 @@ function isolationChanges({ before, after }: Judges): IsolationChange[] {
   return after.cluster.pods.flatMap((pod) => {
     const name = `${pod.namespace}/${pod.name}`;
     const was = old.get(name);
+    const workload = `${pod.namespace}/${pod.workload}`;
     return (["ingress", "egress"] as const).flatMap((direction): IsolationChange[] => {
       const had = was !== undefined && before.isIsolated(was, direction);
       const has = after.isIsolated(pod, direction);
       return had === has || pod.hostNetwork
         ? []
-        : [{ pod: name, direction, change: has ? "gains" : "loses" }];
+        : [{ pod: name, workload, direction, change: has ? "gains" : "loses" }];
     });
   });
 }
@@ -172,15 +176,38 @@ function isolationChanges({ before, after }: Judges): IsolationChange[] {
 function connectionChanges({ before, after }: Judges): ConnectionChange[] {
   const keyOf = (truth: ReturnType<typeof truthTable>[number]) =>
     JSON.stringify({ ...truth.row, verdict: "" });
-  const old = new Map(truthTable(before, {}).map((truth) => [keyOf(truth), truth]));
-  return truthTable(after, {}).flatMap((truth) => {
+  const old = new Map(comparedTable(before).map((truth) => [keyOf(truth), truth]));
+  return comparedTable(after).flatMap((truth) => {
     const was = old.get(keyOf(truth));
     if (!was || was.row.verdict === truth.row.verdict) return [];
     const { from, to, row } = truth;
     const port = `${row.to.port}/${row.to.protocol}`;
-    const ends = { from: partyText(from), to: partyText(to), port };
+    const ends = { from: workloadText(from), to: workloadText(to), port };
     return [{ ...ends, before: was.row.verdict, after: row.verdict }];
   });
+}
+
+/** One pod of a workload stands for all. */
+function workloadText(party: Party): string {
+  return party.kind === "pod" ? `${party.pod.namespace}/${party.pod.workload}` : partyText(party);
+}
+
+/** The usual table, and who asks for names: that is what a new default deny takes away unseen. */
+function comparedTable(judge: Judge): Truth[] {
+  const { cluster } = judge;
+  const dns = cluster.services.find(
+    ({ namespace, name }) => namespace === "kube-system" && name === "kube-dns",
+  );
+  const usual = truthTable(judge, {});
+  const sources = new Map(usual.map(({ from }) => [workloadText(from), from]));
+  const names = (dns?.ports ?? [])
+    .filter(({ port }) => port === 53)
+    .flatMap(({ port, proto }) =>
+      [...sources.values()].map((from) =>
+        truthOf(judge, from, { to: { kind: "service", service: dns! }, port: { port, proto } }),
+      ),
+    );
+  return [...usual, ...names];
 }
 
 /** Of all policy maps together; pods with the same policies share one. */
