@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+import { startEndpointClaims } from "#endpoints/claims.ts";
+import { startEndpointController } from "#endpoints/controller.ts";
+import { startHostEndpoint } from "#endpoints/host.ts";
+import { startEndpointReconciler } from "#endpoints/ops.ts";
+import { startPublisher } from "#endpoints/publish.ts";
+import type { Known } from "#identities/known.ts";
+import type { PolicyReconciler } from "#policy/ops.ts";
+import type { ControlContext } from "./agent-control.ts";
+
+/** This node's pods, and the node itself, with their policies → kernel, CiliumEndpoints. */
+export function startEndpoints(
+  deps: ControlContext,
+  { known, policyReconciler }: { readonly known: Known; readonly policyReconciler: PolicyReconciler },
+  signal: AbortSignal,
+) {
+  const { config, tables, maps, common, db, node, nodeDatapath } = deps;
+  const { endpoints, endpointPolicies } = tables;
+  const stack = new AsyncDisposableStack();
+  const endpointController = stack.use(
+    startEndpointController({
+      db,
+      endpoints,
+      policies: endpointPolicies,
+      policyInForce: (id, revision) => policyReconciler.inForce(id, revision),
+      known,
+      desired: tables.datapathEndpoints,
+      modes: { audit: config.policy.audit, anySource: !config.policy.verifySource },
+    }),
+  );
+  const hostEndpoint = stack.use(
+    startHostEndpoint({
+      db,
+      nodes: tables.nodes,
+      hosts: tables.hosts,
+      policies: endpointPolicies,
+      policyInForce: (id, revision) => policyReconciler.inForce(id, revision),
+      map: maps.hostEndpoint,
+      audit: config.policy.audit,
+      enabled: config.hostFirewall.enabled,
+    }),
+  );
+  stack.defer(
+    policyReconciler.status.onCommit(() => {
+      endpointController.refresh();
+      hostEndpoint.refresh();
+    }),
+  );
+  stack.use(
+    startEndpointClaims({
+      db,
+      endpoints,
+      clusterEndpoints: tables.clusterEndpoints,
+      claims: tables.claims,
+      routing: config.routing,
+      ownAddresses: () => node.addresses,
+    }),
+  );
+  const endpointReconciler = stack.use(
+    startEndpointReconciler({
+      ...common,
+      desired: tables.datapathEndpoints,
+      maps: { byIfindex: maps.endpointsByIfindex, byAddress: maps.endpointsByAddress },
+      signal,
+    }),
+  );
+  stack.use(
+    startPublisher({
+      ...common,
+      client: deps.client,
+      endpoints: tables.datapathEndpoints,
+      nodeAddress: nodeDatapath.underlay,
+      signal,
+    }),
+  );
+  return { reconciler: endpointReconciler, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
