@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { cellsOf, protosOf } from "./cells.ts";
+import { entryFor, type Said } from "./entry.ts";
 import { entriesOf, type GroupEntry } from "./group-entries.ts";
 import { type Group, grouping, indexesOfAny, type PeerIndex, reachesOf } from "./groups.ts";
 import { type Decision, defaultPrecedence, isExplicit, placeOfRule, rankOf, yieldingTo } from "./judge.ts";
@@ -68,7 +69,7 @@ export function resolver(input: ResolveInput): Resolver {
     ...resolveDirection(enforced, "ingress"),
     ...resolveDirection(enforced, "egress"),
     ...(audits
-      ? [...resolveDirection(input, "ingress"), ...resolveDirection(input, "egress")].map(inAudit)
+      ? [...resolveDirection(input, "ingress", inAudit), ...resolveDirection(input, "egress", inAudit)]
       : []),
   ];
   return {
@@ -89,18 +90,17 @@ function enforcedRules({ rules, enforcement }: ResolveInput): Rule[] {
     .map((rule) => (rule.audit ? { ...rule, defaultDeny: false } : rule));
 }
 
-function inAudit({ all, of }: EntrySource): EntrySource {
-  const marked = (entries: readonly PolicyEntry[]) =>
-    entries.map((entry) => ({ ...entry, audit: true as const }));
-  return { all: () => marked(all()), of: (identity) => marked(of(identity)) };
-}
+/** Which of a policy's look-ups entries are for. */
+type Step = Pick<PolicyEntry, "round" | "audit">;
+
+const inAudit: Step = { audit: true };
 
 function isEnforced({ enforcement, rules }: ResolveInput, direction: Rule["direction"]): boolean {
   if (enforcement === "never") return false;
   return enforcement === "always" || rules.some((rule) => rule.direction === direction);
 }
 
-function resolveDirection(input: ResolveInput, direction: Rule["direction"]): EntrySource[] {
+function resolveDirection(input: ResolveInput, direction: Rule["direction"], step: Step = {}): EntrySource[] {
   if (!isEnforced(input, direction)) return [];
   const selected = input.rules.filter((rule) => rule.direction === direction);
   const isolated = selected.some((rule) => rule.defaultDeny);
@@ -108,15 +108,10 @@ function resolveDirection(input: ResolveInput, direction: Rule["direction"]): En
   const heard = isolated ? selected.filter(({ tier }) => tier !== "baseline") : selected;
   const rules = direction === "ingress" ? [...heard, allowLocalhost] : heard;
   const unmatched = isolated || input.enforcement === "always" ? "deny" : "allow";
-  const round = { input, direction, unmatched } as const;
-  if (!needsRounds(rules)) return [resolveRound({ ...round, rules })];
-  const after = resolveRound({ ...round, rules: rules.filter(({ tier }) => tier !== "admin") });
-  const second = (entries: readonly PolicyEntry[]) =>
-    entries.map((entry) => ({ ...entry, round: 2 as const }));
-  return [
-    resolveRound({ ...round, rules }),
-    { all: () => second(after.all()), of: (identity) => second(after.of(identity)) },
-  ];
+  const first = { input, direction, unmatched, rules, step } as const;
+  if (!needsRounds(rules)) return [resolveRound(first)];
+  const passedOn = rules.filter(({ tier }) => tier !== "admin");
+  return [resolveRound(first), resolveRound({ ...first, rules: passedOn, step: { ...step, round: 2 } })];
 }
 
 /**
@@ -141,11 +136,10 @@ interface Round {
   readonly rules: readonly Rule[];
   /** What holds where no rule matches. */
   readonly unmatched: "allow" | "deny";
+  readonly step: Step;
 }
 
-type Said = Omit<PolicyEntry, "direction" | "identity" | "round">;
-
-function resolveRound({ input, direction, rules, unmatched }: Round): EntrySource {
+function resolveRound({ input, direction, rules, unmatched, step }: Round): EntrySource {
   const isolating = rules.flatMap((rule, index) => (rule.defaultDeny ? [index] : []));
   const otherwise: Decision = { verdict: unmatched, precedence: defaultPrecedence, rules: isolating };
   const terms = { unmatched: otherwise, passed: otherwise, tellsPass: needsRounds(rules) };
@@ -154,7 +148,8 @@ function resolveRound({ input, direction, rules, unmatched }: Round): EntrySourc
   const say = (found: readonly GroupEntry[]): Said[] =>
     found.map(({ decision, proto, port, portBits }) => {
       const precedence = yieldingTo(blockPlace, decision.precedence);
-      return { proto, portBits, port, verdict: decision.verdict, precedence, rule: numberOf(decision) };
+      const { verdict } = decision;
+      return { direction, ...step, proto, portBits, port, verdict, precedence, rule: numberOf(decision) };
     });
   const context = { rules, direction, peers: input.peers, ports: input.ports };
   const anybody = reachesOf(context, undefined, indexesOfAny(rules));
@@ -179,14 +174,12 @@ function resolveRound({ input, direction, rules, unmatched }: Round): EntrySourc
       said = saidOf(group);
       known.set(group.key, said);
     }
-    return said.map((one) => ({ direction, identity, ...one }));
+    return said.map((one) => entryFor(identity, one));
   };
   return {
     all() {
       const anyCells = cellsOf(rules, anybody, protosOf(anybody), terms);
-      const out = say(entriesOf(anyCells, undefined, ranked)).map(
-        (one): PolicyEntry => ({ direction, identity: 0, ...one }),
-      );
+      const out = say(entriesOf(anyCells, undefined, ranked)).map((one) => entryFor(0, one));
       for (const [identity, special] of all()) out.push(...entriesFor(identity, special));
       return out;
     },

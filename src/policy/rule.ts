@@ -142,9 +142,9 @@ export interface PolicyEntry {
   /** `pass`: the second round decides. */
   readonly verdict: "allow" | "deny" | "pass";
   /** 2: found only when an entry of the first round passes. */
-  readonly round?: 2;
+  readonly round?: 2 | undefined;
   /** Of the audit: asked where the others allow, says what would be if every policy were enforced. */
-  readonly audit?: true;
+  readonly audit?: true | undefined;
   readonly precedence: number;
   /** Rule id: see `rule-ids.ts`. */
   readonly rule: number;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { labelList } from "#model/labels.ts";
 import { type PortQuestion, portText } from "#model/port.ts";
+import { plainEntry } from "../entry.ts";
 import { peerMatches } from "../peer.ts";
 import type { NamedPort, PolicyEntry, PortRange, Rule, RuleOrigin } from "../rule.ts";
 import { originText } from "../rule-ids.ts";
@@ -148,7 +149,7 @@ function explainDirection(
     reason,
     text: reasonText(side, path),
     selectedBy: [...new Set(selecting.map(({ origin }) => policyKey(origin)))],
-    ...(entry && { entry: { ...entry, text: entryText(entry) } }),
+    ...(entry && { entry: { ...plainEntry(entry), text: entryText(entry) } }),
     decidedBy: decidedBy.map((origin) => ({ ...origin, text: placeText(origin) })),
     considered: selecting.map((rule) => consider(judge, path, side, rule, deciding)),
   };
