@@ -55,7 +55,8 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
   const { known } = identities;
   const policyReconciler = policies.reconciler;
   const endpoints = stack.use(startEndpoints(context, { known, policyReconciler }, signal));
-  const stages: readonly Stage[] = [identities, egress, services, policies].flatMap((part) => part.stages);
+  const parts = [identities, egress, services, policies];
+  const stages = parts.flatMap((part): readonly Stage[] => part.stages);
   return {
     maps,
     /** Resolves when the kernel holds an endpoint's row, and how it leaves the cluster. */
