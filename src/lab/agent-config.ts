@@ -1,14 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 import { join } from "node:path";
 import { stringify } from "yaml";
-import type { AgentConfig } from "#agent/config.ts";
+import { type AgentConfig, parseAgentConfig } from "#agent/config.ts";
 import { cgroupRoot } from "#kernel/cgroup.ts";
+import { WeftError } from "#lib/errors.ts";
 import type { LabPlan, NodePlan } from "./layout.ts";
 
+/** Settings of the agents that a lab's user wants to be others than usual, in the form of the agent's file. */
+export type AgentSettings = Readonly<Record<string, unknown>>;
+
+const labOwn = [
+  ...[
+    "nodeName",
+    "clusterName",
+    "kubeconfig",
+    "routing",
+    "families",
+    "device",
+    "runDir",
+    "stateDir",
+    "bpfDir",
+  ],
+  ...["cgroup", "cniConfDir", "cniBinDir", "observer", "metrics"],
+] as const;
+
+/** @throws WeftError E_CONFIG naming the setting that is wrong, or the lab's own */
+export function checkAgentSettings(settings: AgentSettings): void {
+  parseAgentConfig(stringify({ nodeName: "n1", ...settings }), "--set", {});
+  const own = labOwn.find((name) => name in settings);
+  if (own) throw new WeftError("E_CONFIG", `--set: ${own}: is for the lab itself to say`);
+}
+
 /** The settings file of one node's agent. */
-export function agentConfig(plan: LabPlan, node: NodePlan): string {
+export function agentConfig(plan: LabPlan, node: NodePlan, settings: AgentSettings = {}): string {
   const wildcard = plan.families === "v4" ? "0.0.0.0" : "[::]";
-  const config: Partial<AgentConfig> = {
+  const config: Pick<AgentConfig, (typeof labOwn)[number]> = {
     nodeName: node.name,
     clusterName: "weft-lab",
     kubeconfig: node.kubeconfig,
@@ -24,7 +50,7 @@ export function agentConfig(plan: LabPlan, node: NodePlan): string {
     observer: { listen: `${wildcard}:${node.observerPort}` },
     metrics: { listen: `${wildcard}:${node.metricsPort}` },
   };
-  return stringify(config);
+  return stringify({ ...config, ...settings });
 }
 
 /** The settings file of the operator, which runs on one of the nodes. */

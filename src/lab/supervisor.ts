@@ -9,7 +9,7 @@ import { netnsPath } from "#kernel/netns.ts";
 import { listenTcp } from "#kernel/socket.ts";
 import { nodeArguments } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
-import { agentConfig, operatorConfig } from "./agent-config.ts";
+import { type AgentSettings, agentConfig, operatorConfig } from "./agent-config.ts";
 import { advertise } from "./apiserver/bootstrap.ts";
 import { type ApiServer, startApiServer } from "./apiserver/server.ts";
 import { cleanup } from "./cleanup.ts";
@@ -40,6 +40,8 @@ import { startWorld } from "./world.ts";
 export interface LabOptions {
   readonly shape: LabShape;
   readonly imageMap?: string;
+  /** Of all agents, beside what the lab itself says. */
+  readonly settings?: AgentSettings;
   /** Instead of the installation's own: for tests of the lab without an agent. */
   readonly cniBinDirs?: readonly string[];
   /** False: no agents (somebody else writes the CNI configuration). */
@@ -187,7 +189,7 @@ function startNode(
 ): NodeProcesses {
   const cgroup = join(cgroupRoot(), node.cgroup);
   const netns = netnsPath(node.netns);
-  writeFileSync(node.agentConfig, agentConfig(plan, node));
+  writeFileSync(node.agentConfig, agentConfig(plan, node, options.settings));
   const config: LabNodeConfig = {
     shape: options.shape,
     node: node.name,

@@ -6,6 +6,7 @@ import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
 import { entryPoint } from "#lib/assets.ts";
 import { WeftError } from "#lib/errors.ts";
+import { type AgentSettings, checkAgentSettings } from "./agent-config.ts";
 import { type Applied, type ApplyOptions, applyManifests } from "./apply.ts";
 import { loadImageMap } from "./image-map.ts";
 import { DETACHED_LOG, type LabPlan, type LabShape, planLab, STATE_DIR, statePaths } from "./layout.ts";
@@ -23,6 +24,8 @@ export interface UpOptions {
   /** Directory the files were named in, when it is another than this process's. */
   readonly from?: string;
   readonly imageMap?: string;
+  /** Of all agents, beside what the lab itself says. */
+  readonly settings?: AgentSettings;
   /** For all pods to be ready. Default 120 s. */
   readonly timeoutMs?: number;
   /** Instead of the installation's own, and without agents: for tests of the lab itself. */
@@ -54,6 +57,7 @@ export async function labUp(options: UpOptions, deps: UpDeps): Promise<Lab> {
   requireRoot();
   loadManifests(options.files);
   if (options.imageMap) loadImageMap(options.imageMap);
+  checkAgentSettings(options.settings ?? {});
   await using stack = new AsyncDisposableStack();
   const { shape, cniBinDirs, agents } = options;
   const lab = stack.use(
@@ -61,6 +65,7 @@ export async function labUp(options: UpOptions, deps: UpDeps): Promise<Lab> {
       {
         shape,
         ...(options.imageMap && { imageMap: resolve(options.imageMap) }),
+        ...(options.settings && { settings: options.settings }),
         ...(cniBinDirs && { cniBinDirs }),
         ...(agents !== undefined && { agents }),
       },
@@ -168,6 +173,7 @@ export async function labUpDetached(
   if (files.includes("-"))
     throw new WeftError("E_USAGE", "--detach cannot read manifests from stdin; apply them afterwards");
   planLab(options.shape);
+  checkAgentSettings(options.settings ?? {});
   mkdirSync(STATE_DIR, { recursive: true, mode: 0o755 });
   const log = openSync(DETACHED_LOG, "w", 0o640);
   const argv = [

@@ -44,16 +44,20 @@ export interface LabSetup {
   readonly nodes?: number;
   readonly routing?: "tunnel" | "native";
   readonly families?: "v4" | "v6" | "dual";
+  /** Of the agents: `policy.audit=true`. */
+  readonly settings?: readonly string[];
   /** Files below tests/lab/manifests, or paths. */
   readonly files?: readonly string[];
 }
 
 export const manifests = join(import.meta.dirname, "../lab/manifests");
 
-export async function labUp({ nodes = 2, routing, families, files = [] }: LabSetup = {}): Promise<LabStatus> {
+export async function labUp(setup: LabSetup = {}): Promise<LabStatus> {
+  const { nodes = 2, routing, families, settings = [], files = [] } = setup;
   const shape = ["--nodes", String(nodes), "--routing", routing ?? "tunnel", "--families", families ?? "v4"];
   const given = files.flatMap((file) => ["-f", file.includes("/") ? file : join(manifests, file)]);
-  await weftOk("lab", "up", "--detach", "--timeout", "45", ...shape, ...given);
+  const set = settings.flatMap((one) => ["--set", one]);
+  await weftOk("lab", "up", "--detach", "--timeout", "45", ...shape, ...set, ...given);
   return await labStatus();
 }
 

@@ -133,6 +133,8 @@ suite("bad input", () => {
   test("one that cannot be done: exit code 1, and what", async () => {
     const calls: [string[], RegExp][] = [
       [["db", "show", "nothing"], /nothing/],
+      [["lab", "up", "--set", "policy.enforcemnt=always"], /--set: policy: .*enforcemnt/],
+      [["lab", "up", "--set", "routing=native"], /--set: routing: is for the lab/],
       [["endpoint", "get", "pair/nobody"], /nobody/],
       [["policy", "get", "pair/nobody"], /nobody/],
       [["lab", "exec", "pair/nobody", "--", "true"], /nobody/],

@@ -3,6 +3,7 @@ import { styleText } from "node:util";
 import { Command, Option } from "commander";
 import { observe } from "#cli/observe-run.ts";
 import { annotateSource, checkPolicyFiles } from "#cli/policy-files.ts";
+import { mergeValues, parseSet } from "#install/values-merge.ts";
 import type { Families, Routing } from "#lab/layout.ts";
 import { MAX_NODES, statePaths } from "#lab/layout.ts";
 import { labUp, labUpDetached, type UpDeps, type UpOptions } from "#lab/up.ts";
@@ -18,6 +19,7 @@ interface UpArguments {
   readonly families: Families;
   readonly filename?: readonly string[];
   readonly imageMap?: string;
+  readonly set?: readonly string[];
   readonly timeout: number;
   readonly detach?: boolean;
   readonly quiet?: boolean;
@@ -42,6 +44,11 @@ export function upCommand(startServices: StartServices): Command {
     )
     .option("-f, --filename <path>", "manifest file or directory to apply (repeatable)", collect)
     .option("--image-map <file>", "which local command or root directory plays an image (YAML)")
+    .option(
+      "--set <setting=value>",
+      "a setting of the agents, as policy.audit=true: those of config.* of the chart (repeatable)",
+      collect,
+    )
     .option("--timeout <sec>", "how long to wait for all pods", wholeNumber, 120)
     .option("-d, --detach", "leave the lab running and return")
     .option("-q, --quiet", "no flows, only the tables")
@@ -68,6 +75,7 @@ async function up(args: UpArguments, startServices: StartServices): Promise<void
     files,
     timeoutMs: args.timeout * 1000,
     ...(args.imageMap && { imageMap: args.imageMap }),
+    ...(args.set && { settings: args.set.map(parseSet).reduce(mergeValues) }),
   };
   if (args.detach) {
     await labUpDetached(options, { signal, ...progress });
