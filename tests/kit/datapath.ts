@@ -79,6 +79,8 @@ export interface PodFields {
   readonly audit?: boolean;
   /** Its policy has entries of the audit. */
   readonly audits?: boolean;
+  /** May send from addresses that are not its own. */
+  readonly anySource?: boolean;
 }
 
 export interface ServiceFields {
@@ -455,12 +457,15 @@ export class TestNode implements Disposable {
   }
 }
 
-function flagsOf({ enforce = [], audit, audits }: Pick<PodFields, "enforce" | "audit" | "audits">): number {
+type Modes = Pick<PodFields, "enforce" | "audit" | "audits" | "anySource">;
+
+function flagsOf({ enforce = [], audit, audits, anySource }: Modes): number {
   return (
     (enforce.includes("ingress") ? EndpointFlag.enforceIngress : 0) |
     (enforce.includes("egress") ? EndpointFlag.enforceEgress : 0) |
     (audit ? EndpointFlag.audit : 0) |
-    (audits ? EndpointFlag.audited : 0)
+    (audits ? EndpointFlag.audited : 0) |
+    (anySource ? EndpointFlag.noSourceCheck : 0)
   );
 }
 

@@ -6,6 +6,7 @@ export interface WorldPod {
   readonly namespace: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
   /** By name, with protocol. */
   readonly ports: readonly {
     readonly name: string;
@@ -28,6 +29,8 @@ export const pods: readonly WorldPod[] = Object.keys(namespaces).flatMap((namesp
     namespace,
     name,
     labels: { app: name, tier: tiers[name]!, ...(name === "b" && { canary: "yes" }) },
+    // One that policies deny nothing.
+    ...(name === "c" && namespace === "z" && { annotations: { "weft.io/policy-audit": "true" } }),
     ports: [
       { name: "http", port: name === "c" ? 81 : 80, protocol: "TCP" },
       { name: "alt", port: name === "c" ? 80 : 81, protocol: "TCP" },
@@ -47,10 +50,10 @@ export function worldManifests(): object[] {
     kind: "Namespace",
     metadata: { name, labels },
   }));
-  const all = pods.map(({ namespace, name, labels, ports }) => ({
+  const all = pods.map(({ ports, ...metadata }) => ({
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name, namespace, labels },
+    metadata,
     spec: {
       terminationGracePeriodSeconds: 0,
       containers: [

@@ -17,6 +17,8 @@ const families = {
   },
 } as const;
 
+const wide = { proto: 0, portBits: 0, port: 0 } as const;
+
 for (const name of ["v4", "v6"] as const) {
   const net = { ...families[name], ...at[name] };
   const v6 = name === "v6";
@@ -75,6 +77,20 @@ for (const name of ["v4", "v6"] as const) {
       assert.equal(out.action, Action.drop);
       assert.equal(out.events[0]?.reason, DropReason.invalidSourceIp);
       assert.deepEqual([out.events[0]?.srcIdentity, out.events[0]?.dstIdentity], [1001, 2005]);
+    });
+
+    it("that may send from any address are judged as themselves, and known to others by the address", () => {
+      const gateway = node.pod({ ...a, anySource: true, policy: 90, enforce: ["egress"] });
+      node.policy(90, [
+        { direction: "egress", identity: 2005, verdict: "allow", precedence: 101, rule: 900, ...wide },
+      ]);
+      const out = node.fromPod(gateway, udp(net.world, net.remote, [++port, 53]));
+      assert.deepEqual([out.action, out.tunnel?.vni], [Action.redirect, 1001]);
+      assert.deepEqual([out.events[0]?.srcIdentity, out.events[0]?.egressRule], [1001, 900]);
+      const denied = node.fromPod(gateway, udp(net.world, net.b, [++port, 53]));
+      assert.equal(denied.events[0]?.reason, DropReason.policyDenied, "its own egress policy holds");
+      const back = node.pod(a);
+      assert.equal(node.fromPod(back, udp(net.world, net.remote, [++port, 53])).action, Action.drop);
     });
 
     it("go to another node through the tunnel with their identity", () => {

@@ -45,6 +45,8 @@ export interface ClusterNode {
   readonly name: string;
   readonly labels: Strings;
   readonly addresses: readonly string[];
+  /** Absent: the cluster's. */
+  readonly settings?: Settings;
 }
 
 export interface Cluster {
@@ -57,11 +59,11 @@ export interface Cluster {
   readonly apiServers: readonly string[];
   /** What policies refer to: Services, EndpointSlices, CiliumCIDRGroups. */
   readonly referred: readonly Manifest[];
-  /** Absent: as they are when nobody sets anything. */
+  /** Of nodes without any of their own; absent: as they are when nobody sets anything. */
   readonly settings?: Settings;
 }
 
-/** How the nodes apply policies. */
+/** How a node applies policies. */
 export interface Settings {
   /** Which pods drop what no rule allows: those that a policy isolates, all, or none. */
   readonly enforcement: "default" | "always" | "never";
@@ -82,10 +84,16 @@ export interface NeverLockOut {
   readonly cidrs: readonly string[];
 }
 
-export function settingsOf({ settings }: Cluster): Settings {
-  const neverLockOut = { apiServerPorts: [], ports: [], cidrs: [] };
-  return settings ?? { enforcement: "default", audit: false, neverLockOut };
+/** Of the node that judges. */
+export function settingsOf({ nodes, settings }: Cluster): Settings {
+  return nodes[0]?.settings ?? settings ?? usualSettings;
 }
+
+export const usualSettings: Settings = {
+  enforcement: "default",
+  audit: false,
+  neverLockOut: { apiServerPorts: [], ports: [], cidrs: [] },
+};
 
 /** Who has an address, as the first node sees it. */
 export type Party =
