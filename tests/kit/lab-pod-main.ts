@@ -4,6 +4,7 @@ import { createSocket } from "node:dgram";
 import { lookup } from "node:dns/promises";
 import { once } from "node:events";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { parseAddress } from "#model/ip.ts";
 import { type IcmpAnswer, type PingOptions, ping, type SpoofOptions, spoof } from "./lab-pod-icmp.ts";
@@ -18,6 +19,7 @@ export interface Operations {
     readonly bytes?: number;
     readonly timeoutMs?: number;
   };
+  connect: { readonly address: string; readonly port: number; readonly timeoutMs: number };
   /** Connects a UDP socket, waits for one echo, keeps the socket. */
   holdUdp: { readonly address: string; readonly port: number };
   /** Waits for the held socket's error. */
@@ -39,6 +41,8 @@ export interface Answers {
     readonly body: string;
   };
   udp: { readonly outcome: "echoed" | "changed" | "refused" | "timeout"; readonly from: string };
+  /** Of a TCP connection, closed at once; "": it was made. `ETIMEDOUT`: silence. */
+  connect: { readonly error: string };
   holdUdp: Record<string, never>;
   fateOfUdp: { readonly error: string };
   ping: IcmpAnswer;
@@ -55,6 +59,7 @@ const handlers: { [K in keyof Operations]: (options: Operations[K]) => Promise<A
   hello: async () => ({}),
   http,
   udp,
+  connect: tryConnect,
   holdUdp,
   fateOfUdp: async ({ timeoutMs }) => {
     const late = new Promise<string>((resolve) => setTimeout(resolve, timeoutMs, "none").unref());
@@ -103,6 +108,20 @@ function http({
       resolve({ outcome: signal.aborted ? "timeout" : refused ? "refused" : "reset", ...none });
     });
     outgoing.end();
+  });
+}
+
+function tryConnect({ address, port, timeoutMs }: Operations["connect"]): Promise<Answers["connect"]> {
+  const socket = connect({ host: address, port });
+  return new Promise((resolve) => {
+    const settle = (error: string) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve({ error });
+    };
+    const timer = setTimeout(settle, timeoutMs, "ETIMEDOUT");
+    socket.once("connect", () => settle(""));
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => settle(code ?? "EIO"));
   });
 }
 

@@ -2,14 +2,12 @@
 /** Real traffic to and from a node that policies select, in both families: what opens, what is cut, what never is. And audit. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
-import { agentPid } from "#kit/lab-kernel.ts";
-import { checkout, labName, labStateDir, until, weft, weftOk } from "#kit/lab-run.ts";
+import { checkout, labName, until, weft, weftOk } from "#kit/lab-run.ts";
 import { kubectlOk, labStatus, podOf, useLab } from "#kit/lab-use.ts";
 
-const [OPEN, RESCUE, OTHER, WORLD] = [9022, 9122, 9222, 9322];
+const [OPEN, RESCUE, OTHER, WORLD, API] = [9022, 9122, 9222, 9322, 6443];
 const addresses = {
   v4: { node: "172.30.0.11", world: "172.30.0.1" },
   v6: { node: "fd00:30::11", world: "fd00:30::1" },
@@ -37,8 +35,23 @@ spec:
       toPorts: [{ports: [{port: "${OPEN}", protocol: TCP}]}]
 `;
 
+const closed = `
+apiVersion: cilium.io/v2
+kind: CiliumClusterwideNetworkPolicy
+metadata: {name: nodes}
+spec:
+  nodeSelector: {matchLabels: {kubernetes.io/hostname: n1}}
+  ingressDeny: [{fromEntities: [all]}]
+  egressDeny: [{toEntities: [all]}]
+`;
+
 suite("the node's own firewall", () => {
-  const lab = useLab({ families: "dual", files: ["restart.yaml"] });
+  const open = [`ports={${RESCUE}}`, "cidrs={172.30.0.1/32,fd00:30::1/128}"];
+  const settings = [
+    "hostFirewall.enabled=true",
+    ...open.map((setting) => `hostFirewall.neverLockOut.${setting}`),
+  ];
+  const lab = useLab({ families: "dual", files: ["restart.yaml"], settings });
   const children: ChildProcess[] = [];
   const started = (where: string, script: string) => {
     const argv = ["lab", "exec", where, "--", process.execPath, "-e", script];
@@ -60,23 +73,21 @@ suite("the node's own firewall", () => {
   };
   const inForce = (what: string, check: () => Promise<boolean>) => until(what, check, { timeoutMs: 30_000 });
   const talks: Record<string, { said(): number }> = {};
+  /** By the declared ports from the declared addresses alone, by an API server's port from anywhere. */
+  const neverLockedOut = async (node: string) => {
+    const found = await Promise.all([
+      tries("world", node, RESCUE),
+      tries("n2", node, RESCUE),
+      tries("n2", node, API),
+    ]);
+    assert.deepEqual(found, ["open", "silence", "open"], node);
+  };
 
   before(async () => {
-    appendFileSync(
-      join(labStateDir, "nodes/n1/agent.yaml"),
-      `hostFirewall: {enabled: true, neverLockOut: {ports: [${RESCUE}]}}\n`,
-    );
     // Pods are judged by the node's policy alone.
     await kubectlOk(["-n", "load", "delete", "networkpolicy", "echo"]);
     await kubectlOk(["-n", "load", "delete", "cnp", "client"]);
-    const old = agentPid("n1")!;
-    process.kill(old, "SIGTERM");
-    await until("the agent to start again", () => {
-      const now = agentPid("n1");
-      return now !== undefined && now !== old;
-    });
-    await until("n1 to be ready", async () => (await labStatus()).nodes.every(({ ready }) => ready));
-    started("n1", server([OPEN, RESCUE, OTHER]));
+    started("n1", server([OPEN, RESCUE, OTHER, API]));
     started("world", server([WORLD]));
     for (const [family, { node, world }] of Object.entries(addresses)) {
       await until("the servers", async () => (await tries("world", node, OTHER)) === "open");
@@ -93,14 +104,20 @@ suite("the node's own firewall", () => {
 
   test("with a policy, what it allows opens and the rest does not", async () => {
     await kubectlOk(["apply", "-f", "-"], { input: policy });
-    for (const { node } of Object.values(addresses)) {
-      await inForce("the policy", async () => (await tries("world", node, OTHER)) === "silence");
-      assert.equal(await tries("world", node, OPEN), "open");
-      assert.equal(await tries("world", node, RESCUE), "open", "never locked out");
-      assert.equal(await tries("n2", node, OPEN), "silence", "another node is not the world");
-      assert.equal(await tries("client", node, OPEN, "load"), "silence", "nor is a pod of the node");
-      assert.equal(await tries("far", node, OPEN, "load"), "silence", "nor one of another node");
-    }
+    await Promise.all(
+      Object.values(addresses).map(async ({ node }) => {
+        await inForce("the policy", async () => (await tries("world", node, OTHER)) === "silence");
+        const found = await Promise.all([
+          tries("world", node, OPEN),
+          tries("n2", node, OPEN),
+          tries("client", node, OPEN, "load"),
+          tries("far", node, OPEN, "load"),
+        ]);
+        // Neither another node is the world, nor a pod of this node or of another.
+        assert.deepEqual(found, ["open", "silence", "silence", "silence"]);
+        await neverLockedOut(node);
+      }),
+    );
   });
 
   test("connections that were open go on, in and out, and those it denies stop", async () => {
@@ -142,6 +159,17 @@ suite("the node's own firewall", () => {
     });
     await kubectlOk(["annotate", "ccnp", "nodes", "weft.io/policy-audit-"]);
     await inForce("the policy", async () => (await tries("world", addresses.v4.node, OTHER)) === "silence");
+  });
+
+  test("closed both ways, what is never locked out stays open, and the agent hears when that ends", async () => {
+    await kubectlOk(["apply", "-f", "-"], { input: closed });
+    await Promise.all(
+      Object.values(addresses).map(async ({ node, world }) => {
+        await inForce("egress to close", async () => (await tries("n1", world, WORLD)) === "silence");
+        assert.equal(await tries("world", node, OPEN), "silence");
+        await neverLockedOut(node);
+      }),
+    );
   });
 
   test("without the policy everything opens again", async () => {

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { afterEach, suite, test } from "node:test";
+import { PodClient } from "#kit/lab-pod.ts";
 import { checkout, runOk, until, weftOk } from "#kit/lab-run.ts";
 import { kubectlOk, podOf, useLab } from "#kit/lab-use.ts";
 
@@ -14,7 +15,9 @@ interface Applied {
 }
 
 suite("peers by way of other objects, tunnel, dual", () => {
-  const lab = useLab({ families: "dual", files: ["tiers.yaml"] });
+  // Who is denied by its own policy is told at once, so that no question takes long.
+  const settings = ["policy.denyResponse=icmp"];
+  const lab = useLab({ families: "dual", files: ["tiers.yaml"], settings });
   const applied = new Map<string, Applied>();
 
   async function apply(...objects: readonly Applied[]): Promise<void> {
@@ -60,6 +63,26 @@ suite("peers by way of other objects, tunnel, dual", () => {
     };
     return object.status?.conditions?.find(({ type }) => type === wanted)?.message ?? "";
   }
+
+  test("who is denied hears of it: by its own policy at once and by name, by another's never", async () => {
+    const addresses = [...podOf(lab.status, "blue", "near").ips, ...podOf(lab.status, "blue", "far").ips];
+    const asked = [...addresses, "198.51.100.7", "2001:db8::7"];
+    await apply(policy("closed", { egress: [{}] }));
+    await becomes({ "blue/near 8080": "deny", "blue/far 8080": "deny" });
+    using client = await PodClient.start("red/a");
+    for (const address of asked) {
+      const { error } = await client.call("connect", { address, port: 8080, timeoutMs: 20_000 });
+      assert.equal(error, address.includes(":") ? "EACCES" : "EHOSTUNREACH", address);
+    }
+    await remove(policy("closed", {}));
+    const closed = policy("closed", { ingress: [{}] });
+    await apply({ ...closed, metadata: { ...closed.metadata, namespace: "blue" } });
+    await becomes({ "blue/near 8080": "deny", "blue/far 8080": "deny", "198.51.100.7 80": "allow" });
+    for (const address of addresses) {
+      const { error } = await client.call("connect", { address, port: 8080, timeoutMs: 500 });
+      assert.equal(error, "ETIMEDOUT", address);
+    }
+  });
 
   test("a group of prefixes: missing, there, changed, with a hole", async () => {
     const toCIDRSet = [{ cidrGroupRef: "partners", except: ["198.51.100.128/25"] }];
