@@ -11,6 +11,7 @@ import { PodClient } from "#kit/lab-pod.ts";
 import { receive } from "#kit/lab-pod-icmp.ts";
 import { labPrefix, until, weftOk } from "#kit/lab-run.ts";
 import { kubectlOk, type LabPod, manifests, podOf, useLab } from "#kit/lab-use.ts";
+import { delegateSourceCheckAnnotation, noSourceCheckAnnotation } from "#model/annotations.ts";
 import { parseAddress } from "#model/ip.ts";
 
 type Family = 4 | 6;
@@ -153,6 +154,33 @@ for (const routing of ["tunnel", "native"] as const) {
         assert.equal(flow.drop_reason_desc, "INVALID_SOURCE_IP");
       });
     }
+
+    if (routing === "tunnel")
+      test("a foreign source address goes where the pod asks for it and its namespace lets it", async () => {
+        const { namespace, name } = targets.client!;
+        const pod = ["-n", namespace, "annotate", "pod", name, `${noSourceCheckAnnotation}=true`];
+        const space = ["annotate", "namespace", namespace, `${delegateSourceCheckAnnotation}=true`];
+        await kubectlOk(pod);
+        const sent = families.map((family) => ({
+          source: of(["198.51.100.99", "2001:db8:9::9"], family),
+          destination: podAddress("near", family),
+        }));
+        const verdicts = async () => {
+          for (const one of sent) await client.call("spoof", { ...one, port: 30_999 });
+          const text = await weftOk("observe", "--last", "50", "--to-port", "30999", "-o", "jsonpb");
+          return sent.map(({ source }) => {
+            const own = text.split("\n").filter((line) => line.includes(`"source":"${source}"`));
+            return /"verdict":"(\w+)"/.exec(own.at(-1) ?? "")?.[1];
+          });
+        };
+        const become = (verdict: string) =>
+          until(verdict, async () => (await verdicts()).every((one) => one === verdict));
+        await become("DROPPED");
+        await kubectlOk(space);
+        await become("FORWARDED");
+        await kubectlOk([...pod.slice(0, -1), `${noSourceCheckAnnotation}-`]);
+        await become("DROPPED");
+      });
   });
 }
 
