@@ -21,8 +21,6 @@ export interface DistinctPolicy {
   resolver: Resolver | undefined;
   /** Sum of the entries' hashes: see `revision.ts`. */
   sum: number;
-  /** Numbers of rules that its entries may carry. */
-  rules: Set<number>;
 }
 
 /**
@@ -91,7 +89,6 @@ export class DistinctPolicies {
       resolved: undefined,
       resolver: undefined,
       sum: 0,
-      rules: new Set(),
     };
     this.#byText.set(text, policy);
     this.#byId.set(id, policy);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Identity } from "#identities/identity.ts";
 import { WeftError } from "#lib/errors.ts";
-import { type PolicyCost, PolicyCosts } from "./costs.ts";
-import { DistinctPolicies, type DistinctPolicy, dependenciesOf } from "./distinct.ts";
+import type { PolicyCost } from "./costs.ts";
+import { DistinctPolicies, type DistinctPolicy } from "./distinct.ts";
 import {
   costliest,
   type PolicyLimits,
@@ -11,15 +11,14 @@ import {
   tooManyPrefixes,
   unlimited,
 } from "./limits.ts";
-import { IdentityIndex } from "./peer-index.ts";
-import { PodPorts, type PortsOfPod } from "./pod-ports.ts";
-import { renewAll, renewSome } from "./renew.ts";
+import type { PortsOfPod } from "./pod-ports.ts";
 import { PrefixCounts, type RequiredPrefixes } from "./required-prefixes.ts";
-import { type Enforcement, type Resolver, resolver } from "./resolve.ts";
+import type { Enforcement } from "./resolve.ts";
+import { Resolving } from "./resolving.ts";
 import type { ResolvedPolicy, Rule } from "./rule.ts";
-import { RuleIds } from "./rule-ids.ts";
+import type { RuleIds } from "./rule-ids.ts";
 import { type Part, Selection } from "./selection.ts";
-import { hostLabel, isAboutHost } from "./selector.ts";
+import { hostLabel } from "./selector.ts";
 import type { EndpointPolicyRow, PolicyEndpoint } from "./table.ts";
 
 /** What one `flush` changed. */
@@ -38,22 +37,14 @@ export interface EngineChanges {
  * of a policy whose rules are the same only what it says of the identities that changed. Pure: no tables, no clock.
  */
 export class PolicyEngine {
-  readonly ruleIds = new RuleIds();
   readonly #enforcement: Enforcement;
-  readonly #neverLockOut: readonly Rule[];
+  readonly #resolving: Resolving;
   readonly #selection = new Selection();
   readonly #distinct = new DistinctPolicies();
-  readonly #index = new IdentityIndex();
   readonly #prefixes = new PrefixCounts();
-  readonly #pods = new PodPorts();
-  readonly #costs = new PolicyCosts((rule) => this.ruleIds.origins(rule));
   readonly #endpoints = new Map<string, PolicyEndpoint>();
-  /** Policies by the texts of what they depend on. */
-  readonly #dependents = new Map<string, Set<DistinctPolicy>>();
   readonly #dirtyEndpoints = new Set<string>();
   readonly #dirtyParts = new Set<string>();
-  /** Identities that came to, or left, or changed within, what a text stands for. */
-  readonly #touched = new Map<string, Set<number>>();
   readonly #limits: PolicyLimits;
   /** Rules in force. */
   readonly #rules = new Map<string, readonly Rule[]>();
@@ -72,9 +63,15 @@ export class PolicyEngine {
     limits: PolicyLimits = unlimited,
   ) {
     this.#enforcement = enforcement;
+    const rulesOf = (policy: DistinctPolicy) => this.#partsOf(policy).flatMap(({ rules }) => rules);
+    this.#resolving = new Resolving({ enforcement, neverLockOut, rulesOf });
     this.#limits = limits;
-    this.#neverLockOut = neverLockOut;
     this.#prefixes.set("never-lock-out", neverLockOut);
+  }
+
+  /** What the numbers in entries stand for. */
+  get ruleIds(): RuleIds {
+    return this.#resolving.ruleIds;
   }
 
   /**
@@ -123,17 +120,16 @@ export class PolicyEngine {
   }
 
   setIdentity(identity: Identity): void {
-    this.#touch(identity.id, this.#index.put(identity));
+    this.#resolving.setIdentity(identity);
   }
 
   removeIdentity(id: number): void {
-    this.#touch(id, this.#index.remove(id));
+    this.#resolving.removeIdentity(id);
   }
 
   /** Named ports of a pod anywhere in the cluster; undefined: the pod is gone. */
   setPod(key: string, pod: PortsOfPod | undefined): void {
-    for (const identity of this.#pods.set(key, pod))
-      this.#touch(identity, this.#index.setPorts(identity, this.#pods.of(identity)));
+    this.#resolving.setPod(key, pod);
   }
 
   /** Prefixes that need identities of their own, of all policies whether they select an endpoint of this node or not. */
@@ -165,7 +161,7 @@ export class PolicyEngine {
       gonePolicies: [...gone].filter((id) => !this.#distinct.has(id)),
       endpoints: [...rows].filter((key) => this.#endpoints.has(key)).map((key) => this.#rowOf(key)),
       ruleIds: this.ruleIds.takeChanged(),
-      costs: this.#costs.takeChanged(),
+      costs: this.#resolving.takeCosts(),
     };
   }
 
@@ -189,14 +185,12 @@ export class PolicyEngine {
       rows.add(key);
     }
     for (const policy of this.#distinct.sweep()) {
-      this.#depend(policy, new Set());
-      this.#costs.drop(policy.id);
+      this.#resolving.forget(policy);
       gone.add(policy.id);
     }
-    this.#renew(before);
+    this.#resolving.renew(this.#wholly(), before);
     this.#dirtyEndpoints.clear();
     this.#dirtyParts.clear();
-    this.#touched.clear();
   }
 
   /**
@@ -214,9 +208,7 @@ export class PolicyEngine {
       const rules = this.#rules.get(key) ?? [];
       this.#refused.set(key, { rules, refusal: tooManyEntries(key, [entries.length, limit]) });
       if (!changed && was && was.entries.length <= limit) {
-        policy.resolved = was;
-        policy.resolver = undefined;
-        this.#costs.set(policy.id, was.entries);
+        this.#resolving.restore(policy, was);
         continue;
       }
       this.#apply(key, this.#changed.get(key) ?? []);
@@ -224,14 +216,6 @@ export class PolicyEngine {
       return true;
     }
     return false;
-  }
-
-  #touch(identity: number, texts: readonly string[]): void {
-    for (const text of texts) {
-      const found = this.#touched.get(text);
-      if (found) found.add(identity);
-      else this.#touched.set(text, new Set([identity]));
-    }
   }
 
   /** Endpoints under a part whose rules changed: which of their named ports matter may have changed too. */
@@ -251,35 +235,6 @@ export class PolicyEngine {
     else this.#distinct.assign(key, parts, endpoint.namedPorts);
   }
 
-  /** Resolves what is touched, and notes what it was. */
-  #renew(before: Map<DistinctPolicy, ResolvedPolicy | undefined>): void {
-    const whole = this.#wholly();
-    const partly = new Map<DistinctPolicy, Set<number>>();
-    for (const [text, identities] of this.#touched) {
-      for (const policy of this.#dependents.get(text) ?? []) {
-        if (!policy.resolver) whole.add(policy);
-        if (whole.has(policy)) continue;
-        const all = partly.get(policy) ?? new Set();
-        for (const identity of identities) all.add(identity);
-        partly.set(policy, all);
-      }
-    }
-    const note = (policy: DistinctPolicy) => {
-      if (!before.has(policy)) before.set(policy, policy.resolved);
-    };
-    for (const [policy, identities] of partly) {
-      note(policy);
-      const { gone, come } = renewSome(policy, policy.resolver!, identities);
-      this.#costs.move(policy.id, gone, come);
-    }
-    for (const policy of whole) {
-      note(policy);
-      renewAll(policy, this.#resolverOf(policy));
-      this.#costs.set(policy.id, policy.resolved!.entries);
-    }
-    if (whole.size > 0) this.#retainRules();
-  }
-
   /** Those that are new or have other rules. */
   #wholly(): Set<DistinctPolicy> {
     const found = new Set<DistinctPolicy>();
@@ -287,44 +242,6 @@ export class PolicyEngine {
     for (const policy of this.#distinct.all())
       if (!policy.resolver || policy.parts.some((key) => this.#dirtyParts.has(key))) found.add(policy);
     return found;
-  }
-
-  #resolverOf(policy: DistinctPolicy): Resolver {
-    const parts = this.#partsOf(policy);
-    const ofHost = parts.some(({ subject }) => isAboutHost(subject));
-    const rules = [...(ofHost ? this.#neverLockOut : []), ...parts.flatMap((part) => part.rules)];
-    this.#depend(policy, dependenciesOf(rules));
-    policy.rules = new Set();
-    return resolver({
-      id: policy.id,
-      rules,
-      peers: this.#index,
-      ports: policy.ports,
-      ruleId: (origins) => {
-        const id = this.ruleIds.idOf(origins);
-        policy.rules.add(id);
-        return id;
-      },
-      // Only its policies isolate a node: the modes are about pods.
-      enforcement: ofHost ? "default" : this.#enforcement,
-    });
-  }
-
-  #depend(policy: DistinctPolicy, texts: ReadonlySet<string>): void {
-    for (const text of texts) {
-      const found = this.#dependents.get(text);
-      if (found) found.add(policy);
-      else this.#dependents.set(text, new Set([policy]));
-    }
-    for (const text of policy.depends) {
-      if (texts.has(text)) continue;
-      const found = this.#dependents.get(text);
-      found?.delete(policy);
-      if (found?.size !== 0) continue;
-      this.#dependents.delete(text);
-      this.#index.forget(text);
-    }
-    policy.depends = texts;
   }
 
   #partsOf(policy: DistinctPolicy): Part[] {
@@ -358,12 +275,6 @@ export class PolicyEngine {
       ...(audits && { audits }),
       policies,
     };
-  }
-
-  #retainRules(): void {
-    const used = new Set<number>();
-    for (const { rules } of this.#distinct.all()) for (const rule of rules) used.add(rule);
-    this.ruleIds.retain(used);
   }
 }
 
