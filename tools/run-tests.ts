@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the tests by part, with progress, and ends with one line of sums. `run-tests.ts [PART...]`: check unit kernel packet lab, and
-// image, which needs containerd and runc.
+// image, which needs containerd and runc, and lab-long, what takes too long for every time.
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { run } from "node:test";
@@ -52,6 +52,14 @@ const parts: readonly Part[] = [
     name: "lab",
     files: () => globSync("tests/lab/**/*.test.ts"),
     root: true,
+    concurrency: 1,
+    timeoutMs: 300_000,
+  },
+  {
+    name: "lab-long",
+    files: () => globSync("tests/lab-long/**/*.test.ts"),
+    root: true,
+    apart: true,
     concurrency: 1,
     timeoutMs: 300_000,
   },

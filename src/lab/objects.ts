@@ -103,6 +103,7 @@ export interface Container {
   startupProbe?: Probe;
   readinessProbe?: Probe;
   livenessProbe?: Probe;
+  lifecycle?: { preStop?: { sleep?: { seconds: number } } };
 }
 
 export interface Toleration {

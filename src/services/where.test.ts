@@ -5,6 +5,28 @@ import { room, service, slice, web } from "#kit/service-room.ts";
 import { parseAddress } from "#model/ip.ts";
 import type { HostPort } from "#services/table.ts";
 
+test("a load balancer without node ports (allocateLoadBalancerNodePorts: false) has its addresses alone; with them again, these too", async () => {
+  await using r = await room();
+  r.sync();
+  r.put(slice(["10.0.0.1"]));
+  const yaml = (port: string) => `
+kind: Service
+metadata: { namespace: shop, name: web }
+spec:
+  type: LoadBalancer
+  clusterIP: 10.96.0.14
+  allocateLoadBalancerNodePorts: false
+  ports: [{ name: http, port: 80${port} }]
+status: { loadBalancer: { ingress: [{ ip: 198.51.100.1 }] } }
+`;
+  const addresses = async (port: string) => (await r.apply(yaml(port))).map((line) => line.split(" ")[0]);
+  const alone = ["10.96.0.14:80/TCP", "198.51.100.1:80/TCP"];
+  assert.deepEqual(await addresses(""), alone);
+  const nodePorts = ["127.0.0.1:30080/TCP", "192.168.0.1:30080/TCP"];
+  assert.deepEqual(await addresses(", nodePort: 30080"), [...alone, ...nodePorts].sort());
+  assert.deepEqual(await addresses(""), alone);
+});
+
 test("externalTrafficPolicy Local: who comes from outside meets the node's own pods, everybody else all", async () => {
   await using r = await room();
   r.sync();

@@ -11,6 +11,7 @@ import { isConflict, isNotFound } from "#k8s/errors.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
 import { reflect } from "#k8s/reflect.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
+import { eventually } from "#kit/eventually.ts";
 import { startApiServer } from "#lab/apiserver/server.ts";
 import { createHealth } from "#lib/health.ts";
 import { startServiceSource } from "#services/source.ts";
@@ -74,6 +75,45 @@ test("objects are created, read, replaced, patched in each way, listed in pages 
   );
   await client.delete(configMaps, ref);
   await assert.rejects(client.get(configMaps, ref), isNotFound);
+});
+
+test("service-proxy-name says who serves a Service, also when it is set and taken away (KEP-2447)", async () => {
+  await using c = await cluster();
+  const name = "service.kubernetes.io/service-proxy-name";
+  const ref = { namespace: "default", name: "web" };
+  const signal = AbortSignal.timeout(20_000);
+  await using stack = new AsyncDisposableStack();
+  const [plain, other] = ["", "other"].map((proxyName) => {
+    const db = new Database();
+    const [services, endpointSlices] = [serviceTable(db), endpointSliceTable(db)];
+    const common = { client: c.client, db, health: createHealth(), log: pino({ level: "silent" }) };
+    stack.use(startServiceSource({ ...common, services, endpointSlices, proxyName }, signal));
+    return services;
+  });
+  const servedBy = (who: string) =>
+    eventually(() => {
+      const has = (table: typeof plain) => table?.get("default/web") !== undefined;
+      assert.equal(`${has(plain) ? "plain" : ""}${has(other) ? "other" : ""}`, who);
+    });
+  const label = (value: string | null) =>
+    c.client.patch(resources.services, ref, {
+      type: "merge",
+      body: { metadata: { labels: { [name]: value } } },
+    });
+  const spec = { ports: [{ port: 80 }] };
+  await c.client.create(resources.services, {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: ref,
+    spec,
+  } as KubeObject);
+  await servedBy("plain");
+  await label("other");
+  await servedBy("other");
+  await label("third");
+  await servedBy("");
+  await label(null);
+  await servedBy("plain");
 });
 
 test("a reflector follows the server, and a change is in the table within milliseconds", async (t) => {

@@ -61,13 +61,18 @@ function columnOf(grid: Grid, name: string): number {
   return grid.columns.findIndex((column) => column.name === name);
 }
 
-/** The node whose agent has the pod. @throws WeftError E_NOT_FOUND */
+/** The node whose agent has the pod, or the first pod of a workload of that name. @throws WeftError E_NOT_FOUND */
 async function nodeOf(pod: string, options: ServiceOptions): Promise<string | undefined> {
   const grid = await ask(options, "/v1/db/endpoints");
-  const row = grid.rows.find(
-    (one) => `${one[columnOf(grid, "NAMESPACE")]}/${one[columnOf(grid, "POD")]}` === pod,
-  );
-  if (!row) throw new WeftError("E_NOT_FOUND", `no node has a pod "${pod}"`, { hint: "namespace/pod" });
+  const nameOf = (row: Grid["rows"][number]) =>
+    `${row[columnOf(grid, "NAMESPACE")]}/${row[columnOf(grid, "POD")]}`;
+  const row =
+    grid.rows.find((one) => nameOf(one) === pod) ??
+    grid.rows.find((one) => nameOf(one).startsWith(`${pod}-`));
+  if (!row)
+    throw new WeftError("E_NOT_FOUND", `no node has a pod "${pod}"`, {
+      hint: "`weft endpoint list` shows them: NAMESPACE/POD",
+    });
   const at = columnOf(grid, "NODE");
   return at < 0 ? options.node : String(row[at]);
 }

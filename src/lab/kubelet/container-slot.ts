@@ -98,11 +98,13 @@ export class ContainerSlot {
     this.#running?.listen?.(ports);
   }
 
-  /** Stops it and waits until it is gone. */
+  /** Stops it, after the time its preStop hook sleeps, and waits until it is gone. */
   async end(graceMs: number): Promise<void> {
     const running = this.#running;
     if (!running) return;
-    running.stop(graceMs);
+    const sleepMs = Math.min(graceMs, 1000 * (this.spec.lifecycle?.preStop?.sleep?.seconds ?? 0));
+    if (sleepMs > 0) await Promise.race([pause(sleepMs, this.#options.context.signal), running.exited]);
+    running.stop(graceMs - sleepMs);
     await running.exited;
   }
 
