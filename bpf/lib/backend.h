@@ -81,12 +81,13 @@ struct asker {
 static __always_inline __u32 backend_in_table(const struct lb_frontend *f, __u32 hash)
 {
 	struct lb_table_row *found;
-	__u32 id = f->id, place, row;
+	__u32 place, row;
+	__u64 key = f->table;
 	void *table;
 
 	if (!f->table_size)
 		return 0;
-	table = bpf_map_lookup_elem(&lb_tables, &id);
+	table = bpf_map_lookup_elem(&lb_tables, &key);
 	if (!table)
 		return 0;
 	place = (f->flags & LB_HASHED && hash ? hash : bpf_get_prandom_u32()) % f->table_size;

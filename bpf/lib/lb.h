@@ -20,7 +20,7 @@ struct LAYOUT(1) lb_frontend {
 	__u16 flags; /* enum lb_flag */
 	__u32 affinity_sec; /* 0: none */
 	__u32 table_size;   /* entries of its table in lb_tables; 0: has none, every slot is as likely as another */
-	__u32 table;        /* names what the table was made of */
+	__u64 table;        /* names what the table was made of: its key in lb_tables */
 };
 
 enum lb_flag {

@@ -139,7 +139,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __u32); /* lb_frontend.id */
+	__type(key, __u64); /* lb_frontend.table: frontends that are alike share one */
 	__array(values, struct lb_table);
 } lb_tables SEC(".maps");
 

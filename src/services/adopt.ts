@@ -8,6 +8,7 @@ import type { BackendEntry, FrontendEntry } from "#services/entries.ts";
 import { fromSourceRangeKey, type ServiceMaps } from "#services/maps.ts";
 import { type KnownFrontend, rangeKeys, slotKeys } from "#services/plan.ts";
 import { type Frontend, frontendKey, type Tuple, tupleText } from "#services/service.ts";
+import { SharedTables } from "#services/shared-tables.ts";
 
 type ScopedTuple = Tuple & Pick<Frontend, "scope">;
 
@@ -15,6 +16,7 @@ export interface AdoptedMaps {
   /** By {@link frontendKey}. */
   readonly frontends: ReadonlyMap<string, { readonly known: KnownFrontend; readonly entry: FrontendEntry }>;
   readonly backends: BackendIds;
+  readonly tables: SharedTables;
 }
 
 /**
@@ -40,7 +42,7 @@ export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
     ranges.set(key.frontend, list);
     list.push(fromSourceRangeKey(key));
   }
-  const tables = new Set(maps.tables.ids());
+  const there = new Set(maps.tables.signatures());
   const reverse = new Map(
     [...maps.reverse.entries()].map(([{ frontend }, value]) => [frontend, value] as const),
   );
@@ -62,7 +64,8 @@ export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
     };
     const known = adoptFrontend(value, slots.get(value.id) ?? [], backends);
     known.ranges = ranges.get(value.id) ?? [];
-    if (known.table && !tables.has(value.id)) known.doubtful = true;
+    if (known.table && !there.has(known.table.signature)) known.doubtful = true;
+    if (known.table) known.tables = [known.table.signature];
     const shown = reverse.get(value.id);
     if (shown?.addr !== tuple.address || shown.port !== tuple.port) known.doubtful = true;
     frontends.set(frontendKey(tuple), { known, entry: entryOf(tuple, known, backends) });
@@ -78,9 +81,12 @@ export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
   if (deadSlots.length > 0) maps.slots.deleteMany(deadSlots);
   if (deadRanges.length > 0) maps.sourceRanges.deleteMany(deadRanges);
   if (deadReverse.length > 0) maps.reverse.deleteMany(deadReverse);
-  for (const id of tables) if (!ids.has(id)) maps.tables.delete(id);
   if (deadBackends.length > 0) maps.backends.deleteMany(deadBackends.map((id) => ({ id })));
-  return { frontends, backends };
+  const tables = adoptTables(
+    maps,
+    [...frontends.values()].map(({ known }) => known),
+  );
+  return { frontends, backends, tables };
 }
 
 function adoptFrontend(value: LbFrontend, found: readonly number[], backends: BackendIds): KnownFrontend {
@@ -93,7 +99,8 @@ function adoptFrontend(value: LbFrontend, found: readonly number[], backends: Ba
   const held = slots.filter((backend) => backend !== 0);
   for (const backend of held) backends.holdId(backend);
   const doubtful = held.length < slots.length || slots.length < count;
-  return { id, slots, count, flags, affinitySec, table, ranges: [], maxSlots: slots.length, held, doubtful };
+  const shape = { id, slots, count, flags, affinitySec, table, ranges: [], maxSlots: slots.length };
+  return { ...shape, held, tables: [], doubtful };
 }
 
 function entryOf(tuple: ScopedTuple, known: KnownFrontend, backends: BackendIds): FrontendEntry {
@@ -115,4 +122,16 @@ function entryOf(tuple: ScopedTuple, known: KnownFrontend, backends: BackendIds)
     backends: named(slots.slice(0, count)),
     draining: named(slots.slice(count)),
   };
+}
+
+/** The tables in the map: those of frontends that have all their parts are as they should be; those of none go. */
+function adoptTables(maps: ServiceMaps, frontends: readonly KnownFrontend[]): SharedTables {
+  const held = frontends.flatMap(({ tables }) => tables);
+  const referred = new Set(held);
+  for (const signature of maps.tables.signatures())
+    if (!referred.has(signature)) maps.tables.delete(signature);
+  const sound = frontends.filter(({ doubtful }) => !doubtful).flatMap(({ tables }) => tables);
+  const tables = new SharedTables(maps.tables, sound);
+  tables.hold(held);
+  return tables;
 }

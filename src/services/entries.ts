@@ -27,7 +27,7 @@ export interface FrontendEntry extends Tuple {
 export interface TableEntry {
   readonly size: number;
   /** Names what it is made of. */
-  readonly signature: number;
+  readonly signature: bigint;
   /** By key of the backend. Absent in an entry read back. */
   readonly shares?: readonly TableShare[];
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createHash } from "node:crypto";
 
 /** Who gets a part of a table. */
 export interface TableShare {
@@ -42,10 +43,13 @@ export function maglevTable(shares: readonly TableShare[], size: number): Uint32
   }
 }
 
-/** Names what a table is made of, in 32 bits, never 0: equal for equal shares and sizes. */
-export function tableSignature(shares: readonly TableShare[], size: number): number {
+/** Names what a table is made of, in 64 bits that nobody can aim at, never 0: equal for equal shares and sizes. */
+export function tableSignature(shares: readonly TableShare[], size: number): bigint {
   const lines = shares.map(({ key, weight }) => `${key} ${weight}`).sort();
-  return hashText([size, ...lines].join("\n"), 0) || 1;
+  const hash = createHash("sha256")
+    .update([size, ...lines].join("\n"))
+    .digest();
+  return hash.readBigUInt64LE() || 1n;
 }
 
 /** 32 bits of a text: FNV-1a, and a finish that lets every bit of the text count. */

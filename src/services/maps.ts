@@ -16,7 +16,7 @@ import { type LbSourceRangeKey, lbSourceRangeKeyLayout } from "#datapath/layouts
 import { type LbTableRow, lbTableRowLayout } from "#datapath/layouts/lb-table-row.ts";
 import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
-import { type TypedMap, typedMap, u32Layout } from "#kernel/bpf/typed-map.ts";
+import { type TypedMap, typedMap, u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
 import { family, type Prefix, prefixAddress, prefixBits128, prefixOf } from "#model/ip.ts";
 import type { Frontend, Tuple } from "#services/service.ts";
 
@@ -33,21 +33,20 @@ export interface ServiceMaps {
   readonly tables: TableMaps;
 }
 
-/** The tables of frontends that have one. */
+/** Tables of frontends, by signature. */
 export interface TableMaps {
-  /** Frontends that have one. */
-  ids(): number[];
-  /** A packet finds the old table or the new one, whole. @param backends their numbers, place by place */
-  set(frontend: number, backends: Uint32Array): void;
-  delete(frontend: number): void;
+  signatures(): bigint[];
+  /** A packet finds the table whole, or none. @param backends their numbers, place by place */
+  set(signature: bigint, backends: Uint32Array): void;
+  delete(signature: bigint): void;
 }
 
 /** @throws WeftError E_BPF_MAP when a layout does not fit */
 function tableMaps(outer: BpfMap): TableMaps {
-  const byFrontend = typedMap(outer, u32Layout, u32Layout);
+  const bySignature = typedMap(outer, u64Layout, u32Layout);
   return {
-    ids: () => [...byFrontend.entries()].map(([id]) => id),
-    set(frontend, backends) {
+    signatures: () => [...bySignature.entries()].map(([signature]) => signature),
+    set(signature, backends) {
       using inner = BpfMap.create({
         name: "lb_table",
         type: MapType.array,
@@ -63,10 +62,10 @@ function tableMaps(outer: BpfMap): TableMaps {
         rows.push([row, { backends: part }]);
       }
       typedMap(inner, u32Layout, lbTableRowLayout).setMany(rows);
-      byFrontend.set(frontend, inner.fd.number);
+      bySignature.set(signature, inner.fd.number);
     },
-    delete(frontend) {
-      byFrontend.delete(frontend);
+    delete(signature) {
+      bySignature.delete(signature);
     },
   };
 }

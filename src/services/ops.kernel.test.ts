@@ -17,7 +17,7 @@ import { lbTableRowLayout } from "#datapath/layouts/lb-table-row.ts";
 import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
 import { mapWrites } from "#kernel/bpf/map-writes.ts";
-import { typedMap, u32Layout } from "#kernel/bpf/typed-map.ts";
+import { typedMap, u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
 import { createHealth } from "#lib/health.ts";
 import { parseAddress } from "#model/ip.ts";
 import { nodeTable } from "#nodes/table.ts";
@@ -55,14 +55,14 @@ function kernelMaps(maxEntries: number) {
   const { row } = LbTableShape;
   const array = { name: "lb_table", type: MapType.array, flags: MapFlag.innerMap, keySize: 4, maxEntries: 1 };
   using innerMap = BpfMap.create({ ...array, valueSize: 4 * row });
-  const outer = { name: "lb_tables", type: MapType.hashOfMaps, keySize: 4, valueSize: 4, maxEntries };
+  const outer = { name: "lb_tables", type: MapType.hashOfMaps, keySize: 8, valueSize: 4, maxEntries };
   const tables = stack.use(BpfMap.create({ ...outer, innerMap }));
   const count = (name: string) => [...maps.get(name)!.keys()].length;
   return {
     maps: serviceMaps((name) => (name === "lb_tables" ? tables : maps.get(name)!)),
     /** A frontend's table as the kernel has it. */
-    table(id: number): number[] {
-      using inner = BpfMap.openId(typedMap(tables, u32Layout, u32Layout).get(id)!);
+    table(id: bigint): number[] {
+      using inner = BpfMap.openId(typedMap(tables, u64Layout, u32Layout).get(id)!);
       return [...typedMap(inner, u32Layout, lbTableRowLayout).entries()].flatMap(
         ([, { backends }]) => backends,
       );
@@ -238,7 +238,7 @@ test("a weighted service's table is in the kernel as a whole, an agent that come
     });
     await until(() => a.frontends.size === 1);
     await a.reconciler.waitUntil(a.frontends.revision);
-    const [id] = kernel.maps.tables.ids();
+    const [id] = kernel.maps.tables.signatures();
     return kernel.table(id!);
   };
   const first = await places();
@@ -253,5 +253,5 @@ test("a weighted service's table is in the kernel as a whole, an agent that come
   assert.deepEqual(written(), writes);
   await using last = agent(kernel.maps);
   last.sync();
-  await until(() => kernel.maps.tables.ids().length === 0);
+  await until(() => kernel.maps.tables.signatures().length === 0);
 });

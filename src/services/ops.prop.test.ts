@@ -71,7 +71,7 @@ function checkEachWrite(maps: ReturnType<typeof memoryServiceMaps>): void {
         `slot ${slot} of ${frontend.id} leads nowhere`,
       );
     }
-    const table = frontend.tableSize > 0 ? maps.tables.content.get(frontend.id) : undefined;
+    const table = frontend.tableSize > 0 ? maps.tables.content.get(frontend.table) : undefined;
     if (frontend.tableSize > 0) assert.ok(table, `${frontend.id} has no table`);
     for (const id of new Set(table))
       assert.ok(maps.backends.get({ id }), `the table of ${frontend.id} leads nowhere`);

@@ -18,6 +18,7 @@ import {
   slotKeys,
 } from "#services/plan.ts";
 import type { Frontend } from "#services/service.ts";
+import { SharedTables } from "#services/shared-tables.ts";
 import type { FrontendId } from "#services/table.ts";
 import { type Failures, type Reconciler, type ReconcilerOps, startReconciler } from "#store/reconciler.ts";
 import type { Database, Table, WritableTable } from "#store/table.ts";
@@ -84,6 +85,7 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
   readonly #deps: ServiceOpsDeps;
   #frontends = new Map<string, KnownFrontend>();
   #backends: BackendIds;
+  #tables: SharedTables;
   #lastId: number;
   /** Backends that are still to be deleted from the map. */
   #dead: number[] = [];
@@ -92,6 +94,7 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     this.#deps = deps;
     this.#lastId = deps.lastId ?? 0;
     this.#backends = new BackendIds(deps.lastId);
+    this.#tables = new SharedTables(deps.maps.tables);
   }
 
   /** Reads all maps. What nothing refers to (left by a writer that died) is deleted: no packet can meet it. */
@@ -99,6 +102,7 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     const read = readMaps(this.#deps.maps, this.#backends.last);
     this.#frontends = new Map([...read.frontends].map(([name, { known }]) => [name, known]));
     this.#backends = read.backends;
+    this.#tables = read.tables;
     this.#dead = [];
     for (const { known } of read.frontends.values()) this.#lastId = Math.max(this.#lastId, known.id);
     return new Map([...read.frontends].map(([name, { entry }]) => [name, entry]));
@@ -127,7 +131,8 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
       maps.sourceRanges,
       gone.flatMap(({ id, ranges }) => rangeKeys(id, ranges)),
     );
-    for (const { id, table, doubtful } of gone) if (table || doubtful) maps.tables.delete(id);
+    this.#tables.release(gone.flatMap(({ tables }) => tables));
+    this.#sweepTables();
     for (const name of batch.keys()) this.#frontends.delete(name);
     this.#release(gone.flatMap(({ held }) => held));
     db.write((tx) => {
@@ -158,7 +163,10 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     try {
       this.#write(plans);
     } catch (thrown) {
-      for (const plan of plans) abandon(plan);
+      for (const plan of plans) {
+        abandon(plan);
+        this.#tables.hold(plan.tables);
+      }
       return thrown;
     }
     this.#commit(plans);
@@ -206,7 +214,7 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
       maps.slots,
       plans.flatMap((plan) => plan.slotsInUse),
     );
-    for (const { table } of plans) for (const [id, numbers] of table) maps.tables.set(id, numbers);
+    for (const { table } of plans) if (table) this.#tables.write(table.signature, table.numbers);
     setMany(
       maps.frontends,
       plans.flatMap((plan) => plan.frontend),
@@ -223,16 +231,26 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
       maps.sourceRanges,
       plans.flatMap((plan) => plan.rangesGone),
     );
-    for (const { tableGone } of plans) for (const id of tableGone) maps.tables.delete(id);
   }
 
   #commit(plans: readonly Plan[]): void {
     const released: number[] = [];
-    for (const { known, next, held } of plans) {
+    for (const { known, next, held, tables } of plans) {
       released.push(...known.held);
-      Object.assign(known, next, { held, maxSlots: next.slots.length, doubtful: false });
+      this.#tables.hold(tables);
+      this.#tables.release(known.tables);
+      Object.assign(known, next, { held, tables, maxSlots: next.slots.length, doubtful: false });
     }
+    this.#sweepTables();
     this.#release(released);
+  }
+
+  #sweepTables(): void {
+    try {
+      this.#tables.sweep();
+    } catch (thrown) {
+      this.#deps.log.warn({ err: errorText(thrown) }, "cannot delete a table of backends from the map");
+    }
   }
 
   /** A deletion that fails leaves what no packet can meet: it is tried again with the next one. */

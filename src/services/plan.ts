@@ -22,6 +22,8 @@ export interface KnownFrontend {
   affinitySec: number;
   /** Its table, as far as the maps say so. */
   table: TableEntry | undefined;
+  /** Signatures of the tables it holds: of its own, and of those it may have. */
+  tables: readonly bigint[];
   /** Who may ask, as far as the map says so. */
   ranges: readonly Prefix[];
   /** No slot above this one is in the map. */
@@ -40,9 +42,10 @@ export interface Plan {
   readonly held: readonly number[];
   readonly reverse: readonly (readonly [LbReverseKey, LbReverse])[];
   readonly ranges: readonly (readonly [LbSourceRangeKey, LbSourceRange])[];
-  /** The frontend's table anew: numbers of backends. Written before the frontend. */
-  readonly table: readonly (readonly [number, Uint32Array])[];
-  readonly tableGone: readonly number[];
+  /** The table it needs and has not: numbers of backends. Written before the frontend, unless another has it. */
+  readonly table?: { readonly signature: bigint; numbers(): Uint32Array };
+  /** Signature of the table it holds then. */
+  readonly tables: readonly bigint[];
   /** Slots that the frontend's new count covers. */
   readonly slotsInUse: readonly (readonly [LbSlotKey, LbSlot])[];
   readonly frontend: readonly (readonly [LbFrontendKey, LbFrontend])[];
@@ -60,6 +63,7 @@ export function newFrontend(id: number): KnownFrontend {
     flags: 0,
     affinitySec: 0,
     table: undefined,
+    tables: [],
     ranges: [],
     maxSlots: 0,
     held: [],
@@ -104,7 +108,8 @@ export function planFrontend(
     known.flags === next.flags &&
     known.affinitySec === next.affinitySec &&
     sameTable;
-  const { size: tableSize = 0, signature: table = 0 } = entry.table ?? {};
+  const { table: wanted } = entry;
+  const { size: tableSize = 0, signature: table = 0n } = wanted ?? {};
   const head: LbFrontend = { id, count: next.count, flags, affinitySec, tableSize, table };
   return {
     known,
@@ -114,8 +119,8 @@ export function planFrontend(
     ranges: next.ranges
       .filter((range) => doubtful || !known.ranges.includes(range))
       .map((range) => [toSourceRangeKey(id, range), { allowed: 1 }] as const),
-    table: sameTable || !entry.table ? [] : [[id, numbersOf(entry.table, ids.of)]],
-    tableGone: !entry.table && (known.table || doubtful) ? [id] : [],
+    ...(!sameTable && wanted && { table: { signature: table, numbers: () => numbersOf(wanted, ids.of) } }),
+    tables: wanted ? [table] : [],
     slotsInUse,
     frontend: sameHead ? [] : [[toFrontendKey(entry), head]],
     slotsBeyond,
@@ -134,8 +139,9 @@ function numbersOf({ shares = [], size }: TableEntry, numberOf: (key: string) =>
 }
 
 /** After a write that failed somewhere: the maps hold any part of the plan, and nothing it refers to may go. */
-export function abandon({ known, next, held }: Plan): void {
+export function abandon({ known, next, held, tables }: Plan): void {
   known.doubtful = true;
+  known.tables = [...known.tables, ...tables];
   known.held = [...known.held, ...held];
   known.maxSlots = Math.max(known.maxSlots, next.slots.length);
   known.ranges = [...new Set([...known.ranges, ...next.ranges])];

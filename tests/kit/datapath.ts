@@ -41,7 +41,7 @@ import { BpfMap } from "#kernel/bpf/map.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
 import { openRingBuffer } from "#kernel/bpf/ringbuf.ts";
 import { skBuffContext } from "#kernel/bpf/test-run.ts";
-import { encode, typedMap, u32Layout } from "#kernel/bpf/typed-map.ts";
+import { encode, typedMap, u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
 import { addAddress } from "#kernel/netlink/address.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { addVeth, linkIndex, setLink } from "#kernel/netlink/link.ts";
@@ -175,11 +175,11 @@ export function writeService(maps: ReadonlyMap<string, BpfMap>, fields: ServiceF
           (_, at) => table[row * LbTableShape.row + at] ?? 0,
         ),
       });
-    typed("lb_tables", u32Layout, u32Layout).set(id, inner.fd.number);
+    typed("lb_tables", u64Layout, u32Layout).set(BigInt(id), inner.fd.number);
   }
   typed("lb_frontends", lbFrontendKeyLayout, lbFrontendLayout).set(
     { addr: address, port: fields.port, proto, scope },
-    { id, count: backends.length, flags, affinitySec, tableSize: table.length, table: table.length },
+    { id, count: backends.length, flags, affinitySec, tableSize: table.length, table: BigInt(id) },
   );
 }
 

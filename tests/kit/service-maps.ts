@@ -24,17 +24,17 @@ export function memoryServiceMaps() {
     sourceRanges: memoryMap(lbSourceRangeKeyLayout, lbSourceRangeLayout),
   };
   const tables = {
-    content: new Map<number, Uint32Array>(),
+    content: new Map<bigint, Uint32Array>(),
     writes: 0,
     onWrite: () => {},
-    ids: () => [...tables.content.keys()],
-    set(frontend: number, backends: Uint32Array) {
+    signatures: () => [...tables.content.keys()],
+    set(signature: bigint, backends: Uint32Array) {
       tables.writes++;
       tables.onWrite();
-      tables.content.set(frontend, backends);
+      tables.content.set(signature, backends);
     },
-    delete(frontend: number) {
-      if (tables.content.delete(frontend)) tables.writes++;
+    delete(signature: bigint) {
+      if (tables.content.delete(signature)) tables.writes++;
     },
   };
   return {
@@ -91,9 +91,9 @@ export function memoryServiceMaps() {
           `${frontend} id=${value.id} flags=${value.flags}${value.tableSize ? ` table=${value.tableSize}` : ""}${from}${reversed} -> ${active.join(" ")}${bar}`,
         );
       }
-      for (const id of tables.ids())
-        if (![...maps.frontends.entries()].some(([, value]) => value.id === id && value.tableSize > 0))
-          lines.push(`stray table of ${id}`);
+      for (const signature of tables.signatures())
+        if (![...maps.frontends.entries()].some(([, value]) => value.table === signature))
+          lines.push(`stray table ${signature}`);
       for (const key of slots.keys()) lines.push(`stray slot ${key}`);
       for (const [{ id }] of maps.backends.entries()) if (!used.has(id)) lines.push(`stray backend ${id}`);
       const ids = new Set([...maps.frontends.entries()].map(([, { id }]) => id));

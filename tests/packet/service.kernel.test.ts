@@ -9,7 +9,7 @@ import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
 import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
 import { lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
 import { lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
-import { u32Layout } from "#kernel/bpf/typed-map.ts";
+import { u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
 import { Action, at, type PodFields, type ServiceFields, TestNode } from "#kit/datapath.ts";
 import { barePacket, buildPacket, Proto, Tcp } from "#kit/packet.ts";
 import { parseAddress } from "#model/ip.ts";
@@ -258,7 +258,7 @@ for (const name of ["v4", "v6"] as const) {
       assert.deepEqual([...seen()], [far]);
       node.service({ ...fields, backends: both, table: [0, 0] });
       assert.equal(seen().size, 2);
-      node.typed("lb_tables", u32Layout, u32Layout).delete(85);
+      node.typed("lb_tables", u64Layout, u32Layout).delete(85n);
       assert.equal(seen().size, 2);
     });
 

@@ -9,19 +9,19 @@ export interface LbFrontend {
   readonly flags: number;
   readonly affinitySec: number;
   readonly tableSize: number;
-  readonly table: number;
+  readonly table: bigint;
 }
 
 export const lbFrontendLayout: Layout<LbFrontend> = {
   name: "lb_frontend",
-  size: 20,
+  size: 24,
   read: (view, offset) => ({
     id: view.getUint32(offset, true),
     count: view.getUint16(offset + 4, true),
     flags: view.getUint16(offset + 6, true),
     affinitySec: view.getUint32(offset + 8, true),
     tableSize: view.getUint32(offset + 12, true),
-    table: view.getUint32(offset + 16, true),
+    table: view.getBigUint64(offset + 16, true),
   }),
   write: (view, offset, value) => {
     view.setUint32(offset, value.id, true);
@@ -29,7 +29,7 @@ export const lbFrontendLayout: Layout<LbFrontend> = {
     view.setUint16(offset + 6, value.flags, true);
     view.setUint32(offset + 8, value.affinitySec, true);
     view.setUint32(offset + 12, value.tableSize, true);
-    view.setUint32(offset + 16, value.table, true);
+    view.setBigUint64(offset + 16, value.table, true);
   },
 };
 
