@@ -4,6 +4,7 @@ import { cidrGroupSpec } from "./cilium-cidr-group.ts";
 import { egressGatewaySpec } from "./cilium-egress-gateway-policy.ts";
 import { ciliumEndpointStatus, coreCiliumEndpoint } from "./cilium-endpoint.ts";
 import { loadBalancerIpPoolSpec } from "./cilium-load-balancer-ip-pool.ts";
+import { localRedirectSpec } from "./cilium-local-redirect-policy.ts";
 import { ciliumRule } from "./cilium-network-policy.ts";
 import { ciliumNodeSpec, ciliumNodeStatus } from "./cilium-node.ts";
 import { clusterNetworkPolicySpec } from "./cluster-network-policy.ts";
@@ -74,7 +75,7 @@ export const policyApiBundleAnnotation = "policy.networking.k8s.io/bundle-versio
  * Version of all schemas here; an operator replaces what carries an older one and leaves a newer one alone. A change of any schema
  * raises it: the last part for what old objects fit into, the first for what they do not.
  */
-export const crdSchemaVersion = "1.6.0";
+export const crdSchemaVersion = "1.7.0";
 
 const condition = z.looseObject({ type: z.string(), status: z.string() });
 const byType = { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] };
@@ -155,6 +156,22 @@ const kinds: readonly Kind[] = [
     shortNames: ["ccg"],
     categories: ["cilium"],
     schema: objectSchema({ spec: structural(cidrGroupSpec) }, ["spec"]),
+    status: false,
+    columns: [age],
+  },
+  {
+    kind: "CiliumLocalRedirectPolicy",
+    plural: "ciliumlocalredirectpolicies",
+    scope: "Namespaced",
+    shortNames: ["clrp"],
+    categories: ["cilium", "ciliumpolicy"],
+    schema: objectSchema(
+      {
+        spec: structural(localRedirectSpec),
+        status: { type: "object", properties: { ok: { type: "boolean" } } },
+      },
+      ["spec"],
+    ),
     status: false,
     columns: [age],
   },

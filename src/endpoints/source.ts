@@ -19,12 +19,14 @@ export interface PodObject extends KubeObject {
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
     readonly ownerReferences?: readonly OwnerReference[];
+    readonly deletionTimestamp?: string;
   };
   readonly spec?: {
     readonly serviceAccountName?: string;
     readonly initContainers?: readonly ContainerObject[];
     readonly containers?: readonly ContainerObject[];
   };
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
 }
 
 interface OwnerReference {
@@ -119,12 +121,18 @@ export function podRow(pod: PodObject): Pod {
     ...(staticUid && { staticUid }),
     labels,
     serviceAccount: serviceAccountName,
+    ...(isReady(pod) && { ready: true }),
     namedPorts,
     ...(hostPorts.length > 0 && { hostPorts }),
     ...(workload && { workload }),
     ...(isSwitchedOn(annotations, auditAnnotation) && { audit: true }),
     ...(isSwitchedOn(annotations, noSourceCheckAnnotation) && { anySource: true }),
   };
+}
+
+function isReady({ metadata, status }: PodObject): boolean {
+  if (metadata.deletionTimestamp !== undefined) return false;
+  return status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") ?? false;
 }
 
 /** The pod's controller; for a ReplicaSet that a Deployment made, which carries the template's hash in its name, the Deployment. */

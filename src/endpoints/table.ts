@@ -54,6 +54,8 @@ export interface Pod {
   readonly staticUid?: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly serviceAccount: string;
+  /** Says of itself that it serves, and is not being deleted. */
+  readonly ready?: true;
   readonly namedPorts: readonly NamedPort[];
   readonly hostPorts?: readonly PodHostPort[];
   /** What the pod was made for. */

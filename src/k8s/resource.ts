@@ -49,6 +49,7 @@ export const resources = {
     plural: "ciliumclusterwidenetworkpolicies",
   },
   ciliumCidrGroups: { group: "cilium.io", version: "v2", plural: "ciliumcidrgroups" },
+  ciliumLocalRedirectPolicies: { group: "cilium.io", version: "v2", plural: "ciliumlocalredirectpolicies" },
   ciliumEgressGatewayPolicies: { group: "cilium.io", version: "v2", plural: "ciliumegressgatewaypolicies" },
   clusterNetworkPolicies: {
     group: "policy.networking.k8s.io",

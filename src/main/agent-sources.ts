@@ -18,6 +18,7 @@ import { bootId } from "#nodes/self.ts";
 import { startNodeSource } from "#nodes/source.ts";
 import { startPolicySource } from "#policy/source.ts";
 import { startNodePolicyStatus, statusPace } from "#policy/tell-node-status.ts";
+import { redirectPolicyRow } from "#services/redirect-policy.ts";
 import { startServiceSource } from "#services/source.ts";
 import type { ControlDeps } from "./agent-control.ts";
 
@@ -98,6 +99,14 @@ export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDispo
   const each = { ...common, signal };
   const namespace = process.env.POD_NAMESPACE ?? "kube-system";
   stack.use(startMasqueradeSource({ ...each, exempt: tables.masqueradeExempt, namespace }));
+  stack.use(
+    reflect({
+      ...each,
+      resource: resources.ciliumLocalRedirectPolicies,
+      table: tables.redirectPolicies,
+      toRow: redirectPolicyRow,
+    }),
+  );
   stack.use(startEgressSource({ ...each, policies: tables.egressPolicies }));
   stack.use(
     reflect({

@@ -22,6 +22,8 @@ import {
   policyRuleTable,
   policyTable,
 } from "#policy/table.ts";
+import { redirectPolicyTable } from "#services/redirect-policy.ts";
+import { redirectTable } from "#services/redirects.ts";
 import {
   endpointSliceTable,
   frontendIdTable,
@@ -64,6 +66,8 @@ export function agentTables(db = new Database()) {
     services: serviceTable(db),
     endpointSlices: endpointSliceTable(db),
     hostPorts: hostPortTable(db),
+    redirectPolicies: redirectPolicyTable(db),
+    redirects: redirectTable(db),
     healthChecks: healthCheckTable(db),
     frontends: frontendTable(db),
     frontendIds: frontendIdTable(db),

@@ -4,21 +4,25 @@ import { follows } from "#services/follows.ts";
 import { startHostPorts } from "#services/host-ports.ts";
 import { serviceMaps, serviceSocks } from "#services/maps.ts";
 import { idsBeforeNow, startServiceReconciler } from "#services/ops.ts";
+import { startRedirects } from "#services/redirects.ts";
 import { startStaleSockets } from "#services/stale-sockets.ts";
 import type { ControlContext } from "./agent-control.ts";
 
 /** Services, their endpoints, hostPorts → frontends → kernel. */
 export function startServices(
-  { config, tables, nodeDatapath: { datapath }, common, families }: ControlContext,
+  { config, tables, nodeDatapath: { datapath }, common, families, node }: ControlContext,
   signal: AbortSignal,
 ) {
   const stack = new AsyncDisposableStack();
   const { algorithm, tableSize } = config.services;
-  const { services, endpointSlices, nodes, hostPorts, healthChecks, frontends, frontendIds } = tables;
+  const { services, endpointSlices, nodes, hostPorts, redirects, healthChecks, frontends, frontendIds } = tables;
   stack.use(startHostPorts({ ...common, pods: tables.pods, endpoints: tables.endpoints, hostPorts }, signal));
+  const local = { pods: tables.pods, endpoints: tables.endpoints, policies: tables.redirectPolicies };
+  stack.use(startRedirects({ ...common, ...local, services, redirects, nodeName: node.name }, signal));
+  const intents = { services, endpointSlices, nodes, hostPorts, redirects };
   stack.use(
     startServiceController(
-      { ...common, services, endpointSlices, nodes, hostPorts, frontends, healthChecks, families, algorithm },
+      { ...common, ...intents, frontends, healthChecks, families, algorithm },
       signal,
     ),
   );

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
-import type { Address, Family } from "#model/ip.ts";
+import { type Address, type Family, family } from "#model/ip.ts";
 import type { Node } from "#nodes/node.ts";
 import { frontendsOf, type Here, healthCheckOf, hostPortFrontends } from "#services/frontends.ts";
-import { ageOfPod, ageOfService, Owners } from "#services/owners.ts";
+import { ageOfPod, ageOfRedirect, ageOfService, Owners } from "#services/owners.ts";
+import type { Redirect } from "#services/redirects.ts";
 import { ScreenedServices } from "#services/screen.ts";
 import type { Algorithm, Frontend } from "#services/service.ts";
 import {
@@ -22,6 +23,7 @@ export interface ServiceControllerDeps {
   readonly services: Table<Service>;
   readonly endpointSlices: Table<EndpointSlice>;
   readonly hostPorts: Table<HostPort>;
+  readonly redirects: Table<Redirect>;
   /** For the addresses NodePorts are served on, and the zone: the own node's. */
   readonly nodes: Table<Node>;
   /** Written. */
@@ -40,8 +42,19 @@ export interface ServiceControllerDeps {
  * is looked at.
  */
 export function startServiceController(deps: ServiceControllerDeps, signal: AbortSignal): AsyncDisposable {
-  const { db, services, endpointSlices, hostPorts, nodes, frontends, healthChecks, families, health, log } =
-    deps;
+  const {
+    db,
+    services,
+    endpointSlices,
+    hostPorts,
+    redirects,
+    nodes,
+    frontends,
+    healthChecks,
+    families,
+    health,
+    log,
+  } = deps;
   const { algorithm } = deps;
   const owners = new Owners(frontends);
   const sliceService = new Map<string, string>();
@@ -62,9 +75,14 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
     const name = `pod ${key}`;
     owners.set(tx, { name, age: ageOfPod(key) }, row ? hostPortFrontends(row, here) : []);
   };
+  const redirect = (tx: Transaction, key: string) => {
+    const row = redirects.get(key);
+    const rows = row?.frontends.filter(({ address }) => families.includes(family(address))) ?? [];
+    owners.set(tx, { name: `redirect ${key}`, age: row ? ageOfRedirect(row) : "" }, rows);
+  };
   return startController({
     name: "services",
-    inputs: { services, endpointSlices, hostPorts, nodes },
+    inputs: { services, endpointSlices, hostPorts, redirects, nodes },
     outputs: [frontends.source("services"), healthChecks.source("services")],
     signal,
     health,
@@ -84,6 +102,7 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
       db.write((tx) => {
         for (const key of concerned) serve(tx, key);
         for (const key of ports) open(tx, key);
+        for (const key of changes.redirects.keys()) redirect(tx, key);
       });
       return `${services.size} service(s), ${frontends.size} frontend(s)`;
     },

@@ -42,6 +42,7 @@ const typeFlags: Readonly<Record<FrontendType, number>> = {
   LoadBalancer: LbFlag.external,
   ExternalIP: LbFlag.external,
   HostPort: LbFlag.nodeport,
+  LocalRedirect: LbFlag.clusterIp,
 };
 
 function flagsOf(row: Frontend): number {

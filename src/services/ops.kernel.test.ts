@@ -24,6 +24,7 @@ import { nodeTable } from "#nodes/table.ts";
 import { startServiceController } from "#services/controller.ts";
 import { serviceMaps } from "#services/maps.ts";
 import { startServiceReconciler } from "#services/ops.ts";
+import { redirectTable } from "#services/redirects.ts";
 import {
   type EndpointSlice,
   endpointSliceTable,
@@ -80,14 +81,19 @@ function agent(maps: ReturnType<typeof serviceMaps>) {
     nodes: nodeTable(db),
     frontends: frontendTable(db),
     hostPorts: hostPortTable(db),
+    redirects: redirectTable(db),
     healthChecks: healthCheckTable(db),
   };
   const frontendIds = frontendIdTable(db);
   const stop = new AbortController();
   const common = { db, health: createHealth(), log: pino({ level: "silent" }) };
-  const sources = [tables.services, tables.endpointSlices, tables.nodes, tables.hostPorts].map((table) =>
-    table.source("t"),
-  );
+  const sources = [
+    tables.services,
+    tables.endpointSlices,
+    tables.nodes,
+    tables.hostPorts,
+    tables.redirects,
+  ].map((table) => table.source("t"));
   const stack = new AsyncDisposableStack();
   stack.use(startServiceController({ ...common, ...tables, families: [4, 6] }, stop.signal));
   const reconciler = stack.use(

@@ -20,6 +20,22 @@ export function ageOfPod(key: string): string {
   return `~pod ${key}`;
 }
 
+/**
+ * What is redirected of a Service goes before the Service; of a redirected address and a Service that has it, the Service goes first, so
+ * that nobody takes a foreign one's. Of two redirects the older one has it.
+ */
+export function ageOfRedirect(row: {
+  readonly namespace: string;
+  readonly name: string;
+  readonly createdMs: number;
+  readonly ofService: boolean;
+}): string {
+  const age = `${String(row.createdMs).padStart(15, "0")} ${row.namespace}/${row.name}`;
+  return row.ofService ? `${ofItsService}${age}` : `~redirect ${age}`;
+}
+
+const ofItsService = "!redirect ";
+
 interface Claims {
   readonly age: string;
   readonly rows: ReadonlyMap<string, Frontend>;
@@ -56,7 +72,9 @@ export class Owners {
     const [winner, ...contested] = claims;
     const row = winner === undefined ? undefined : this.#byOwner.get(winner)?.rows.get(key);
     if (row) {
-      tx.put(this.#table, contested.length > 0 ? { ...row, contested: contested.sort() } : row);
+      // A Service that is redirected is meant to be.
+      const told = contested.length > 0 && !age(winner!).startsWith(ofItsService);
+      tx.put(this.#table, told ? { ...row, contested: contested.sort() } : row);
     } else {
       this.#byFrontend.delete(key);
       tx.delete(this.#table, key);

@@ -4,7 +4,13 @@ import { type Address, family, type Prefix } from "#model/ip.ts";
 /** How a new connection's backend is found: by chance, or by its hash, the same on every node. */
 export type Algorithm = "random" | "maglev";
 
-export type FrontendType = "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalIP" | "HostPort";
+export type FrontendType =
+  | "ClusterIP"
+  | "NodePort"
+  | "LoadBalancer"
+  | "ExternalIP"
+  | "HostPort"
+  | "LocalRedirect";
 
 /** One address and port of a Service, with the backends that answer for it: a desired row. */
 export interface Frontend {

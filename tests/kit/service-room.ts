@@ -8,6 +8,7 @@ import { parseAddress } from "#model/ip.ts";
 import { nodeTable } from "#nodes/table.ts";
 import { startServiceController } from "#services/controller.ts";
 import { startServiceReconciler } from "#services/ops.ts";
+import { type Redirect, redirectTable } from "#services/redirects.ts";
 import { toEndpointSlice, toService } from "#services/source.ts";
 import {
   endpointSliceTable,
@@ -32,8 +33,9 @@ export async function room(maps = memoryServiceMaps()) {
   const health = createHealth();
   const common = { db, frontends, health, log: pino({ level: "silent" }) };
   const hostPorts = hostPortTable(db);
+  const redirects = redirectTable(db);
   const healthChecks = healthCheckTable(db);
-  const sources = [services, endpointSlices, nodes, hostPorts].map((table) => table.source("t"));
+  const sources = [services, endpointSlices, nodes, hostPorts, redirects].map((table) => table.source("t"));
   const write = (yaml: string, gone: boolean) => {
     for (const document of parseAllDocuments(yaml)) {
       const object = document.toJS();
@@ -66,7 +68,7 @@ export async function room(maps = memoryServiceMaps()) {
   const stack = new AsyncDisposableStack();
   stack.use(
     startServiceController(
-      { ...common, services, endpointSlices, nodes, hostPorts, healthChecks, families: [4, 6] },
+      { ...common, services, endpointSlices, nodes, hostPorts, redirects, healthChecks, families: [4, 6] },
       stop.signal,
     ),
   );
@@ -79,6 +81,7 @@ export async function room(maps = memoryServiceMaps()) {
     slices: endpointSlices,
     healthChecks,
     setNode,
+    setRedirect: (row: Redirect) => db.write((tx) => tx.put(redirects, row)),
     setHostPort: (row: HostPort) => db.write((tx) => tx.put(hostPorts, row)),
     settle,
     health,

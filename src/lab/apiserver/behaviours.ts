@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readCidrGroup } from "#api/crd/cilium-cidr-group.ts";
 import { readEgressGatewayPolicy } from "#api/crd/cilium-egress-gateway-policy.ts";
+import { readLocalRedirectPolicy } from "#api/crd/cilium-local-redirect-policy.ts";
 import { validateCiliumPolicy } from "#api/crd/cilium-network-policy.ts";
 import { validateClusterNetworkPolicy } from "#api/crd/cluster-network-policy.ts";
 import { validateNetworkPolicy } from "#api/crd/network-policy.ts";
@@ -140,6 +141,7 @@ export const customChecks: Readonly<Record<string, Behaviour["validate"]>> = {
   "cilium.io/ciliumnetworkpolicies": ciliumPolicy,
   "cilium.io/ciliumclusterwidenetworkpolicies": ciliumPolicy,
   "cilium.io/ciliumcidrgroups": (object) => manifestErrors(readCidrGroup, object),
+  "cilium.io/ciliumlocalredirectpolicies": (object) => manifestErrors(readLocalRedirectPolicy, object),
   "cilium.io/ciliumegressgatewaypolicies": (object) => manifestErrors(readEgressGatewayPolicy, object),
   "policy.networking.k8s.io/clusternetworkpolicies": (object) =>
     manifestErrors(validateClusterNetworkPolicy, object),
