@@ -15,16 +15,14 @@ export function startServices(
 ) {
   const stack = new AsyncDisposableStack();
   const { algorithm, tableSize } = config.services;
-  const { services, endpointSlices, nodes, hostPorts, redirects, healthChecks, frontends, frontendIds } = tables;
+  const { services, endpointSlices, nodes, hostPorts, redirects, healthChecks, frontends, frontendIds } =
+    tables;
   stack.use(startHostPorts({ ...common, pods: tables.pods, endpoints: tables.endpoints, hostPorts }, signal));
   const local = { pods: tables.pods, endpoints: tables.endpoints, policies: tables.redirectPolicies };
   stack.use(startRedirects({ ...common, ...local, services, redirects, nodeName: node.name }, signal));
   const intents = { services, endpointSlices, nodes, hostPorts, redirects };
   stack.use(
-    startServiceController(
-      { ...common, ...intents, frontends, healthChecks, families, algorithm },
-      signal,
-    ),
+    startServiceController({ ...common, ...intents, frontends, healthChecks, families, algorithm }, signal),
   );
   const serviceReconciler = stack.use(
     startServiceReconciler(

@@ -18,7 +18,7 @@ export interface ServiceSizes {
 export function startServiceNode({ services, endpointsEach }: ServiceSizes, signal: AbortSignal) {
   const stack = new AsyncDisposableStack();
   const tables = agentTables();
-  const { db, frontends, frontendIds, endpointSlices, nodes, hostPorts, healthChecks } = tables;
+  const { db, frontends, frontendIds, endpointSlices, nodes, hostPorts, redirects, healthChecks } = tables;
   const common = { db, frontends, health: createHealth(), log: createLogger("bench", "warn") };
   const endpoints = services * endpointsEach;
   const collection = stack.use(
@@ -50,6 +50,7 @@ export function startServiceNode({ services, endpointsEach }: ServiceSizes, sign
         endpointSlices,
         nodes,
         hostPorts,
+        redirects,
         healthChecks,
         families: [4],
       },
@@ -59,7 +60,7 @@ export function startServiceNode({ services, endpointsEach }: ServiceSizes, sign
   const reconciler = stack.use(
     startServiceReconciler({ ...common, frontendIds, maps: serviceMaps(map) }, signal),
   );
-  for (const table of [nodes, hostPorts]) table.source("bench").synced();
+  for (const table of [nodes, hostPorts, redirects]) table.source("bench").synced();
   return {
     db,
     tables,
