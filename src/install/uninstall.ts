@@ -113,6 +113,7 @@ const stateKinds: readonly Resource[] = [
   resources.ciliumEndpointSlices,
   resources.ciliumIdentities,
   resources.ciliumNodes,
+  resources.nodePolicyStatuses,
 ];
 
 /** Deletes every object of a kind; a kind that is not there has none. */
