@@ -3,8 +3,10 @@
  * The node's device: what the outside sends to services and pods, and what pods send to the outside.
  */
 #include "lib/packet.h"
+#include "lib/after-xdp.h"
 #include "lib/parse.h"
-#include "lib/identity.h"
+#include "lib/sender.h"
+#include "lib/admit.h"
 #include "lib/service.h"
 #include "lib/source-nat.h"
 #include "lib/nat-restore.h"
@@ -16,25 +18,6 @@
 #include "lib/host.h"
 
 const volatile struct node_config config = {};
-
-/*
- * Who sent it, as far as a source address is to be believed on this side: nobody outside is this node or a pod of
- * it, and in tunnel mode no pod of another node. 0 or a drop reason.
- */
-static __always_inline int identify_sender(struct pkt *p)
-{
-	struct ipcache_entry *entry;
-
-	if (endpoint_by_addr(&p->saddr))
-		return DROP_INVALID_SOURCE_IP;
-	entry = ipcache_lookup(&p->saddr);
-	p->src.identity = identity_of(p, entry);
-	if (p->src.identity == IDENTITY_HOST)
-		return DROP_INVALID_SOURCE_IP;
-	if (config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel))
-		p->src.identity = world_identity(p);
-	return 0;
-}
 
 /* To the backend of another node, with a source address its answer comes back to. */
 static __always_inline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent,
@@ -145,6 +128,8 @@ int from_device(struct __sk_buff *skb)
 	int reason;
 
 	if (!is_ip(skb))
+		return TC_ACT_OK;
+	if ((config.flags & CONFIG_GENERIC_XDP) && begin_at_link_header(skb) < 0)
 		return TC_ACT_OK;
 	reason = parse(skb, &p);
 	if (reason)

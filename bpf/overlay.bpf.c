@@ -5,6 +5,7 @@
 #include "lib/packet.h"
 #include "lib/parse.h"
 #include "lib/identity.h"
+#include "lib/admit.h"
 #include "lib/service.h"
 #include "lib/nat-restore.h"
 #include "lib/deliver.h"

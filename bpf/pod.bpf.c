@@ -6,6 +6,7 @@
 #include "lib/packet.h"
 #include "lib/parse.h"
 #include "lib/identity.h"
+#include "lib/admit.h"
 #include "lib/service.h"
 #include "lib/deliver.h"
 #include "lib/egress.h"

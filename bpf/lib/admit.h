@@ -5,6 +5,7 @@
 #include "verdict.h"
 #include "embedded.h"
 #include "adopt.h"
+#include "service.h"
 
 /* An ICMP error belongs to the connection of the packet it carries, if that packet was its receiver's. */
 static __always_inline bool ct_relate(struct __sk_buff *skb, struct pkt *p)
@@ -65,4 +66,12 @@ __noinline int admit(struct __sk_buff *skb, struct pkt *p)
 	ct_set_judged(p, ct);
 	ct_update(p, ct);
 	return 0;
+}
+
+/* Conntrack, policy, and the frontend's address on what answers a service connection. 0 or a drop reason. */
+static __always_inline int admit_and_reverse(struct __sk_buff *skb, struct pkt *p)
+{
+	int reason = admit(skb, p);
+
+	return reason || !needs_reverse(p) ? reason : reverse_translate(skb, p);
 }

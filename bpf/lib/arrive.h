@@ -2,6 +2,7 @@
 #pragma once
 #include "packet.h"
 #include "identity.h"
+#include "admit.h"
 #include "service.h"
 #include "nat-restore.h"
 #include "deliver.h"

@@ -22,7 +22,7 @@ struct node_config {
 	__u16 nat_port_min;    /* source ports masquerade and NodePort SNAT may take, host byte order */
 	__u16 nat_port_max;
 	__u16 mtu;             /* of the underlay device */
-	__u8 pad[6];
+	__u8 device_mac[6];    /* of device_ifindex */
 	__u64 host_netns;      /* cookie of the node's network namespace */
 };
 
@@ -34,6 +34,7 @@ enum config_flag {
 	CONFIG_FLOWS = 16, /* emit events for what is forwarded; drops are always emitted */
 	CONFIG_EGRESS_GATEWAY = 1024,
 	CONFIG_HOST_FIREWALL = 128, /* policies may select the node itself */
+	CONFIG_GENERIC_XDP = 4096, /* XDP may run in the stack, before traffic control */
 	CONFIG_DENY_ICMP = 64, /* tell pods by ICMP what their egress policy denies */
 	CONFIG_REFUSE = 32, /* tell who asks for a service without backends that nobody answers */
 };

@@ -4,13 +4,7 @@
 #include "packet.h"
 #include "report.h"
 #include "identity.h"
-#include "translate.h"
-
-#define AF_INET 2
-#define AF_INET6 10
-#define VXLAN_OVERHEAD_V4 50
-#define VXLAN_OVERHEAD_V6 70
-#define TUNNEL_TTL 64
+#include "forward.h"
 
 /* Hands the packet to the node's own network stack. */
 static __always_inline int to_stack(struct __sk_buff *skb, struct pkt *p, __u8 point)
@@ -18,26 +12,6 @@ static __always_inline int to_stack(struct __sk_buff *skb, struct pkt *p, __u8 p
 	forwarded(skb, p, point);
 	return TC_ACT_OK;
 }
-
-static __always_inline int write_ttl(struct __sk_buff *skb, struct pkt *p, __u8 ttl)
-{
-	if (is_v6(p))
-		return bpf_skb_store_bytes(skb, ETH_HLEN + offsetof(struct ipv6hdr, hop_limit), &ttl, 1,
-					   BPF_F_RECOMPUTE_CSUM);
-	if (bpf_l3_csum_replace(skb, ETH_HLEN + offsetof(struct iphdr, check), p->ttl, ttl, 2) < 0)
-		return -1;
-	return bpf_skb_store_bytes(skb, ETH_HLEN + offsetof(struct iphdr, ttl), &ttl, 1, 0);
-}
-
-static __always_inline int decrement_ttl(struct __sk_buff *skb, struct pkt *p)
-{
-	return write_ttl(skb, p, p->ttl - 1);
-}
-
-struct macs {
-	__u8 dst[6];
-	__u8 src[6];
-};
 
 /* To a pod of this node, past the node's stack straight into the pod. */
 static __always_inline int deliver(struct __sk_buff *skb, struct pkt *p, const struct endpoint *to)
@@ -54,14 +28,6 @@ static __always_inline int deliver(struct __sk_buff *skb, struct pkt *p, const s
 	return bpf_redirect_peer(to->ifindex, 0);
 }
 
-/* Length on the wire of the packet, or of one segment of it. */
-static __always_inline __u32 segment_length(struct __sk_buff *skb, const struct pkt *p)
-{
-	if (!skb->gso_size)
-		return p->length;
-	return skb->gso_size + p->l4 - ETH_HLEN + p->l4_words * 4;
-}
-
 static __always_inline int set_tunnel(struct __sk_buff *skb, const struct addr *node, __u32 identity)
 {
 	struct bpf_tunnel_key key = { .tunnel_id = identity, .tunnel_ttl = TUNNEL_TTL };
@@ -72,13 +38,6 @@ static __always_inline int set_tunnel(struct __sk_buff *skb, const struct addr *
 	}
 	addr_set_v6((struct addr *)key.remote_ipv6, node->words);
 	return bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6 | BPF_F_ZERO_CSUM_TX);
-}
-
-static __always_inline bool fits_tunnel(struct __sk_buff *skb, const struct pkt *p, const struct addr *node)
-{
-	__u32 overhead = addr_is_v4(node) ? VXLAN_OVERHEAD_V4 : VXLAN_OVERHEAD_V6;
-
-	return segment_length(skb, p) + overhead <= config.mtu;
 }
 
 /* Through VXLAN to another node, with the sender's identity as the VNI. */
@@ -95,22 +54,6 @@ __noinline int encapsulate(struct __sk_buff *skb, struct pkt *p, const struct ad
 	p->flags |= PKT_TUNNEL;
 	forwarded(skb, p, TRACE_TO_OVERLAY);
 	return bpf_redirect(config.overlay_ifindex, 0);
-}
-
-static __always_inline void fib_question(struct __sk_buff *skb, const struct pkt *p, struct bpf_fib_lookup *fib)
-{
-	fib->ifindex = skb->ifindex;
-	fib->l4_protocol = p->proto;
-	fib->tot_len = skb->gso_size ? 0 : p->length;
-	if (is_v6(p)) {
-		fib->family = AF_INET6;
-		__builtin_memcpy(fib->ipv6_src, p->saddr.words, 16);
-		__builtin_memcpy(fib->ipv6_dst, p->daddr.words, 16);
-	} else {
-		fib->family = AF_INET;
-		fib->ipv4_src = p->saddr.words[3];
-		fib->ipv4_dst = p->daddr.words[3];
-	}
 }
 
 static __always_inline int redirect_to_neighbour(const struct bpf_fib_lookup *fib)

@@ -37,6 +37,17 @@ static __always_inline int show_own_error(struct __sk_buff *skb, struct pkt *p, 
 	return reason ? reason : write_address(skb, p, SIDE_SOURCE, &p->saddr, source);
 }
 
+/* Gives the packet the egress address. Not inlined: as above. 0 or a drop reason. */
+__noinline int translate_pod(struct __sk_buff *skb, struct pkt *p, const struct addr *source)
+{
+	struct nat_key sent;
+
+	if (!p)
+		return DROP_INVALID_PACKET_DROPPED;
+	nat_sent_key(p, &sent);
+	return nat_source(skb, p, &sent, source);
+}
+
 /* By the routes for what has this source. The stack is no help: to it such a packet is a forgery. */
 __noinline int route_from(struct __sk_buff *skb, struct pkt *p, const struct addr *source)
 {
@@ -73,7 +84,7 @@ __noinline int leave_from_gateway(struct __sk_buff *skb, struct pkt *p, const st
 	if (p->flags & PKT_ICMP_ERROR)
 		reason = show_own_error(skb, p, source);
 	else
-		reason = nat_source(skb, p, NULL, source);
+		reason = translate_pod(skb, p, source);
 	return reason ? drop(skb, p, reason) : route_from(skb, p, source);
 }
 

@@ -9,19 +9,19 @@ struct embedded {
 	struct addr daddr;
 	__be16 sport;
 	__be16 dport;
-	__u16 l3; /* offsets in the skb */
+	__u16 l3; /* offsets in the frame */
 	__u16 l4;
 	__u8 proto;
 	__u8 icmp_type; /* of an echo */
 	__u8 pad[2];
 };
 
-static __always_inline bool embedded_ports(struct __sk_buff *skb, struct embedded *e)
+static __always_inline bool embedded_ports(frame_t *frame, struct embedded *e)
 {
 	__be16 ports[2];
 
 	if (e->proto == IPPROTO_TCP || e->proto == IPPROTO_UDP || e->proto == IPPROTO_SCTP) {
-		if (bpf_skb_load_bytes(skb, e->l4, ports, sizeof(ports)) < 0)
+		if (frame_load(frame, e->l4, ports, sizeof(ports)) < 0)
 			return false;
 		e->sport = ports[0];
 		e->dport = ports[1];
@@ -29,18 +29,18 @@ static __always_inline bool embedded_ports(struct __sk_buff *skb, struct embedde
 	}
 	if (e->proto != IPPROTO_ICMP && e->proto != IPPROTO_ICMP6)
 		return true;
-	if (bpf_skb_load_bytes(skb, e->l4, &e->icmp_type, 1) < 0 || !icmp_is_echo(e->proto, e->icmp_type) ||
-	    bpf_skb_load_bytes(skb, e->l4 + 4, &e->sport, 2) < 0)
+	if (frame_load(frame, e->l4, &e->icmp_type, 1) < 0 || !icmp_is_echo(e->proto, e->icmp_type) ||
+	    frame_load(frame, e->l4 + 4, &e->sport, 2) < 0)
 		return false;
 	e->dport = e->sport;
 	return true;
 }
 
-static __always_inline bool embedded_v4(struct __sk_buff *skb, struct embedded *e)
+static __always_inline bool embedded_v4(frame_t *frame, struct embedded *e)
 {
 	struct iphdr ip;
 
-	if (bpf_skb_load_bytes(skb, e->l3, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
+	if (frame_load(frame, e->l3, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
 		return false;
 	if (ip.frag_off & bpf_htons(IP_OFFSET_MASK))
 		return false;
@@ -51,12 +51,12 @@ static __always_inline bool embedded_v4(struct __sk_buff *skb, struct embedded *
 	return true;
 }
 
-static __always_inline bool embedded_v6(struct __sk_buff *skb, struct embedded *e)
+static __always_inline bool embedded_v6(frame_t *frame, struct embedded *e)
 {
 	struct ipv6_extension_head ext;
 	struct ipv6hdr ip;
 
-	if (bpf_skb_load_bytes(skb, e->l3, &ip, sizeof(ip)) < 0 || ip.version != 6)
+	if (frame_load(frame, e->l3, &ip, sizeof(ip)) < 0 || ip.version != 6)
 		return false;
 	e->l4 = e->l3 + sizeof(ip);
 	e->proto = ip.nexthdr;
@@ -64,7 +64,7 @@ static __always_inline bool embedded_v6(struct __sk_buff *skb, struct embedded *
 	addr_set_v6(&e->daddr, ip.daddr.in6_u.u6_addr32);
 	if (e->proto != IPV6_FRAGMENT)
 		return !ipv6_is_extension(e->proto);
-	if (bpf_skb_load_bytes(skb, e->l4, &ext, sizeof(ext)) < 0 || (bpf_ntohs(ext.fragment) >> 3) != 0)
+	if (frame_load(frame, e->l4, &ext, sizeof(ext)) < 0 || (bpf_ntohs(ext.fragment) >> 3) != 0)
 		return false;
 	e->l4 += sizeof(ext);
 	e->proto = ext.next;
@@ -72,7 +72,7 @@ static __always_inline bool embedded_v6(struct __sk_buff *skb, struct embedded *
 }
 
 /* Only for PKT_ICMP_ERROR. False: too short, or of a kind that has no connection. */
-__noinline int embedded_parse(struct __sk_buff *skb, struct pkt *p, struct embedded *e)
+__noinline int embedded_parse(frame_t *frame, struct pkt *p, struct embedded *e)
 {
 	bool good;
 
@@ -80,6 +80,6 @@ __noinline int embedded_parse(struct __sk_buff *skb, struct pkt *p, struct embed
 		return false;
 	__builtin_memset(e, 0, sizeof(*e));
 	e->l3 = p->l4 + 8;
-	good = is_v6(p) ? embedded_v6(skb, e) : embedded_v4(skb, e);
-	return good && embedded_ports(skb, e);
+	good = is_v6(p) ? embedded_v6(frame, e) : embedded_v4(frame, e);
+	return good && embedded_ports(frame, e);
 }

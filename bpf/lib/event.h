@@ -70,7 +70,7 @@ enum trace_point {
 
 enum trace_reason { TRACE_REASON_NEW = 1, TRACE_REASON_ESTABLISHED = 2, TRACE_REASON_REPLY = 3, TRACE_REASON_RELATED = 4 };
 
-enum event_file { FILE_POD = 1, FILE_HOST = 2, FILE_OVERLAY = 3, FILE_SOCK = 4 };
+enum event_file { FILE_POD = 1, FILE_HOST = 2, FILE_OVERLAY = 3, FILE_SOCK = 4, FILE_XDP = 5 };
 
 /*
  * Counted for every packet that ends here: per-CPU array metrics, whose index is METRIC_DIRECTION * direction + reason

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
 #include "packet.h"
+#include "admit.h"
 #include "service.h"
 #include "deliver.h"
 

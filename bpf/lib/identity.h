@@ -48,6 +48,12 @@ static __always_inline struct addr node_address(const struct pkt *p)
 	return is_v6(p) ? config_address(&config.node_v6) : config_address(&config.node_v4);
 }
 
+/* The one of the other address's family. */
+static __always_inline struct addr node_address_beside(const struct addr *other)
+{
+	return addr_is_v4(other) ? config_address(&config.node_v4) : config_address(&config.node_v6);
+}
+
 static __always_inline struct addr router_address(const struct pkt *p)
 {
 	return is_v6(p) ? config_address(&config.router_v6) : config_address(&config.router_v4);

@@ -6,6 +6,7 @@
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
+#include "frame.h"
 #include "addr.h"
 #include "config.h"
 #include "endpoint.h"
@@ -72,7 +73,7 @@ struct pkt {
 	__be16 sport;
 	__be16 dport;
 	__be16 client_port; /* what answers have as destination in place of the connection's source port; 0: that */
-	__u16 l4;           /* offset of the transport header in the skb */
+	__u16 l4;           /* offset of the transport header in the frame */
 	__u16 flags;        /* enum pkt_flag */
 	__u16 ct_flags;     /* enum ct_flag of its connection; 0: has none */
 	__u8 proto;

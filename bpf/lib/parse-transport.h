@@ -4,7 +4,7 @@
 #include "protocols.h"
 #include "drop.h"
 
-static __always_inline int parse_tcp(struct __sk_buff *skb, struct pkt *p)
+static __always_inline int parse_tcp(frame_t *frame, struct pkt *p)
 {
 	struct {
 		__be16 sport;
@@ -15,7 +15,7 @@ static __always_inline int parse_tcp(struct __sk_buff *skb, struct pkt *p)
 		__u8 flags;
 	} tcp;
 
-	if (bpf_skb_load_bytes(skb, p->l4, &tcp, 14) < 0)
+	if (frame_load(frame, p->l4, &tcp, 14) < 0)
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
 	p->sport = tcp.sport;
 	p->dport = tcp.dport;
@@ -24,11 +24,11 @@ static __always_inline int parse_tcp(struct __sk_buff *skb, struct pkt *p)
 	return 0;
 }
 
-static __always_inline int parse_ports(struct __sk_buff *skb, struct pkt *p)
+static __always_inline int parse_ports(frame_t *frame, struct pkt *p)
 {
 	__be16 ports[2];
 
-	if (bpf_skb_load_bytes(skb, p->l4, ports, sizeof(ports)) < 0)
+	if (frame_load(frame, p->l4, ports, sizeof(ports)) < 0)
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
 	p->sport = ports[0];
 	p->dport = ports[1];
@@ -56,7 +56,7 @@ static __always_inline bool icmp_asks(__u8 proto, __u8 type)
 	return proto == IPPROTO_ICMP6 ? type == ICMP6_ECHO : proto == IPPROTO_ICMP && type == ICMP4_ECHO;
 }
 
-static __always_inline int parse_icmp(struct __sk_buff *skb, struct pkt *p)
+static __always_inline int parse_icmp(frame_t *frame, struct pkt *p)
 {
 	struct {
 		__u8 type;
@@ -66,7 +66,7 @@ static __always_inline int parse_icmp(struct __sk_buff *skb, struct pkt *p)
 		__be16 seq;
 	} icmp;
 
-	if (bpf_skb_load_bytes(skb, p->l4, &icmp, sizeof(icmp)) < 0)
+	if (frame_load(frame, p->l4, &icmp, sizeof(icmp)) < 0)
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
 	p->icmp_type = icmp.type;
 	p->icmp_code = icmp.code;
@@ -81,18 +81,18 @@ static __always_inline int parse_icmp(struct __sk_buff *skb, struct pkt *p)
 	return 0;
 }
 
-static __always_inline int parse_transport(struct __sk_buff *skb, struct pkt *p)
+static __always_inline int parse_transport(frame_t *frame, struct pkt *p)
 {
 	switch (p->proto) {
 	case IPPROTO_TCP:
-		return parse_tcp(skb, p);
+		return parse_tcp(frame, p);
 	case IPPROTO_UDP:
 	case IPPROTO_SCTP:
-		return parse_ports(skb, p);
+		return parse_ports(frame, p);
 	case IPPROTO_ICMP:
-		return is_v6(p) ? DROP_UNKNOWN_L4_PROTOCOL : parse_icmp(skb, p);
+		return is_v6(p) ? DROP_UNKNOWN_L4_PROTOCOL : parse_icmp(frame, p);
 	case IPPROTO_ICMP6:
-		return is_v6(p) ? parse_icmp(skb, p) : DROP_UNKNOWN_L4_PROTOCOL;
+		return is_v6(p) ? parse_icmp(frame, p) : DROP_UNKNOWN_L4_PROTOCOL;
 	default: /* judged by protocol alone */
 		return 0;
 	}

@@ -8,6 +8,7 @@
 #include "drop.h"
 #include "maps.h"
 
+#define IP_DONT_FRAGMENT 0x4000
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_OFFSET_MASK 0x1fff
 #define IPV6_MAX_EXTENSIONS 6
@@ -18,7 +19,7 @@ struct fragment_head {
 };
 
 /* The first fragment leaves its ports in frags, the later ones take them from there. */
-static __always_inline int parse_fragment(struct __sk_buff *skb, struct pkt *p, const struct fragment_head *head)
+static __always_inline int parse_fragment(frame_t *frame, struct pkt *p, const struct fragment_head *head)
 {
 	struct fragment_key key = { .saddr = p->saddr, .daddr = p->daddr, .id = head->id };
 	struct fragment *known, first = {};
@@ -39,7 +40,7 @@ static __always_inline int parse_fragment(struct __sk_buff *skb, struct pkt *p, 
 			p->flags |= PKT_ICMP_ECHO;
 		return 0;
 	}
-	err = parse_transport(skb, p);
+	err = parse_transport(frame, p);
 	if (err)
 		return err;
 	first.sport = p->sport;
@@ -50,13 +51,13 @@ static __always_inline int parse_fragment(struct __sk_buff *skb, struct pkt *p, 
 	return 0;
 }
 
-static __always_inline int parse_v4(struct __sk_buff *skb, struct pkt *p)
+static __always_inline int parse_v4(frame_t *frame, struct pkt *p)
 {
 	struct fragment_head head;
 	struct iphdr ip;
 	__u16 frag;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
+	if (frame_load(frame, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 4 || ip.ihl < 5)
 		return DROP_INVALID_PACKET_DROPPED;
 	p->l4 = ETH_HLEN + ip.ihl * 4;
 	p->proto = ip.protocol;
@@ -65,10 +66,10 @@ static __always_inline int parse_v4(struct __sk_buff *skb, struct pkt *p)
 	addr_set_v4(&p->daddr, ip.daddr);
 	frag = bpf_ntohs(ip.frag_off);
 	if (!(frag & (IP_MORE_FRAGMENTS | IP_OFFSET_MASK)))
-		return parse_transport(skb, p);
+		return parse_transport(frame, p);
 	head.id = ip.id;
 	head.offset = frag & IP_OFFSET_MASK;
-	return parse_fragment(skb, p, &head);
+	return parse_fragment(frame, p, &head);
 }
 
 struct ipv6_extension_head {
@@ -84,7 +85,7 @@ static __always_inline bool ipv6_is_extension(__u8 proto)
 	       proto == IPV6_AUTHENTICATION || proto == IPV6_DESTINATION;
 }
 
-static __always_inline int parse_v6(struct __sk_buff *skb, struct pkt *p)
+static __always_inline int parse_v6(frame_t *frame, struct pkt *p)
 {
 	struct fragment_head head = {};
 	struct ipv6_extension_head ext;
@@ -92,7 +93,7 @@ static __always_inline int parse_v6(struct __sk_buff *skb, struct pkt *p)
 	struct ipv6hdr ip;
 	int i;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 6)
+	if (frame_load(frame, ETH_HLEN, &ip, sizeof(ip)) < 0 || ip.version != 6)
 		return DROP_INVALID_PACKET_DROPPED;
 	p->flags |= PKT_V6;
 	p->l4 = ETH_HLEN + sizeof(ip);
@@ -104,7 +105,7 @@ static __always_inline int parse_v6(struct __sk_buff *skb, struct pkt *p)
 		return DROP_INVALID_PACKET_DROPPED;
 
 	for (i = 0; i < IPV6_MAX_EXTENSIONS && ipv6_is_extension(p->proto) && head.offset == 0; i++) {
-		if (bpf_skb_load_bytes(skb, p->l4, &ext, sizeof(ext)) < 0)
+		if (frame_load(frame, p->l4, &ext, sizeof(ext)) < 0)
 			return DROP_INVALID_IPV6_EXTENSION_HEADER;
 		if (p->proto == IPV6_FRAGMENT) {
 			__u16 field = bpf_ntohs(ext.fragment);
@@ -121,27 +122,27 @@ static __always_inline int parse_v6(struct __sk_buff *skb, struct pkt *p)
 		p->proto = ext.next;
 	}
 	if (fragmented)
-		return parse_fragment(skb, p, &head);
+		return parse_fragment(frame, p, &head);
 	if (ipv6_is_extension(p->proto))
 		return DROP_INVALID_IPV6_EXTENSION_HEADER;
-	return parse_transport(skb, p);
+	return parse_transport(frame, p);
 }
 
 /* Fills the tuple and what else the header says. Returns 0 or a drop reason. Only for ETH_P_IP and ETH_P_IPV6. */
-__noinline int parse(struct __sk_buff *skb, struct pkt *p)
+__noinline int parse(frame_t *frame, struct pkt *p)
 {
 	if (!p)
 		return DROP_INVALID_PACKET_DROPPED;
-	p->length = skb->len - ETH_HLEN;
+	p->length = frame_length(frame) - ETH_HLEN;
 	p->now = now_sec();
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return parse_v4(skb, p);
-	return parse_v6(skb, p);
+	if (frame_protocol(frame) == bpf_htons(ETH_P_IP))
+		return parse_v4(frame, p);
+	return parse_v6(frame, p);
 }
 
-static __always_inline bool is_ip(const struct __sk_buff *skb)
+static __always_inline bool is_ip(frame_t *frame)
 {
-	return skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6);
+	return frame_protocol(frame) == bpf_htons(ETH_P_IP) || frame_protocol(frame) == bpf_htons(ETH_P_IPV6);
 }
 
 /* Neighbour discovery and multicast listener reports: between a link's two ends, nobody's flow. */

@@ -39,7 +39,7 @@ static __always_inline __u16 event_flags(const struct pkt *p)
 }
 
 /* Writes p->report and what the packet is into the ring buffer. Never wakes the reader. */
-__noinline int emit(struct __sk_buff *skb, struct pkt *p)
+__noinline int emit(frame_t *frame, struct pkt *p)
 {
 	struct flow_event *e;
 
@@ -58,7 +58,7 @@ __noinline int emit(struct __sk_buff *skb, struct pkt *p)
 	e->length = p->length;
 	e->src_identity = p->src.identity;
 	e->dst_identity = p->dst.identity;
-	e->ifindex = skb->ifindex;
+	e->ifindex = frame_ifindex(frame);
 	e->frontend = p->frontend;
 	e->egress_rule = p->egress_rule;
 	e->ingress_rule = p->ingress_rule;
@@ -100,21 +100,21 @@ static __always_inline bool is_told(struct pkt *p, __u8 reason)
 }
 
 /* The one way a packet is dropped. */
-__noinline int drop_at(struct __sk_buff *skb, struct pkt *p, __u32 reason, __u32 line)
+__noinline int drop_at(frame_t *frame, struct pkt *p, __u32 reason, __u32 line)
 {
 	if (!p)
-		return TC_ACT_SHOT;
+		return FRAME_DROP;
 	p->report.type = EVENT_DROP;
 	p->report.reason = reason;
 	p->report.line = line;
 	p->report.point = p->direction == POLICY_EGRESS ? TRACE_FROM_ENDPOINT : TRACE_TO_ENDPOINT;
 	count(p, reason);
 	if (is_told(p, reason))
-		emit(skb, p);
-	return TC_ACT_SHOT;
+		emit(frame, p);
+	return FRAME_DROP;
 }
 
-#define drop(skb, p, reason) drop_at(skb, p, reason, __LINE__)
+#define drop(frame, p, reason) drop_at(frame, p, reason, __LINE__)
 
 static __always_inline __u8 trace_reason(const struct pkt *p)
 {
@@ -126,7 +126,7 @@ static __always_inline __u8 trace_reason(const struct pkt *p)
 }
 
 /* The packet goes on: count it, and tell when conntrack found it worth an event. */
-static __always_inline void forwarded(struct __sk_buff *skb, struct pkt *p, __u8 point)
+static __always_inline void forwarded(frame_t *frame, struct pkt *p, __u8 point)
 {
 	count(p, 0);
 	if (!(p->flags & PKT_REPORT) || !(config.flags & CONFIG_FLOWS))
@@ -134,5 +134,5 @@ static __always_inline void forwarded(struct __sk_buff *skb, struct pkt *p, __u8
 	p->report.type = EVENT_TRACE;
 	p->report.point = point;
 	p->report.reason = trace_reason(p);
-	emit(skb, p);
+	emit(frame, p);
 }

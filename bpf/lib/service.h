@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
 #include "packet.h"
-#include "admit.h"
+#include "conntrack.h"
 #include "translate.h"
 #include "backend.h"
 #include "source-port.h"
@@ -24,25 +24,37 @@ static __always_inline struct lb_frontend *frontend_from_outside(const struct pk
 	return local ? local : f; /* between two writes */
 }
 
-/* The backend the packet's connection has had so far, or NULL; *port is the source port it is sent with, 0: its own. */
-static __always_inline struct lb_backend *backend_known(const struct pkt *p, const struct ct_key *key, __u32 frontend,
-							__be16 *port)
+static __always_inline void service_key(const struct pkt *p, struct ct_key *key)
+{
+	key->low = p->saddr;
+	key->high = p->daddr;
+	key->low_port = p->sport;
+	key->high_port = p->dport;
+	key->proto = p->proto;
+	key->kind = CT_SERVICE;
+	key->pad = 0;
+}
+
+/* The packet's connection to the frontend, if it has had a backend so far; else NULL. */
+static __always_inline struct ct_entry *service_connection(const struct pkt *p, const struct ct_key *key, __u32 frontend)
 {
 	struct ct_entry *known = bpf_map_lookup_elem(&conntrack, key);
-	struct lb_backend *backend;
 
 	if (!known || known->frontend != frontend || expired(known->expires_sec, p->now) ||
 	    ((known->flags & CT_CLOSING) && begins_tcp(p)))
 		return NULL;
-	backend = backend_find(known->backend);
-	if (!backend)
-		return NULL;
+	return known;
+}
+
+/* The packet goes to the backend its connection has. One that was chosen and not sent to yet begins with it. */
+static __always_inline void service_sent(struct pkt *p, struct ct_entry *known)
+{
+	if (!known->packets[0])
+		p->flags |= PKT_NEW;
 	if (p->tcp_flags & (TCP_FIN | TCP_RST))
 		known->flags |= CT_CLOSING;
 	known->expires_sec = p->now + ct_timeout(p, known->flags);
 	known->packets[0]++;
-	*port = known->port;
-	return backend;
 }
 
 static __always_inline __u32 mixed(__u32 hash, __u32 word)
@@ -67,84 +79,117 @@ static __always_inline __u32 connection_hash(const struct lb_frontend *f, const 
 	return hash ? hash : 1;
 }
 
-/* Chooses a backend and remembers it for the packets to come, retransmissions and fragments. Its id; 0: there is none. */
-__noinline __u32 choose_and_remember(struct pkt *p, const struct ct_key *key, const struct lb_frontend *f)
+/* A backend for a new connection, by its id; 0: there is none. */
+__noinline __u32 choose(const struct pkt *p, const struct lb_frontend *f)
 {
-	/* replies do not pass here, so the long time-outs apply at once */
-	struct ct_entry entry = { .flags = CT_SEEN_REPLY, .packets = { 1, 0 } };
 	struct asker asker = {};
+	__u32 id = 0;
 
-	if (!p || !key || !f)
+	if (!p || !f)
 		return 0;
-	entry.frontend = f->id;
 	asker.client.client = p->saddr;
 	asker.now = p->now;
 	asker.hash = connection_hash(f, p);
-	if (!backend_choose(f, &asker, &entry.backend))
-		return 0;
-	entry.expires_sec = p->now + ct_timeout(p, entry.flags);
-	bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY);
-	p->flags |= PKT_NEW;
-	return entry.backend;
+	return backend_choose(f, &asker, &id) ? id : 0;
 }
 
-/* A backend for a new connection, and the source port it is sent with. NULL: there is none. */
-static __always_inline struct lb_backend *backend_new(struct pkt *p, const struct ct_key *key,
-						      const struct lb_frontend *f, __be16 *port)
+/*
+ * Remembers the choice for the packets to come, retransmissions and fragments. packets: 1, or 0 where another hook
+ * sends this one.
+ */
+__noinline int service_remember(struct pkt *p, const struct ct_key *key, __u32 backend, __u32 packets)
 {
-	struct lb_backend *backend = backend_find(choose_and_remember(p, key, f));
+	/* replies do not pass here, so the long time-outs apply at once */
+	struct ct_entry entry = { .backend = backend, .flags = CT_SEEN_REPLY, .packets = { packets, 0 } };
+
+	if (!p || !key)
+		return 0;
+	entry.frontend = p->frontend;
+	entry.expires_sec = p->now + ct_timeout(p, entry.flags);
+	bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY);
+	return 0;
+}
+
+/* The source port a new connection is sent with, which its entry keeps; 0: the client's own. */
+static __always_inline __be16 take_source_port(const struct pkt *p, const struct ct_key *key,
+					       const struct lb_backend *backend)
+{
+	__be16 port = free_source_port(p, p->frontend, backend);
 	struct ct_entry *entry;
 
-	if (!backend)
-		return NULL;
-	*port = free_source_port(p, f->id, backend);
-	if (*port) {
-		entry = bpf_map_lookup_elem(&conntrack, key);
-		if (entry)
-			entry->port = *port;
+	if (!port)
+		return 0;
+	entry = bpf_map_lookup_elem(&conntrack, key);
+	if (entry)
+		entry->port = port;
+	return port;
+}
+
+/*
+ * The backend the packet goes to: the one its connection already has, if any. *port is the source port it is sent with,
+ * 0: its own. NULL: there is none.
+ */
+static __always_inline struct lb_backend *backend_of(struct pkt *p, const struct lb_frontend *f, __be16 *port)
+{
+	struct lb_backend *backend = NULL;
+	struct ct_entry *known;
+	struct ct_key key;
+	__u32 id;
+
+	service_key(p, &key);
+	known = service_connection(p, &key, f->id);
+	if (known)
+		backend = backend_find(known->backend);
+	if (backend) {
+		service_sent(p, known);
+		*port = known->port;
+	} else {
+		id = choose(p, f);
+		backend = backend_find(id);
+		if (!backend)
+			return NULL;
+		service_remember(p, &key, id, 1);
+		p->flags |= PKT_NEW;
 	}
+	if (p->flags & PKT_NEW)
+		*port = take_source_port(p, &key, backend);
 	return backend;
 }
 
-/* Sends a packet for the frontend to a backend: the one its connection already has, if any. 0 or a drop reason. */
-static __always_inline int to_backend(struct __sk_buff *skb, struct pkt *p, const struct lb_frontend *f)
+/* Sends a packet for the frontend to a backend. 0 or a drop reason. */
+static __always_inline int to_backend(frame_t *frame, struct pkt *p, const struct lb_frontend *f)
 {
-	struct ct_key key = {
-		.low = p->saddr, .high = p->daddr, .low_port = p->sport, .high_port = p->dport,
-		.proto = p->proto, .kind = CT_SERVICE,
-	};
+	struct lb_backend *backend;
 	__be16 port = 0;
-	struct lb_backend *backend = backend_known(p, &key, f->id, &port);
 	int reason;
 
 	p->frontend = f->id;
 	if (!client_may_ask(f, &p->saddr))
 		return DROP_DENIED_BY_LB_SRC_RANGE_CHECK;
-	if (!backend)
-		backend = backend_new(p, &key, f, &port);
+	backend = backend_of(p, f, &port);
 	if (!backend)
 		return f->flags & LB_ELSEWHERE ? DROP_NO_MATCHING_LOCAL_CONTAINER_FOUND : DROP_SERVICE_BACKEND_NOT_FOUND;
 	p->report.flags |= EVENT_DNAT;
-	reason = set_destination(skb, p, &backend->addr, backend->port);
-	return reason || !port ? reason : set_source_port(skb, p, port);
+	reason = set_destination(frame, p, &backend->addr, backend->port);
+	return reason || !port ? reason : set_source_port(frame, p, port);
 }
 
 /*
  * What a pod sends to a service the socket hook did not translate goes to a backend; all else is left as it is.
  * 0 or a drop reason.
  */
-__noinline int translate_from_pod(struct __sk_buff *skb, struct pkt *p)
+__noinline int translate_from_pod(frame_t *frame, struct pkt *p)
 {
 	struct lb_frontend *f;
 
 	if (!p)
 		return DROP_INVALID_PACKET_DROPPED;
 	f = frontend_find(p, LB_SCOPE_ANY);
-	return f && !(f->flags & LB_HOST_ONLY) ? to_backend(skb, p, f) : 0;
+	return f && !(f->flags & LB_HOST_ONLY) ? to_backend(frame, p, f) : 0;
 }
 
 /* The same for what comes from outside; PKT_NODEPORT says that it was for a frontend. 0 or a drop reason. */
-__noinline int translate_from_outside(struct __sk_buff *skb, struct pkt *p)
+__noinline int translate_from_outside(frame_t *frame, struct pkt *p)
 {
 	struct lb_frontend *f;
 
@@ -156,36 +201,36 @@ __noinline int translate_from_outside(struct __sk_buff *skb, struct pkt *p)
 	if (!(f->flags & (LB_NODEPORT | LB_EXTERNAL)))
 		return DROP_IS_A_CLUSTERIP;
 	p->flags |= PKT_NODEPORT;
-	return to_backend(skb, p, f);
+	return to_backend(frame, p, f);
 }
 
 /* An ICMP error about a service connection shows the frontend as the embedded packet's destination. */
-static __always_inline int reverse_error(struct __sk_buff *skb, struct pkt *p, const struct peer *shown)
+static __always_inline int reverse_error(frame_t *frame, struct pkt *p, const struct peer *shown)
 {
 	struct embedded e = {};
 	struct peer client = {};
 	int reason;
 
-	if (!embedded_parse(skb, p, &e))
+	if (!embedded_parse(frame, p, &e))
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
 	if (p->client_port) {
 		client.addr = e.saddr;
 		client.port = p->client_port;
-		reason = set_embedded(skb, p, &e, SIDE_SOURCE, &client);
+		reason = set_embedded(frame, p, &e, SIDE_SOURCE, &client);
 		if (reason)
 			return reason;
 		e.sport = p->client_port;
 	}
 	if (addr_equal(&p->saddr, &e.daddr)) { /* from the backend itself */
-		reason = write_address(skb, p, SIDE_SOURCE, &p->saddr, &shown->addr);
+		reason = write_address(frame, p, SIDE_SOURCE, &p->saddr, &shown->addr);
 		if (reason)
 			return reason;
 	}
-	return set_embedded(skb, p, &e, SIDE_DESTINATION, shown);
+	return set_embedded(frame, p, &e, SIDE_DESTINATION, shown);
 }
 
 /* An answer of a service connection shows the frontend (p->frontend) as its source. 0 or a drop reason. */
-__noinline int reverse_translate(struct __sk_buff *skb, struct pkt *p)
+__noinline int reverse_translate(frame_t *frame, struct pkt *p)
 {
 	struct lb_reverse_key key = {};
 	struct lb_reverse *reverse;
@@ -200,25 +245,17 @@ __noinline int reverse_translate(struct __sk_buff *skb, struct pkt *p)
 	shown.addr = reverse->addr;
 	shown.port = reverse->port;
 	if (p->flags & PKT_RELATED)
-		return reverse_error(skb, p, &shown);
+		return reverse_error(frame, p, &shown);
 	if (p->client_port) {
-		int reason = set_client_port(skb, p);
+		int reason = set_client_port(frame, p);
 
 		if (reason)
 			return reason;
 	}
-	return show_source(skb, p, &shown.addr, shown.port);
+	return show_source(frame, p, &shown.addr, shown.port);
 }
 
 static __always_inline bool needs_reverse(const struct pkt *p)
 {
 	return (p->flags & PKT_REPLY) && p->frontend && !(p->ct_flags & CT_SOCKET_LB);
-}
-
-/* Conntrack, policy, and the frontend's address on what answers a service connection. 0 or a drop reason. */
-static __always_inline int admit_and_reverse(struct __sk_buff *skb, struct pkt *p)
-{
-	int reason = admit(skb, p);
-
-	return reason || !needs_reverse(p) ? reason : reverse_translate(skb, p);
 }

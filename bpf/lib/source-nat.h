@@ -58,7 +58,7 @@ static __always_inline void nat_set_port(const struct pkt *p, struct nat_key *ke
  * Whether answers by this key are for a socket of the node itself: one older than the reservation of the ports, or one
  * that asked for its port.
  */
-__noinline int nat_meets_socket(struct __sk_buff *skb, const struct nat_key *key)
+__noinline int nat_meets_socket(frame_t *frame, const struct nat_key *key)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sk;
@@ -80,9 +80,9 @@ __noinline int nat_meets_socket(struct __sk_buff *skb, const struct nat_key *key
 		tuple.ipv6.dport = key->dport;
 	}
 	if (key->proto == IPPROTO_TCP)
-		sk = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+		sk = bpf_skc_lookup_tcp(frame, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	else
-		sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+		sk = bpf_sk_lookup_udp(frame, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sk)
 		return false;
 	bpf_sk_release(sk);
@@ -99,7 +99,7 @@ static __always_inline bool nat_closed(const struct nat_entry *entry)
  * new TCP connection takes the port of the one that has been closed for longest: as with two connections of one client,
  * the backend tells old from new by sequence numbers and timestamps (RFC 6191). 0 or a drop reason.
  */
-static __always_inline int nat_take_port(struct __sk_buff *skb, struct pkt *p, struct nat_key *key, struct nat_entry *entry)
+static __always_inline int nat_take_port(frame_t *frame, struct pkt *p, struct nat_key *key, struct nat_entry *entry)
 {
 	__u32 count = config.nat_port_max - config.nat_port_min + 1;
 	__u32 start = bpf_get_prandom_u32() % count;
@@ -119,7 +119,7 @@ static __always_inline int nat_take_port(struct __sk_buff *skb, struct pkt *p, s
 			}
 			continue;
 		}
-		if (nat_meets_socket(skb, key))
+		if (nat_meets_socket(frame, key))
 			continue;
 		if (bpf_map_update_elem(&nat, key, entry, taken ? BPF_ANY : BPF_NOEXIST) == 0)
 			return 0;
@@ -131,7 +131,7 @@ static __always_inline int nat_take_port(struct __sk_buff *skb, struct pkt *p, s
 }
 
 /* A new mapping for `sent`; *port is the source port it leaves with. 0 or a drop reason. */
-static __always_inline int nat_allocate(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent,
+static __always_inline int nat_allocate(frame_t *frame, struct pkt *p, const struct nat_key *sent,
 					const struct addr *source, __be16 *port)
 {
 	struct nat_entry entry = { .addr = sent->saddr, .port = sent->sport, .frontend = p->frontend };
@@ -142,7 +142,7 @@ static __always_inline int nat_allocate(struct __sk_buff *skb, struct pkt *p, co
 		return DROP_UNSUPPORTED_PROTOCOL_FOR_NAT_MASQUERADE;
 	nat_answer_key(p, source, 0, &key);
 	entry.expires_sec = p->now + NAT_TIMEOUT_FRESH;
-	reason = nat_take_port(skb, p, &key, &entry);
+	reason = nat_take_port(frame, p, &key, &entry);
 	if (reason)
 		return reason;
 	*port = key.dport;
@@ -203,36 +203,31 @@ static __always_inline bool nat_needs_refresh(const struct pkt *p, const struct 
 }
 
 /*
- * Sends the packet, sent as `sent` (NULL: as it stands), with another source address and a port of the node's own range. 0 or a drop
+ * Sends the packet, sent as `sent`, with another source address and a port of the node's own range. 0 or a drop
  * reason.
  */
-__noinline int nat_source(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent, const struct addr *source)
+__noinline int nat_source(frame_t *frame, struct pkt *p, const struct nat_key *sent, const struct addr *source)
 {
 	struct nat_entry *known;
-	struct nat_key key;
 	__be16 port = 0;
 	int reason;
 
-	if (!p || !source)
+	if (!p || !sent || !source)
 		return DROP_INVALID_PACKET_DROPPED;
-	if (sent)
-		key = *sent;
-	else
-		nat_sent_key(p, &key);
-	known = bpf_map_lookup_elem(&nat, &key);
+	known = bpf_map_lookup_elem(&nat, sent);
 	if (known && !addr_equal(&known->addr, source))
 		known = NULL;
-	if (known && nat_needs_refresh(p, known) && !nat_refresh(p, &key, known))
+	if (known && nat_needs_refresh(p, known) && !nat_refresh(p, sent, known))
 		known = NULL;
 	if (known) {
 		port = known->port;
 	} else {
-		reason = nat_allocate(skb, p, &key, source, &port);
+		reason = nat_allocate(frame, p, sent, source, &port);
 		if (reason)
 			return reason;
 		if (!p->src.id) /* conntrack knows nothing of it here */
 			p->flags |= PKT_NEW | PKT_REPORT;
 	}
 	p->report.flags |= EVENT_SNAT;
-	return show_source(skb, p, source, port);
+	return show_source(frame, p, source, port);
 }

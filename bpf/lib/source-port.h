@@ -45,9 +45,9 @@ __noinline int free_source_port(const struct pkt *p, __u32 frontend, const struc
 }
 
 /* Sends the packet from another port of its sender's. 0 or a drop reason. */
-static __always_inline int set_source_port(struct __sk_buff *skb, struct pkt *p, __be16 port)
+static __always_inline int set_source_port(frame_t *frame, struct pkt *p, __be16 port)
 {
-	int reason = write_port(skb, p, SIDE_SOURCE, p->sport, port);
+	int reason = write_port(frame, p, SIDE_SOURCE, p->sport, port);
 
 	p->client_port = p->sport;
 	p->sport = port;
@@ -55,9 +55,9 @@ static __always_inline int set_source_port(struct __sk_buff *skb, struct pkt *p,
 }
 
 /* An answer goes to the port the client asked from. 0 or a drop reason. */
-static __always_inline int set_client_port(struct __sk_buff *skb, struct pkt *p)
+static __always_inline int set_client_port(frame_t *frame, struct pkt *p)
 {
-	int reason = write_port(skb, p, SIDE_DESTINATION, p->dport, p->client_port);
+	int reason = write_port(frame, p, SIDE_DESTINATION, p->dport, p->client_port);
 
 	p->dport = p->client_port;
 	return reason;

@@ -2,6 +2,7 @@
 #pragma once
 #include <stddef.h>
 #include "packet.h"
+#include "csum.h"
 #include "parse.h"
 #include "embedded.h"
 
@@ -42,7 +43,7 @@ static __always_inline __u32 address_offset(const struct pkt *p, __u32 l3, __u32
  * pseudo header (not ICMPv4's, which has none). In IPv6 the skb's own sum must be told of the address (no header
  * checksum balances it); the transport's update then takes it back out.
  */
-static __always_inline int write_address(struct __sk_buff *skb, struct pkt *p, enum side side, const struct addr *from,
+static __always_inline int write_address(frame_t *frame, struct pkt *p, enum side side, const struct addr *from,
 					 const struct addr *to)
 {
 	__u32 off = address_offset(p, ETH_HLEN, side);
@@ -52,13 +53,13 @@ static __always_inline int write_address(struct __sk_buff *skb, struct pkt *p, e
 	__s64 diff;
 
 	if (is_v6(p)) {
-		if (bpf_skb_store_bytes(skb, off, &is, 16, BPF_F_RECOMPUTE_CSUM) < 0)
+		if (frame_store(frame, off, &is, 16, BPF_F_RECOMPUTE_CSUM) < 0)
 			return DROP_ERROR_WRITING_TO_PACKET;
 		diff = bpf_csum_diff(was.words, 16, is.words, 16, 0);
 	} else {
-		if (bpf_skb_store_bytes(skb, off, &is.words[3], 4, 0) < 0)
+		if (frame_store(frame, off, &is.words[3], 4, 0) < 0)
 			return DROP_ERROR_WRITING_TO_PACKET;
-		if (bpf_l3_csum_replace(skb, ETH_HLEN + offsetof(struct iphdr, check), was.words[3], is.words[3],
+		if (frame_fix_l3(frame, ETH_HLEN + offsetof(struct iphdr, check), was.words[3], is.words[3],
 					4) < 0)
 			return DROP_ERROR_WHILE_CORRECTING_L3_CHECKSUM;
 		diff = bpf_csum_diff(&was.words[3], 4, &is.words[3], 4, 0);
@@ -67,12 +68,12 @@ static __always_inline int write_address(struct __sk_buff *skb, struct pkt *p, e
 		return 0;
 	if (p->proto == IPPROTO_UDP)
 		flags |= BPF_F_MARK_MANGLED_0;
-	if (bpf_l4_csum_replace(skb, p->l4 + l4_csum, 0, diff, flags) < 0)
+	if (frame_fix_l4(frame, p->l4 + l4_csum, 0, diff, flags) < 0)
 		return DROP_ERROR_WHILE_CORRECTING_L4_CHECKSUM;
 	return 0;
 }
 
-static __always_inline int write_port(struct __sk_buff *skb, struct pkt *p, enum side side, __be16 from, __be16 to)
+static __always_inline int write_port(frame_t *frame, struct pkt *p, enum side side, __be16 from, __be16 to)
 {
 	__u32 off = p->l4 + (p->flags & PKT_ICMP_ECHO ? 4 : side * 2);
 	int l4_csum = checksum_offset(p->proto);
@@ -84,34 +85,34 @@ static __always_inline int write_port(struct __sk_buff *skb, struct pkt *p, enum
 		return DROP_UNSUPPORTED_PROTOCOL_FOR_NAT_MASQUERADE;
 	if (p->proto == IPPROTO_UDP)
 		flags |= BPF_F_MARK_MANGLED_0;
-	if (bpf_l4_csum_replace(skb, p->l4 + l4_csum, from, to, flags) < 0)
+	if (frame_fix_l4(frame, p->l4 + l4_csum, from, to, flags) < 0)
 		return DROP_ERROR_WHILE_CORRECTING_L4_CHECKSUM;
-	if (bpf_skb_store_bytes(skb, off, &to, sizeof(to), 0) < 0)
+	if (frame_store(frame, off, &to, sizeof(to), 0) < 0)
 		return DROP_ERROR_WRITING_TO_PACKET;
 	return 0;
 }
 
 /* Gives the packet another source, in the header only: p still tells who really sent it. 0 or a drop reason. */
-__noinline int show_source(struct __sk_buff *skb, struct pkt *p, const struct addr *addr, __be16 port)
+__noinline int show_source(frame_t *frame, struct pkt *p, const struct addr *addr, __be16 port)
 {
 	int reason;
 
 	if (!p || !addr)
 		return DROP_ERROR_WRITING_TO_PACKET;
-	reason = write_address(skb, p, SIDE_SOURCE, &p->saddr, addr);
-	return reason ? reason : write_port(skb, p, SIDE_SOURCE, p->sport, port);
+	reason = write_address(frame, p, SIDE_SOURCE, &p->saddr, addr);
+	return reason ? reason : write_port(frame, p, SIDE_SOURCE, p->sport, port);
 }
 
 /* Gives the packet another destination. 0 or a drop reason. */
-__noinline int set_destination(struct __sk_buff *skb, struct pkt *p, const struct addr *addr, __be16 port)
+__noinline int set_destination(frame_t *frame, struct pkt *p, const struct addr *addr, __be16 port)
 {
 	int reason;
 
 	if (!p || !addr)
 		return DROP_ERROR_WRITING_TO_PACKET;
-	reason = write_address(skb, p, SIDE_DESTINATION, &p->daddr, addr);
+	reason = write_address(frame, p, SIDE_DESTINATION, &p->daddr, addr);
 	if (!reason)
-		reason = write_port(skb, p, SIDE_DESTINATION, p->dport, port);
+		reason = write_port(frame, p, SIDE_DESTINATION, p->dport, port);
 	p->daddr = *addr;
 	p->dport = port;
 	if (p->flags & PKT_ICMP_ECHO) /* one id, which stands for both */
@@ -120,45 +121,38 @@ __noinline int set_destination(struct __sk_buff *skb, struct pkt *p, const struc
 }
 
 /* Writes into the body of an ICMP error and keeps its checksum right. */
-static __always_inline int write_embedded(struct __sk_buff *skb, struct pkt *p, __u32 off, void *was, void *is,
+static __always_inline int write_embedded(frame_t *frame, struct pkt *p, __u32 off, void *was, void *is,
 					  __u32 size)
 {
 	__s64 diff = bpf_csum_diff(was, size, is, size, 0);
 
-	if (bpf_skb_store_bytes(skb, off, is, size, 0) < 0)
+	if (frame_store(frame, off, is, size, 0) < 0)
 		return DROP_ERROR_WRITING_TO_PACKET;
-	if (bpf_l4_csum_replace(skb, p->l4 + 2, 0, diff, 0) < 0)
+	if (frame_fix_l4(frame, p->l4 + 2, 0, diff, 0) < 0)
 		return DROP_ERROR_WHILE_CORRECTING_L4_CHECKSUM;
 	return 0;
 }
 
-static __always_inline __u16 csum_fold(__u32 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
-}
-
 /* The embedded IPv4 header's own checksum after an address changed. */
-static __always_inline int fix_embedded_header(struct __sk_buff *skb, struct pkt *p, const struct embedded *e,
+static __always_inline int fix_embedded_header(frame_t *frame, struct pkt *p, const struct embedded *e,
 					       __be32 was, __be32 is)
 {
 	__u32 words[2] = {}, off = e->l3 + 8; /* ttl, protocol, checksum */
 	__u32 sum;
 
-	if (bpf_skb_load_bytes(skb, off, &words[0], 4) < 0)
+	if (frame_load(frame, off, &words[0], 4) < 0)
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
 	sum = (__u16)~(words[0] >> 16);
 	sum = bpf_csum_diff(&was, 4, &is, 4, sum);
 	words[1] = (words[0] & 0xffff) | ((__u32)csum_fold(sum) << 16);
-	return write_embedded(skb, p, off, &words[0], &words[1], 4);
+	return write_embedded(frame, p, off, &words[0], &words[1], 4);
 }
 
 /*
  * An ICMP error's embedded packet gets another address and port on one side (enum side). Its transport checksum is
  * left: most errors carry eight bytes of it, receivers match by addresses and ports. 0 or a drop reason.
  */
-__noinline int set_embedded(struct __sk_buff *skb, struct pkt *p, const struct embedded *e, __u32 side,
+__noinline int set_embedded(frame_t *frame, struct pkt *p, const struct embedded *e, __u32 side,
 			    const struct peer *to)
 {
 	__be16 ports[4] = {};
@@ -170,23 +164,23 @@ __noinline int set_embedded(struct __sk_buff *skb, struct pkt *p, const struct e
 	was = side == SIDE_SOURCE ? e->saddr : e->daddr;
 	is = to->addr;
 	if (is_v6(p))
-		reason = write_embedded(skb, p, address_offset(p, e->l3, side), was.words, is.words, 16);
+		reason = write_embedded(frame, p, address_offset(p, e->l3, side), was.words, is.words, 16);
 	else
-		reason = write_embedded(skb, p, address_offset(p, e->l3, side), &was.words[3], &is.words[3], 4);
+		reason = write_embedded(frame, p, address_offset(p, e->l3, side), &was.words[3], &is.words[3], 4);
 	if (!reason && !is_v6(p))
-		reason = fix_embedded_header(skb, p, e, was.words[3], is.words[3]);
+		reason = fix_embedded_header(frame, p, e, was.words[3], is.words[3]);
 	if (reason || checksum_offset(e->proto) < 0)
 		return reason;
 	if (e->proto == IPPROTO_ICMP || e->proto == IPPROTO_ICMP6) { /* id and sequence number */
-		if (bpf_skb_load_bytes(skb, e->l4 + 4, ports, 4) < 0)
+		if (frame_load(frame, e->l4 + 4, ports, 4) < 0)
 			return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
 		ports[2] = to->port;
 		ports[3] = ports[1];
-		return write_embedded(skb, p, e->l4 + 4, &ports[0], &ports[2], 4);
+		return write_embedded(frame, p, e->l4 + 4, &ports[0], &ports[2], 4);
 	}
 	ports[0] = e->sport;
 	ports[1] = e->dport;
 	ports[2] = side == SIDE_SOURCE ? to->port : e->sport;
 	ports[3] = side == SIDE_SOURCE ? e->dport : to->port;
-	return write_embedded(skb, p, e->l4, &ports[0], &ports[2], 4);
+	return write_embedded(frame, p, e->l4, &ports[0], &ports[2], 4);
 }

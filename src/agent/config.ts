@@ -71,6 +71,23 @@ export const agentConfigSchema = z.strictObject({
     .describe(
       "Let CiliumEgressGatewayPolicies send pods out of the cluster by other nodes, through the tunnel; absent: under tunnel routing. Under native routing it takes the tunnel's device, and its 50 bytes (IPv6 nodes: 70) of the pods' MTU.",
     ),
+  xdp: z
+    .strictObject({
+      devices: z
+        .array(z.string())
+        .default([])
+        .describe(
+          "Devices whose packets for services the balancer sends on before the node's stack sees them; the node's own device is the only one so far. Names a node has not are passed over.",
+        ),
+      mode: z
+        .enum(["auto", "native", "generic"])
+        .default("auto")
+        .describe(
+          "In the device's driver (native), in the stack, which every device can (generic), or whichever it has. A device that has not what is asked for is an error.",
+        ),
+    })
+    .prefault({})
+    .describe("The balancer at XDP."),
   services: z
     .strictObject({
       withoutBackends: z

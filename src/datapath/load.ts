@@ -10,7 +10,7 @@ import { bpfObject } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
 
 /** One object a hook; they share their maps by name. */
-export const objects = ["pod", "host", "overlay", "sock"] as const;
+const objects = ["pod", "host", "overlay", "sock"] as const;
 
 export interface LoadDatapathOptions {
   /** Bytes of `struct node_config`. */
@@ -19,6 +19,8 @@ export interface LoadDatapathOptions {
   readonly mapsDir: string;
   /** Entries of maps, by name, where not as many as their definition says. */
   readonly maxEntries?: Readonly<Record<string, number>>;
+  /** The programs of XDP, too. */
+  readonly xdp?: boolean;
   readonly log: Logger;
 }
 
@@ -45,7 +47,7 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
   const programs = new Map<string, BpfProgram>();
   const kinds = new Map<string, ProgramKind>();
   const replaced: Carried[] = [];
-  for (const name of objects) {
+  for (const name of [...objects, ...(options.xdp ? ["xdp"] : [])]) {
     const spec = parseObject(readFileSync(bpfObject(name)));
     for (const program of spec.programs.values()) kinds.set(program.name, program.kind);
     const collection = undo.use(loadObject(spec, options, maps));

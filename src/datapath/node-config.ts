@@ -18,9 +18,13 @@ export interface NodeSettings {
   readonly denyIcmp: boolean;
   /** Policies may select the node itself. */
   readonly hostFirewall: boolean;
+  /** XDP may run in the stack, before traffic control. */
+  readonly genericXdp: boolean;
   /** Cookie of the node's network namespace. */
   readonly hostNetns: bigint;
   readonly deviceIfindex: number;
+  /** Absent: a device without link-layer addresses. */
+  readonly deviceMac?: string;
   /** 0: native routing. */
   readonly tunnelIfindex: number;
   /** Of the tunnel's device, whatever the routing; 0: there is none. */
@@ -75,13 +79,15 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
       flag(node.refuse, ConfigFlag.refuse) |
       flag(node.denyIcmp, ConfigFlag.denyIcmp) |
       flag(node.hostFirewall, ConfigFlag.hostFirewall) |
-      flag(node.egressGateway, ConfigFlag.egressGateway),
+      flag(node.egressGateway, ConfigFlag.egressGateway) |
+      flag(node.genericXdp, ConfigFlag.genericXdp),
     eventIntervalSec,
     worldV4: dual ? ReservedIdentity.worldV4 : ReservedIdentity.world,
     worldV6: dual ? ReservedIdentity.worldV6 : ReservedIdentity.world,
     natPortMin: node.natPorts.min,
     natPortMax: node.natPorts.max,
     mtu: node.mtu,
+    deviceMac: node.deviceMac ?? "00:00:00:00:00:00",
     hostNetns: node.hostNetns,
   };
   const bytes = new Uint8Array(nodeConfigLayout.size);

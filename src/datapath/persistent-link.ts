@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { BpfLink } from "#kernel/bpf/link.ts";
 import type { BpfProgram } from "#kernel/bpf/program.ts";
+import { hasErrno } from "#kernel/errno.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 
@@ -35,6 +36,17 @@ export function ensureLink(
   }
   using link = attach();
   link.pin(path);
+}
+
+/** Detaches at once and forgets the pin: a reference that goes is seen only some time later, and meanwhile nobody else has the place. */
+export function detachPinned(path: string): void {
+  try {
+    using link = BpfLink.openPinned(path);
+    link.detach();
+  } catch (error) {
+    if (!hasErrno(error, "ENOLINK")) throw error; // its device is gone
+  }
+  rmSync(path, { force: true });
 }
 
 /** Forgets a pin; the kernel detaches the program with the last reference. */

@@ -64,6 +64,7 @@ export const fileNames: ReadonlyMap<number, string> = new Map([
   [2, "host.bpf.c"],
   [3, "overlay.bpf.c"],
   [4, "sock.bpf.c"],
+  [5, "xdp.bpf.c"],
 ]);
 
 const dropTexts: Readonly<Record<number, string>> = {

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import type { AgentConfig } from "#agent/config.ts";
 import type { AgentPaths } from "#agent/paths.ts";
 import { type AttachTarget, attachNode, attachSockets } from "#datapath/attach.ts";
+import { attachBalancer } from "#datapath/attach-xdp.ts";
 import { BeforeRecord } from "#datapath/before.ts";
 import {
   deviceOfAddress,
@@ -89,10 +90,12 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   if (!overlay) removeTunnel(netlink);
   const native = (of: Family): Prefix | undefined =>
     config.nativeRoutingCidrs.find((cidr) => family(cidr) === of);
+  const balanced = xdpDevices(config, { netlink, device, log });
   const datapath = loadDatapath({
     mapsDir: paths.maps,
     maxEntries: serviceMapSizes(config.services.capacity),
     log,
+    xdp: balanced.length > 0,
     config: nodeConfigBytes({
       addresses: { v4: nodeAddress(node, 4), v6: nodeAddress(node, 6) },
       routers,
@@ -103,11 +106,13 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       refuse: config.services.withoutBackends === "refuse",
       denyIcmp: config.policy.denyResponse === "icmp",
       hostFirewall: config.hostFirewall.enabled,
+      genericXdp: balanced.length > 0 && config.xdp.mode !== "native",
       hostNetns: netnsCookie(),
       deviceIfindex: device.index,
       tunnelIfindex: tunnel ? overlayIfindex : 0,
       overlayIfindex,
       egressGateway,
+      ...(device.mac !== undefined && { deviceMac: device.mac }),
       mtu: device.mtu,
       natPorts,
     }),
@@ -116,10 +121,21 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   if (overlay) interfaces.set(overlayIfindex, tunnelDevice);
   const target = { datapath, linksDir: paths.links, netlink, log };
   attachNode(target, { ifindex: device.index, tunnelIfindex: overlayIfindex });
+  attachBalancer(
+    target,
+    balanced.map(({ name, index }) => ({ name, ifindex: index })),
+    config.xdp.mode,
+  );
   using cgroup = socketCgroup(config, log);
   attachSockets(target, cgroup.path);
   log.info(
-    { device: device.name, routing: config.routing, tunnel: overlay ? tunnelDevice : undefined, podMtu },
+    {
+      device: device.name,
+      routing: config.routing,
+      tunnel: overlay ? tunnelDevice : undefined,
+      podMtu,
+      xdp: balanced.map(({ name }) => name),
+    },
     "datapath attached",
   );
   const sources = tunnel
@@ -135,4 +151,23 @@ function namedDevice(netlink: Netlink, name: string): Link {
       hint: "set `device:` in the agent's configuration",
     });
   return link;
+}
+
+/**
+ * The devices of the node whose packets the balancer sees first. What it leaves goes on to traffic control, which only the node's own device
+ * has. @throws WeftError E_XDP
+ */
+function xdpDevices(
+  config: Pick<AgentConfig, "xdp">,
+  { netlink, device, log }: { netlink: Netlink; device: Link; log: Logger },
+): Link[] {
+  const there = config.xdp.devices.flatMap((name) => getLink(netlink, name) ?? []);
+  const other = there.find(({ index }) => index !== device.index);
+  if (other)
+    throw new WeftError("E_XDP", `device ${other.name} is not the node's, which is ${device.name}`, {
+      hint: "name in `xdp.devices` only devices that carry the node's address, or set `device:`",
+    });
+  if (config.xdp.devices.length > 0 && there.length === 0)
+    log.warn({ devices: config.xdp.devices }, "the node has none of the devices that `xdp.devices` names");
+  return [...new Map(there.map((link) => [link.index, link])).values()];
 }

@@ -40,7 +40,7 @@ import type { Layout } from "#kernel/bpf/layout.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
 import { openRingBuffer } from "#kernel/bpf/ringbuf.ts";
-import { skBuffContext } from "#kernel/bpf/test-run.ts";
+import { skBuffContext, xdpContext } from "#kernel/bpf/test-run.ts";
 import { encode, typedMap, u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
 import { addAddress } from "#kernel/netlink/address.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
@@ -57,6 +57,9 @@ import { type Packet, readPacket } from "./packet.ts";
 
 /** What a program answered: enum TC_ACT_* of linux/pkt_cls.h. */
 export const Action = { pass: 0, drop: 2, redirect: 7 } as const;
+
+/** What a program of XDP answered: enum xdp_action of linux/bpf.h. */
+export const XdpAction = { aborted: 0, drop: 1, pass: 2, tx: 3 } as const;
 
 export interface Outcome {
   readonly action: number;
@@ -120,10 +123,16 @@ export const at = {
 } as const;
 
 const POD_LINKS = 3;
+/** Whom frames are addressed to that say nothing else. */
+const DEVICE_MAC = "02:00:00:00:00:bb";
 
 export interface NodeOptions {
   readonly routing: "tunnel" | "native";
   readonly config?: Partial<NodeConfig>;
+  /** The programs of XDP, too. */
+  readonly xdp?: boolean;
+  /** enum config_flag: beside those that are always set. */
+  readonly flags?: number;
 }
 
 /** A service's entries in all four maps. */
@@ -221,12 +230,11 @@ export class TestNode implements Disposable {
     this.#netns = netns;
     this.deviceIfindex = links.device;
     this.#podIfindexes = links.pods;
-    const config = encode(nodeConfigLayout, {
-      ...defaultConfig(options.routing, links.device),
-      ...options.config,
-    });
+    const usual = defaultConfig(options.routing, links.device);
+    const flags = usual.flags | (options.flags ?? 0);
+    const config = encode(nodeConfigLayout, { ...usual, flags, ...options.config });
     const maps = new Map<string, BpfMap>();
-    this.#collections = ["pod", "host", "overlay"].map((object) => {
+    this.#collections = ["pod", "host", "overlay", ...(options.xdp ? ["xdp"] : [])].map((object) => {
       const collection = undo.use(
         loadCollection(compiledSpec(`bpf/${object}.bpf.c`), {
           maps: Object.fromEntries(maps),
@@ -422,6 +430,21 @@ export class TestNode implements Disposable {
     return this.run("from_device", bytes, { ifindex: this.deviceIfindex });
   }
 
+  /** The device, before the stack: see XdpAction. */
+  fromWire(bytes: Uint8Array): Outcome {
+    const context = xdpContext({ length: bytes.length, ifindex: this.deviceIfindex });
+    const result = inNetns(this.#netns, () => this.program("from_wire").testRun({ data: bytes, context }));
+    return {
+      action: result.returned,
+      bytes: result.data,
+      get packet() {
+        return readPacket(result.data);
+      },
+      tunnel: undefined,
+      events: this.events(),
+    };
+  }
+
   toDevice(bytes: Uint8Array): Outcome {
     return this.run("to_device", bytes, { ifindex: this.deviceIfindex });
   }
@@ -498,19 +521,20 @@ function defaultConfig(routing: "tunnel" | "native", device: number): NodeConfig
     natPortMin: 61_000,
     natPortMax: 65_535,
     mtu: 1500,
+    deviceMac: DEVICE_MAC,
     hostNetns: 1n,
   };
 }
 
 function makeLinks(netns: string): { device: number; pods: number[] } {
   using netlink = openNetlink({ netns });
-  const make = (name: string) => {
-    addVeth(netlink, { name, peer: { name: `${name}p` } });
+  const make = (name: string, mac?: string) => {
+    addVeth(netlink, { name, ...(mac && { mac }), peer: { name: `${name}p` } });
     setLink(netlink, name, { up: true });
     setLink(netlink, `${name}p`, { up: true });
     return linkIndex(netlink, name);
   };
-  const device = make("dev0");
+  const device = make("dev0", DEVICE_MAC);
   const pods = Array.from({ length: POD_LINKS }, (_, i) => make(`pod${i + 1}`));
   inNetns(netns, () => {
     writeSysctl("net.ipv4.ip_forward", "1");

@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
+import { type AgentStatus, agentReady, killAgent } from "#kit/lab-agent.ts";
 import { agentPid, kernelState } from "#kit/lab-kernel.ts";
 import { type Sample, scrape } from "#kit/lab-metrics.ts";
 import { PodClient } from "#kit/lab-pod.ts";
 import type { LoadOptions, LoadReport } from "#kit/lab-pod-load.ts";
-import { labBpfDir, labStateDir, until, weft, weftJson } from "#kit/lab-run.ts";
+import { labBpfDir, labStateDir, until, weftJson } from "#kit/lab-run.ts";
 import { kubectlOk, labStatus, podOf, useLab } from "#kit/lab-use.ts";
 
 for (const routing of ["tunnel", "native"] as const) {
@@ -40,7 +41,7 @@ for (const routing of ["tunnel", "native"] as const) {
         const state = kernelState(node);
         await underLoad(client, loads, async () => {
           await killAgent(node);
-          await ready(node);
+          await agentReady(node);
         });
         assert.deepEqual(kernelState(node), state);
         assert.deepEqual(await writes(lab.status.metrics, node), []);
@@ -56,7 +57,7 @@ for (const routing of ["tunnel", "native"] as const) {
         const first = await until("the agent to start", () => agentPid("n1"));
         await new Promise((resolve) => setTimeout(resolve, 150));
         process.kill(first, "SIGKILL");
-        await ready("n1");
+        await agentReady("n1");
       });
       assert.deepEqual(kernelState("n1"), state);
       assert.deepEqual(await writes(lab.status.metrics, "n1"), []);
@@ -89,7 +90,7 @@ for (const routing of ["tunnel", "native"] as const) {
         });
         other.pin(pin);
       });
-      await ready("n1");
+      await agentReady("n1");
       const log = readFileSync(join(labStateDir, "nodes/n1/agent.log"), "utf8");
       assert.match(log, /"map":"ipcache".*another layout/);
       const far = podOf(lab.status, "load", "far").ips[0]!;
@@ -102,7 +103,7 @@ for (const routing of ["tunnel", "native"] as const) {
         await kubectlOk(["-n", "load", "delete", "networkpolicy", "echo"]);
         await kubectlOk(["apply", "-f", "-"], { input: denyEverything });
       });
-      await ready("n1");
+      await agentReady("n1");
       await until("the policy to hold", async () => {
         const { outcome } = await client.call("http", { host: near, port: 7000, timeoutMs: 300 });
         return outcome === "timeout";
@@ -147,13 +148,6 @@ async function underLoad(
   }
 }
 
-async function killAgent(node: string): Promise<void> {
-  const pid = agentPid(node);
-  assert.ok(pid);
-  process.kill(pid, "SIGKILL");
-  await until("the agent to die", () => agentPid(node) !== pid);
-}
-
 /** Without its settings an agent ends as soon as it starts. */
 async function heldDown(
   node: string,
@@ -169,23 +163,6 @@ async function heldDown(
   } finally {
     renameSync(`${config}.away`, config);
   }
-}
-
-interface AgentStatus {
-  readonly pid: number;
-  readonly ready: boolean;
-  readonly health: readonly { readonly name: string; readonly ok: boolean; readonly text: string }[];
-  readonly counts: Readonly<Record<string, number>>;
-}
-
-/** Waits until the agent has read the cluster and the kernel has what it wants. */
-async function ready(node: string): Promise<void> {
-  await until(`${node}'s agent to be ready`, async () => {
-    const { code, stdout, stderr } = await weft("status", "--node", node, "-o", "json");
-    if (code !== 0) throw new Error(stderr);
-    const [status] = JSON.parse(stdout) as AgentStatus[];
-    return status?.ready === true && status.pid === agentPid(node) && status.health.every(({ ok }) => ok);
-  });
 }
 
 async function endpointsOf(node: string): Promise<number | undefined> {

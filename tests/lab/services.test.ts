@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { netnsPath } from "#kernel/netns.ts";
+import { finishChecksums } from "#kit/checksum-offload.ts";
+import { agentReady, killAgent } from "#kit/lab-agent.ts";
+import { kernelState } from "#kit/lab-kernel.ts";
 import { PodClient } from "#kit/lab-pod.ts";
-import { until } from "#kit/lab-run.ts";
+import { labPrefix, labStateDir, until, weftOk } from "#kit/lab-run.ts";
 import { kubectlOk, type LabPod, podOf, useLab } from "#kit/lab-use.ts";
 
 type Family = 4 | 6;
@@ -121,6 +127,31 @@ for (const routing of ["tunnel", "native"] as const) {
         assert.deepEqual(await ask("nobody.svc"), { addresses: [], error: "ENOTFOUND" });
       });
     }
+
+    test("from outside through the balancer at XDP, which outlives its agent and goes by setting", async () => {
+      const asked = async () => {
+        for (const family of families) await reached(world, { host: nodeAddress("n1", family), near, far });
+      };
+      const links = () => Object.keys(kernelState("n1").links).filter((name) => name.startsWith("xdp_"));
+      const config = join(labStateDir, "nodes/n1/agent.yaml");
+      const without = readFileSync(config, "utf8");
+      const restarted = async (settings: string) => {
+        writeFileSync(config, settings);
+        await killAgent("n1");
+        await agentReady("n1");
+      };
+      finishChecksums("n1", netnsPath(`${labPrefix}-world`));
+      await restarted(`${without}xdp: {devices: [eth0], mode: generic}\n`);
+      assert.match(links().join(), /^xdp_generic_\d+$/);
+      await asked();
+      const flows = await weftOk("observe", "--last", "200", "--port", "30081", "-o", "jsonpb");
+      assert.match(flows, /xdp\.bpf\.c/);
+      await killAgent("n1");
+      await asked();
+      await restarted(without);
+      assert.deepEqual(links(), []);
+      await asked();
+    });
 
     test("scaled to nothing and back", async () => {
       const scale = (replicas: number) =>

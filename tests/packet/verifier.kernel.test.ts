@@ -13,7 +13,7 @@ import { parseAddress } from "#model/ip.ts";
 /** The kernel's bound is a million; a load that needs a tenth of it is felt at every start of the agent. */
 const MOST_INSTRUCTIONS = 100_000;
 
-const objects = ["pod", "host", "overlay", "sock", "announce"] as const;
+const objects = ["pod", "host", "overlay", "sock", "announce", "xdp"] as const;
 
 interface Variant {
   readonly routing: "tunnel" | "native";
@@ -49,13 +49,16 @@ function configOf({ routing, families, masquerade }: Variant): Uint8Array {
       (v6 && masquerade ? ConfigFlag.masqueradeV6 : 0) |
       ConfigFlag.flows |
       ConfigFlag.refuse |
-      (masquerade ? ConfigFlag.denyIcmp | ConfigFlag.hostFirewall | ConfigFlag.egressGateway : 0),
+      (masquerade
+        ? ConfigFlag.denyIcmp | ConfigFlag.hostFirewall | ConfigFlag.egressGateway | ConfigFlag.genericXdp
+        : 0),
     eventIntervalSec: 5,
     worldV4: 9,
     worldV6: 10,
     natPortMin: 61_000,
     natPortMax: 65_535,
     mtu: 1500,
+    deviceMac: "02:00:00:00:00:bb",
     hostNetns: 1n,
   });
 }

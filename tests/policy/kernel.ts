@@ -189,5 +189,6 @@ const config: NodeConfig = {
   natPortMin: 0,
   natPortMax: 0,
   mtu: 1500,
+  deviceMac: "02:00:00:00:00:bb",
   hostNetns: 1n,
 };

@@ -10,6 +10,7 @@ export const ConfigFlag = {
   flows: 16,
   egressGateway: 1024,
   hostFirewall: 128,
+  genericXdp: 4096,
   denyIcmp: 64,
   refuse: 32,
 } as const;
@@ -23,6 +24,7 @@ export const configFlagNames: ReadonlyMap<number, string> = new Map([
   [16, "FLOWS"],
   [1024, "EGRESS_GATEWAY"],
   [128, "HOST_FIREWALL"],
+  [4096, "GENERIC_XDP"],
   [64, "DENY_ICMP"],
   [32, "REFUSE"],
 ]);
@@ -283,6 +285,7 @@ export const EventFile = {
   host: 2,
   overlay: 3,
   sock: 4,
+  xdp: 5,
 } as const;
 export type EventFile = (typeof EventFile)[keyof typeof EventFile];
 
@@ -291,6 +294,7 @@ export const eventFileNames: ReadonlyMap<number, string> = new Map([
   [2, "HOST"],
   [3, "OVERLAY"],
   [4, "SOCK"],
+  [5, "XDP"],
 ]);
 
 /** `enum event_flag` */

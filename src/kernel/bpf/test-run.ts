@@ -80,3 +80,12 @@ export function skBuffContext(fields: SkBuffFields): Uint8Array {
   });
   return bytes;
 }
+
+/** `struct xdp_md` for a test run: a whole frame of `length` bytes, as if it had come in by the device's first queue. */
+export function xdpContext({ length, ifindex }: { length: number; ifindex: number }): Uint8Array {
+  const bytes = new Uint8Array(24);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(4, length, true);
+  view.setUint32(12, ifindex, true);
+  return bytes;
+}

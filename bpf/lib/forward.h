@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "packet.h"
+#include "translate.h"
+
+/* What every way on has in common: hop count, MACs, room in the tunnel, the question to the node's routes. */
+
+#define AF_INET 2
+#define AF_INET6 10
+#define VXLAN_OVERHEAD_V4 50
+#define VXLAN_OVERHEAD_V6 70
+#define TUNNEL_TTL 64
+
+static __always_inline int write_ttl(frame_t *frame, struct pkt *p, __u8 ttl)
+{
+	if (is_v6(p))
+		return frame_store(frame, ETH_HLEN + offsetof(struct ipv6hdr, hop_limit), &ttl, 1,
+					   BPF_F_RECOMPUTE_CSUM);
+	if (frame_fix_l3(frame, ETH_HLEN + offsetof(struct iphdr, check), p->ttl, ttl, 2) < 0)
+		return -1;
+	return frame_store(frame, ETH_HLEN + offsetof(struct iphdr, ttl), &ttl, 1, 0);
+}
+
+static __always_inline int decrement_ttl(frame_t *frame, struct pkt *p)
+{
+	return write_ttl(frame, p, p->ttl - 1);
+}
+
+struct macs {
+	__u8 dst[6];
+	__u8 src[6];
+};
+
+/* Length on the wire of the packet, or of one segment of it. */
+static __always_inline __u32 segment_length(frame_t *frame, const struct pkt *p)
+{
+	if (!frame_segment_size(frame))
+		return p->length;
+	return frame_segment_size(frame) + p->l4 - ETH_HLEN + p->l4_words * 4;
+}
+
+static __always_inline __u32 tunnel_overhead(const struct addr *node)
+{
+	return addr_is_v4(node) ? VXLAN_OVERHEAD_V4 : VXLAN_OVERHEAD_V6;
+}
+
+static __always_inline bool fits_tunnel(frame_t *frame, const struct pkt *p, const struct addr *node)
+{
+	return segment_length(frame, p) + tunnel_overhead(node) <= config.mtu;
+}
+
+static __always_inline void fib_between(struct bpf_fib_lookup *fib, const struct addr *from, const struct addr *to)
+{
+	if (addr_is_v4(to)) {
+		fib->family = AF_INET;
+		fib->ipv4_src = from->words[3];
+		fib->ipv4_dst = to->words[3];
+	} else {
+		fib->family = AF_INET6;
+		__builtin_memcpy(fib->ipv6_src, from->words, 16);
+		__builtin_memcpy(fib->ipv6_dst, to->words, 16);
+	}
+}
+
+static __always_inline void fib_question(frame_t *frame, const struct pkt *p, struct bpf_fib_lookup *fib)
+{
+	fib->ifindex = frame_ifindex(frame);
+	fib->l4_protocol = p->proto;
+	fib->tot_len = frame_segment_size(frame) ? 0 : p->length;
+	fib_between(fib, &p->saddr, &p->daddr);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include <linux/udp.h>
+#include "packet.h"
+#include "forward.h"
+#include "identity.h"
+#include "report.h"
+
+/* Out by the device the packet came in by. */
+
+/* The way between two addresses of the underlay, one hop of it. */
+struct way {
+	struct addr from;
+	struct addr to;
+	struct macs macs; /* found by leads_back */
+	__u32 length;     /* of what is to be sent, IP header on */
+};
+
+/* The node's routes lead there by the frame's own device and a neighbour that is known; all else is the stack's. */
+__noinline int leads_back(frame_t *frame, struct pkt *p, struct way *way)
+{
+	struct bpf_fib_lookup fib = {};
+
+	if (!p || !way)
+		return false;
+	fib.ifindex = frame_ifindex(frame);
+	fib.l4_protocol = p->proto;
+	fib.tot_len = way->length;
+	fib_between(&fib, &way->from, &way->to);
+	if (bpf_fib_lookup(frame, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_SUCCESS ||
+	    fib.ifindex != frame_ifindex(frame))
+		return false;
+	__builtin_memcpy(way->macs.dst, fib.dmac, 6);
+	__builtin_memcpy(way->macs.src, fib.smac, 6);
+	return true;
+}
+
+/* An enum xdp_action, as of all that follow. */
+static __always_inline int send_back(frame_t *frame, struct pkt *p, const struct way *way)
+{
+	if (decrement_ttl(frame, p) < 0 || frame_store(frame, 0, &way->macs, sizeof(way->macs), 0) < 0)
+		return drop(frame, p, DROP_ERROR_WRITING_TO_PACKET);
+	forwarded(frame, p, TRACE_TO_NETWORK);
+	return XDP_TX;
+}
+
+/* RFC 7348 5. */
+struct vxlan_head {
+	struct udphdr udp;
+	__be32 flags;
+	__be32 vni;
+};
+
+#define VXLAN_HAS_VNI 0x08000000
+#define VXLAN_PORTS 0xc000 /* source ports: the upper quarter */
+
+struct outer_v4 {
+	struct iphdr ip;
+	struct vxlan_head vxlan;
+};
+
+struct outer_v6 {
+	struct ipv6hdr ip;
+	struct vxlan_head vxlan;
+};
+
+/* One flow takes one way through the underlay, another perhaps another. */
+static __always_inline __be16 entropy_port(const struct pkt *p)
+{
+	__u64 h = p->saddr.halves[0] ^ p->saddr.halves[1] ^ p->daddr.halves[0] ^ p->daddr.halves[1];
+
+	h ^= ((__u64)p->sport << 32) | ((__u32)p->dport << 16) | p->proto;
+	h *= 0x9e3779b97f4a7c15ull;
+	return bpf_htons(VXLAN_PORTS | (h >> 50));
+}
+
+/* length: of the inner frame. No checksum, as the tunnel's device sends none. */
+static __always_inline void fill_vxlan(const struct pkt *p, struct vxlan_head *vxlan, __u32 length)
+{
+	vxlan->udp.source = entropy_port(p);
+	vxlan->udp.dest = bpf_htons(VXLAN_PORT);
+	vxlan->udp.len = bpf_htons(sizeof(*vxlan) + length);
+	vxlan->udp.check = 0;
+	vxlan->flags = bpf_htonl(VXLAN_HAS_VNI);
+	vxlan->vni = bpf_htonl(identity_on_wire(p, p->src.identity) << 8);
+}
+
+/* Room of VXLAN_OVERHEAD_* in front of the frame, with the outer MACs in it already. */
+static __always_inline int make_room(frame_t *frame, const struct way *way, __u16 protocol, int room)
+{
+	struct ethhdr eth;
+
+	__builtin_memcpy(&eth, &way->macs, sizeof(way->macs));
+	eth.h_proto = bpf_htons(protocol);
+	return bpf_xdp_adjust_head(frame, -room) < 0 || frame_store(frame, 0, &eth, sizeof(eth), 0) < 0;
+}
+
+static __always_inline int wrap_v4(frame_t *frame, const struct pkt *p, const struct way *way)
+{
+	__u32 inner = frame_length(frame);
+	struct outer_v4 outer = {
+		.ip = { .version = 4, .ihl = 5, .ttl = TUNNEL_TTL, .protocol = IPPROTO_UDP,
+			.frag_off = bpf_htons(IP_DONT_FRAGMENT), .saddr = way->from.words[3], .daddr = way->to.words[3] },
+	};
+
+	outer.ip.tot_len = bpf_htons(sizeof(outer) + inner);
+	outer.ip.check = csum_fold((__u32)bpf_csum_diff(NULL, 0, (__be32 *)&outer.ip, sizeof(outer.ip), 0));
+	fill_vxlan(p, &outer.vxlan, inner);
+	if (make_room(frame, way, ETH_P_IP, VXLAN_OVERHEAD_V4))
+		return -1;
+	return frame_store(frame, ETH_HLEN, &outer, sizeof(outer), 0);
+}
+
+static __always_inline int wrap_v6(frame_t *frame, const struct pkt *p, const struct way *way)
+{
+	__u32 inner = frame_length(frame);
+	struct outer_v6 outer = { .ip = { .version = 6, .nexthdr = IPPROTO_UDP, .hop_limit = TUNNEL_TTL } };
+
+	outer.ip.payload_len = bpf_htons(sizeof(outer.vxlan) + inner);
+	__builtin_memcpy(&outer.ip.saddr, way->from.words, 16);
+	__builtin_memcpy(&outer.ip.daddr, way->to.words, 16);
+	fill_vxlan(p, &outer.vxlan, inner);
+	if (make_room(frame, way, ETH_P_IPV6, VXLAN_OVERHEAD_V6))
+		return -1;
+	return frame_store(frame, ETH_HLEN, &outer, sizeof(outer), 0);
+}
+
+/* Through VXLAN to another node, with the sender's identity as the VNI. */
+__noinline int send_wrapped(frame_t *frame, struct pkt *p, const struct way *way)
+{
+	int failed;
+
+	if (!p || !way)
+		return XDP_DROP;
+	if (decrement_ttl(frame, p) < 0)
+		return drop(frame, p, DROP_ERROR_WRITING_TO_PACKET);
+	failed = addr_is_v4(&way->to) ? wrap_v4(frame, p, way) : wrap_v6(frame, p, way);
+	if (failed)
+		return drop(frame, p, DROP_NO_TUNNEL_OR_ENCAPSULATION_ENDPOINT);
+	p->flags |= PKT_TUNNEL;
+	forwarded(frame, p, TRACE_TO_OVERLAY);
+	return XDP_TX;
+}

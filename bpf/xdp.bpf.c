@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The load balancer before the node's network stack: what the outside sends to services whose backends are on other
+ * nodes goes out again by the device it came in by, and so do the answers. It looks first: what it can't bring to its
+ * end, local backends among it, goes up as it came, to the same work at traffic control (host.bpf.c) with the same maps.
+ * So it drops only what that would drop too.
+ */
+#include "lib/frame-xdp.h"
+#include "lib/packet.h"
+#include "lib/parse.h"
+#include "lib/sender.h"
+#include "lib/service.h"
+#include "lib/source-nat.h"
+#include "lib/nat-restore.h"
+#include "lib/xdp-forward.h"
+#include "lib/xdp-unwrap.h"
+
+const volatile struct node_config config = {};
+
+/* A backend for a packet, and what is known of its connection. */
+struct choice {
+	union { /* the stack has no room for both */
+		struct ct_key key;   /* of the connection, until it is remembered */
+		struct nat_key sent; /* then how the packet came */
+	};
+	struct addr addr;
+	__u32 id;
+	__be16 port;
+	__u16 tunnelled;
+};
+
+static __always_inline int take(struct choice *c, const struct lb_backend *backend)
+{
+	if (!backend)
+		return false;
+	c->addr = backend->addr;
+	c->port = backend->port;
+	return true;
+}
+
+/* The connection's backend, or one chosen now, of which *known is NULL. False: there is none. */
+static __always_inline bool find_backend(struct pkt *p, const struct lb_frontend *f, struct choice *c,
+					 struct ct_entry **known)
+{
+	service_key(p, &c->key);
+	*known = service_connection(p, &c->key, f->id);
+	if (*known) {
+		c->id = (*known)->backend;
+		if (take(c, backend_find(c->id)))
+			return true;
+	}
+	*known = NULL;
+	c->id = choose(p, f);
+	return take(c, backend_find(c->id));
+}
+
+/* Whether the backend is another node's that the frame's device leads to. */
+__noinline int leads_to_backend(frame_t *frame, struct pkt *p, struct choice *c, struct way *way)
+{
+	struct ipcache_entry *entry;
+
+	if (!p || !c || !way || endpoint_by_addr(&c->addr))
+		return false;
+	entry = ipcache_lookup(&c->addr);
+	p->dst.identity = identity_of(p, entry);
+	if (p->dst.identity == IDENTITY_HOST)
+		return false;
+	c->tunnelled = config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel);
+	way->from = node_address(p);
+	way->to = c->addr;
+	way->length = p->length;
+	if (entry && c->tunnelled) {
+		way->to = entry->tunnel;
+		if (!fits_tunnel(frame, p, &way->to))
+			return false;
+		way->from = node_address_beside(&way->to);
+		way->length += tunnel_overhead(&way->to);
+	}
+	return leads_back(frame, p, way);
+}
+
+/* Destination and source as to_service of host.bpf.c gives them. 0 or a drop reason. */
+static __always_inline int rewrite(frame_t *frame, struct pkt *p, struct choice *c)
+{
+	struct addr source = c->tunnelled ? router_address(p) : node_address(p);
+	int reason;
+
+	nat_sent_key(p, &c->sent);
+	p->report.flags |= EVENT_DNAT;
+	reason = set_destination(frame, p, &c->addr, c->port);
+	return reason ? reason : nat_source(frame, p, &c->sent, &source);
+}
+
+/* From a client outside to the frontend. */
+static __always_inline int from_client(frame_t *frame, struct pkt *p, const struct lb_frontend *f)
+{
+	struct ct_entry *known;
+	struct choice c = {};
+	struct way way = {};
+	int reason;
+
+	p->frontend = f->id;
+	if (!client_may_ask(f, &p->saddr) || identify_sender(p) || !find_backend(p, f, &c, &known))
+		return XDP_PASS;
+	if (!leads_to_backend(frame, p, &c, &way)) {
+		if (!known) /* traffic control would choose again, and local backends be chosen more often than others */
+			service_remember(p, &c.key, c.id, 0);
+		return XDP_PASS;
+	}
+	if (known) {
+		service_sent(p, known);
+	} else {
+		service_remember(p, &c.key, c.id, 1);
+		p->flags |= PKT_NEW;
+	}
+	p->flags |= p->flags & PKT_NEW ? PKT_NODEPORT | PKT_REPORT : PKT_NODEPORT;
+	reason = rewrite(frame, p, &c);
+	if (reason)
+		return drop(frame, p, reason);
+	return c.tunnelled ? send_wrapped(frame, p, &way) : send_back(frame, p, &way);
+}
+
+/* From another node's backend, whose answer goes on to the client; entry is the mapping it answers. */
+static __always_inline int from_backend(frame_t *frame, struct pkt *p, struct nat_entry *entry)
+{
+	struct lb_reverse_key key = { .frontend = entry->frontend };
+	struct lb_reverse *shown = bpf_map_lookup_elem(&lb_reverse, &key);
+	struct way way = {};
+	int reason;
+
+	if (!shown || (!(p->flags & PKT_TUNNEL) && identify_sender(p)))
+		return XDP_PASS;
+	way.from = shown->addr;
+	way.to = entry->addr;
+	way.length = p->length;
+	if (!leads_back(frame, p, &way))
+		return XDP_PASS;
+	reason = nat_undo(frame, p, NULL, entry);
+	if (!reason)
+		reason = show_source(frame, p, &way.from, shown->port);
+	p->flags |= PKT_REPLY;
+	p->dst.identity = identity_of(p, ipcache_lookup(&p->daddr));
+	return reason ? drop(frame, p, reason) : send_back(frame, p, &way);
+}
+
+/* An enum xdp_action; XDP_PASS: the frame is as it was. */
+static __always_inline int balance(frame_t *frame, struct pkt *p)
+{
+	struct nat_entry *answered;
+	struct lb_frontend *f;
+
+	if (!is_ip(frame) || parse(frame, p) || !is_port_protocol(p->proto) || is_tunnelled(p) || p->ttl <= 1)
+		return XDP_PASS;
+	answered = nat_answered(frame, p, NULL);
+	if (answered)
+		return answered->frontend ? from_backend(frame, p, answered) : XDP_PASS;
+	if (p->flags & PKT_TUNNEL)
+		return XDP_PASS;
+	f = frontend_from_outside(p);
+	return f && (f->flags & (LB_NODEPORT | LB_EXTERNAL)) ? from_client(frame, p, f) : XDP_PASS;
+}
+
+/* A switch sends a frame to everybody as long as it does not know where the receiver is. */
+static __always_inline bool is_addressed_to_device(frame_t *frame)
+{
+	struct macs macs;
+	int i;
+
+	if (frame_load(frame, 0, &macs, sizeof(macs)) < 0)
+		return false;
+	for (i = 0; i < 6; i++)
+		if (macs.dst[i] != config.device_mac[i])
+			return false;
+	return true;
+}
+
+/* Everything that arrives on the device, before anybody else has seen it. */
+SEC("xdp.frags")
+int from_wire(struct xdp_md *frame)
+{
+	struct pkt p = { .report.file = FILE_XDP, .direction = POLICY_INGRESS };
+	__u32 wrapped = 0;
+	int verdict;
+
+	if (!is_addressed_to_device(frame))
+		return XDP_PASS;
+	if (config.tunnel_ifindex)
+		wrapped = wrapping(frame, &p);
+	if (wrapped) {
+		p.flags |= PKT_TUNNEL;
+		if (bpf_xdp_adjust_head(frame, wrapped) < 0)
+			return XDP_PASS;
+	}
+	verdict = balance(frame, &p);
+	if (wrapped && verdict == XDP_PASS && bpf_xdp_adjust_head(frame, -(int)wrapped) < 0)
+		return drop(frame, &p, DROP_INVALID_PACKET_DROPPED);
+	return verdict;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

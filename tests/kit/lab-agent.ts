@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import assert from "node:assert/strict";
+import { agentPid } from "./lab-kernel.ts";
+import { until, weft } from "./lab-run.ts";
+
+/** `weft status -o json` of one node. */
+export interface AgentStatus {
+  readonly pid: number;
+  readonly ready: boolean;
+  readonly health: readonly { readonly name: string; readonly ok: boolean; readonly text: string }[];
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+/** `kill -9`; the lab starts the agent again. */
+export async function killAgent(node: string): Promise<void> {
+  const pid = agentPid(node);
+  assert.ok(pid);
+  process.kill(pid, "SIGKILL");
+  await until("the agent to die", () => agentPid(node) !== pid);
+}
+
+/** Waits until the agent has read the cluster and the kernel has what it wants. */
+export async function agentReady(node: string): Promise<void> {
+  await until(`${node}'s agent to be ready`, async () => {
+    const { code, stdout, stderr } = await weft("status", "--node", node, "-o", "json");
+    if (code !== 0) throw new Error(stderr);
+    const [status] = JSON.parse(stdout) as AgentStatus[];
+    return status?.ready === true && status.pid === agentPid(node) && status.health.every(({ ok }) => ok);
+  });
+}
