@@ -144,7 +144,7 @@ for (const routing of ["tunnel", "native"] as const) {
       await restarted(`${without}xdp: {devices: [eth0], mode: generic}\n`);
       assert.match(links().join(), /^xdp_generic_\d+$/);
       await asked();
-      const flows = await weftOk("observe", "--last", "200", "--port", "30081", "-o", "jsonpb");
+      const flows = await weftOk("observe", "--last", "200", "--port", "8081", "-o", "jsonpb");
       assert.match(flows, /xdp\.bpf\.c/);
       await killAgent("n1");
       await asked();
