@@ -3,6 +3,7 @@
 #include "packet.h"
 #include "ct.h"
 #include "embedded.h"
+#include "lb.h"
 
 /* A tuple as it travels, and its connection's key. */
 struct flow {
@@ -43,15 +44,15 @@ static __always_inline void flow_of_packet(const struct pkt *p, struct flow *f)
 	f->key.pad = 0;
 }
 
-/* The flow of what the packet's sender sends, of the packet's protocol with ports, from a port to another address. */
-static __always_inline void flow_to(const struct pkt *p, __be16 sport, const struct addr *daddr, __be16 dport,
-				    struct flow *f)
+/* The flow of what the address sends from a port to a backend, of the packet's protocol with ports. */
+static __always_inline void flow_to(const struct pkt *p, const struct addr *saddr, __be16 sport,
+				    const struct lb_backend *to, struct flow *f)
 {
-	f->high = sender_is_high(&p->saddr, daddr, sport, dport);
-	f->key.low = f->high ? *daddr : p->saddr;
-	f->key.high = f->high ? p->saddr : *daddr;
-	f->key.low_port = f->high ? dport : sport;
-	f->key.high_port = f->high ? sport : dport;
+	f->high = sender_is_high(saddr, &to->addr, sport, to->port);
+	f->key.low = f->high ? to->addr : *saddr;
+	f->key.high = f->high ? *saddr : to->addr;
+	f->key.low_port = f->high ? to->port : sport;
+	f->key.high_port = f->high ? sport : to->port;
 	f->key.proto = p->proto;
 	f->key.kind = CT_FLOW;
 	f->key.pad = 0;

@@ -2,6 +2,7 @@
 #pragma once
 #include "packet.h"
 #include "conntrack.h"
+#include "hairpin-alias.h"
 #include "translate.h"
 
 /*
@@ -9,16 +10,16 @@
  * and its answers could be either's; so the second gets another source port on the way. The connection's entry keeps the
  * client's own, which answers get back.
  */
-#define SOURCE_PORT_TRIES 16
+#define SOURCE_PORT_TRIES 8
 
-/* Whether what goes from the port to the backend is a living connection of another service, or of none. */
-static __always_inline bool source_port_is_taken(const struct pkt *p, const struct lb_backend *backend, __be16 port,
-						 __u32 frontend)
+/* Whether what the address sends from the port to the backend is a living connection of another service, or of none. */
+static __always_inline bool source_port_is_taken(const struct pkt *p, const struct addr *from, __be16 port,
+						 const struct lb_backend *backend, __u32 frontend)
 {
 	struct ct_entry *ct;
 	struct flow f;
 
-	flow_to(p, port, &backend->addr, backend->port, &f);
+	flow_to(p, from, port, backend, &f);
 	ct = ct_lookup(&f, p->now);
 	if (!ct || ct->frontend == frontend || ((ct->flags & CT_CLOSING) && begins_tcp(p)))
 		return false;
@@ -29,16 +30,20 @@ static __always_inline bool source_port_is_taken(const struct pkt *p, const stru
 __noinline int free_source_port(const struct pkt *p, __u32 frontend, const struct lb_backend *backend)
 {
 	__u32 count = config.nat_port_max - config.nat_port_min + 1, start, i;
+	struct addr from;
 	__be16 port;
 
 	if (!p || !backend || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP))
 		return 0;
-	if (!source_port_is_taken(p, backend, p->sport, frontend))
+	from = p->saddr;
+	if (addr_equal(&from, &backend->addr)) /* as its connection will know it: hairpin.h */
+		from = hairpin_alias(p);
+	if (!source_port_is_taken(p, &from, p->sport, backend, frontend))
 		return 0;
 	start = bpf_get_prandom_u32();
 	for (i = 0; i < SOURCE_PORT_TRIES; i++) {
 		port = bpf_htons(config.nat_port_min + (start + i) % count);
-		if (!source_port_is_taken(p, backend, port, frontend))
+		if (!source_port_is_taken(p, &from, port, backend, frontend))
 			return port;
 	}
 	return 0;

@@ -79,6 +79,29 @@ for (const [name, net] of Object.entries(families)) {
         assert.equal(next.events.length, 0);
       });
 
+      it("tells two services apart that lead to itself, asked at once from one port", () => {
+        const backends = [{ id: 70, address: net.a, port: 8080 }];
+        node.service({ id: 11, address: net.vip, port: 82, proto: Proto.tcp, backends });
+        const sport = ++port;
+        const asked = (dport: number) => node.fromPod(a, tcp(net.a, net.vip, [sport, dport], Tcp.syn));
+        const first = asked(80);
+        assert.deepEqual(tuple(first), [net.alias, sport, net.a, 8080]);
+        const second = asked(82);
+        const { sport: other } = second.packet;
+        assert.notEqual(other, sport);
+        assert.deepEqual(tuple(second), [net.alias, other, net.a, 8080]);
+        for (const [from, vport, frontend] of [
+          [other, 82, 11],
+          [sport, 80, 7],
+        ] as const) {
+          const answer = node.fromPod(a, tcp(net.a, net.alias, [8080, from ?? 0], Tcp.syn | Tcp.ack));
+          assert.deepEqual(tuple(answer), [net.vip, vport, net.a, sport]);
+          assert.equal(answer.events[0]?.frontend, frontend);
+        }
+        const next = node.fromPod(a, tcp(net.a, net.vip, [sport, 82], Tcp.ack));
+        assert.deepEqual(tuple(next), [net.alias, other, net.a, 8080], "and goes on so");
+      });
+
       it("is its own client over UDP, even from the port it serves", () => {
         for (const sport of [++port, 53]) {
           const out = node.fromPod(a, udp(net.a, net.vip, [sport, 53]));
