@@ -40,6 +40,7 @@ test("the kinds have the names that clients ask for", () => {
     "ciliumendpoints.cilium.io Namespaced cep ciliumep",
     "ciliumnodes.cilium.io Cluster cn ciliumn",
     "ciliumloadbalancerippools.cilium.io Cluster ippools ippool lbippool lbippools",
+    "ciliuml2announcementpolicies.cilium.io Cluster l2announcement",
     "ciliumendpointslices.cilium.io Cluster ces",
     "nodepolicystatuses.weft.io Cluster nps",
   ]);

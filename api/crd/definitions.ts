@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { cidrGroupSpec } from "./cilium-cidr-group.ts";
 import { egressGatewaySpec } from "./cilium-egress-gateway-policy.ts";
+import { l2AnnouncementPolicySpec } from "./cilium-l2-announcement-policy.ts";
 import { ciliumEndpointStatus, coreCiliumEndpoint } from "./cilium-endpoint.ts";
 import { loadBalancerIpPoolSpec } from "./cilium-load-balancer-ip-pool.ts";
 import { localRedirectSpec } from "./cilium-local-redirect-policy.ts";
@@ -109,7 +110,7 @@ const clusterNetworkPolicyStatus = z.strictObject({
   conditions: z.array(fullCondition).meta(byType),
 });
 
-const poolStatus = z.strictObject({
+const conditionsStatus = z.strictObject({
   conditions: z
     .array(fullCondition)
     .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })
@@ -294,7 +295,7 @@ const kinds: readonly Kind[] = [
     scope: "Cluster",
     shortNames: ["ippools", "ippool", "lbippool", "lbippools"],
     categories: ["cilium"],
-    schema: objectSchema({ spec: structural(loadBalancerIpPoolSpec), status: structural(poolStatus) }, [
+    schema: objectSchema({ spec: structural(loadBalancerIpPoolSpec), status: structural(conditionsStatus) }, [
       "spec",
     ]),
     status: true,
@@ -312,6 +313,20 @@ const kinds: readonly Kind[] = [
       },
       age,
     ],
+  },
+  {
+    kind: "CiliumL2AnnouncementPolicy",
+    version: "v2alpha1",
+    plural: "ciliuml2announcementpolicies",
+    scope: "Cluster",
+    shortNames: ["l2announcement"],
+    categories: ["cilium"],
+    schema: objectSchema({
+      spec: structural(l2AnnouncementPolicySpec),
+      status: structural(conditionsStatus),
+    }),
+    status: true,
+    columns: [valid, age],
   },
   {
     kind: "CiliumEndpointSlice",

@@ -6,6 +6,7 @@ import {
   clusterNameSetting,
   endpointSlicesSetting,
   ipamSetting,
+  l2AnnouncementsSetting,
   listenSetting,
   prefixSetting,
   tableSizes,
@@ -131,6 +132,7 @@ export const agentConfigSchema = z.strictObject({
     })
     .prefault({})
     .describe("Services, in place of kube-proxy."),
+  l2Announcements: l2AnnouncementsSetting,
   policy: z
     .strictObject({
       enforcement: z

@@ -23,14 +23,14 @@ type Direction = "ingress" | "egress";
 function attachDevice(
   target: AttachTarget,
   name: string,
-  at: { ifindex: number; direction: Direction; program: string },
+  at: { ifindex: number; direction: Direction; program: string; position?: "first" },
 ): void {
-  const { ifindex, direction } = at;
+  const { ifindex, direction, position } = at;
   const program = target.datapath.program(at.program);
   ensureLink(
     join(target.linksDir, `${name}_${direction}`),
     program,
-    () => attachTcx({ program, ifindex, direction }),
+    () => attachTcx({ program, ifindex, direction, ...(position && { position }) }),
     {
       ifindex,
       log: target.log,
@@ -59,14 +59,23 @@ export function attachPod(target: AttachTarget, device: { readonly ifindex: numb
   }
 }
 
+/** What is attached to the node's devices. */
+export interface NodeAttachment {
+  readonly ifindex: number;
+  /** 0: there is no tunnel. */
+  readonly tunnelIfindex: number;
+  /** Whether the node answers on the wire for addresses of services. */
+  readonly announces: boolean;
+}
+
 /** The node's own device, and the tunnel's when there is one. */
-export function attachNode(
-  target: AttachTarget,
-  devices: { readonly ifindex: number; readonly tunnelIfindex: number },
-): void {
-  const { ifindex, tunnelIfindex } = devices;
+export function attachNode(target: AttachTarget, attachment: NodeAttachment): void {
+  const { ifindex, tunnelIfindex, announces } = attachment;
   attachDevice(target, "device", { ifindex, direction: "ingress", program: "from_device" });
   attachDevice(target, "device", { ifindex, direction: "egress", program: "to_device" });
+  const answers = { ifindex, direction: "ingress", program: "answer_for_services", position: "first" } as const;
+  if (announces) attachDevice(target, "announce", answers);
+  else dropLink(join(target.linksDir, "announce_ingress"));
   if (tunnelIfindex > 0) {
     attachDevice(target, "tunnel", { ifindex: tunnelIfindex, direction: "ingress", program: "from_overlay" });
     attachDevice(target, "tunnel", { ifindex: tunnelIfindex, direction: "egress", program: "to_overlay" });

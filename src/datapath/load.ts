@@ -10,7 +10,7 @@ import { bpfObject } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
 
 /** One object a hook; they share their maps by name. */
-const objects = ["pod", "host", "overlay", "sock"] as const;
+const objects = ["pod", "host", "overlay", "sock", "announce"] as const;
 
 export interface LoadDatapathOptions {
   /** Bytes of `struct node_config`. */

@@ -60,6 +60,11 @@ export const resources = {
   ciliumNodes: { group: "cilium.io", version: "v2", plural: "ciliumnodes" },
   ciliumEndpointSlices: { group: "cilium.io", version: "v2alpha1", plural: "ciliumendpointslices" },
   ciliumLoadBalancerIpPools: { group: "cilium.io", version: "v2", plural: "ciliumloadbalancerippools" },
+  ciliumL2AnnouncementPolicies: {
+    group: "cilium.io",
+    version: "v2alpha1",
+    plural: "ciliuml2announcementpolicies",
+  },
   ciliumEndpoints: { group: "cilium.io", version: "v2", plural: "ciliumendpoints" },
   nodePolicyStatuses: { group: "weft.io", version: "v1alpha1", plural: "nodepolicystatuses" },
 } as const satisfies Record<string, Resource>;

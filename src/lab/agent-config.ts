@@ -47,6 +47,7 @@ export function agentConfig(plan: LabPlan, node: NodePlan, settings: AgentSettin
     cgroup: join(cgroupRoot(), node.cgroup),
     cniConfDir: node.cniConfDir,
     cniBinDir: join(node.stateDir, "cni-bin"),
+    l2Announcements: { enabled: true, leaseSec: 3 },
     observer: { listen: `${wildcard}:${node.observerPort}` },
     metrics: { listen: `${wildcard}:${node.metricsPort}` },
   };
@@ -55,5 +56,6 @@ export function agentConfig(plan: LabPlan, node: NodePlan, settings: AgentSettin
 
 /** The settings file of the operator, which runs on one of the nodes. */
 export function operatorConfig(node: NodePlan): string {
-  return stringify({ clusterName: "weft-lab", kubeconfig: node.kubeconfig });
+  const l2Announcements = { enabled: true };
+  return stringify({ clusterName: "weft-lab", kubeconfig: node.kubeconfig, l2Announcements });
 }

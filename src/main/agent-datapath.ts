@@ -120,7 +120,11 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const interfaces = new Map([[device.index, device.name]]);
   if (overlay) interfaces.set(overlayIfindex, tunnelDevice);
   const target = { datapath, linksDir: paths.links, netlink, log };
-  attachNode(target, { ifindex: device.index, tunnelIfindex: overlayIfindex });
+  attachNode(target, {
+    ifindex: device.index,
+    tunnelIfindex: overlayIfindex,
+    announces: config.l2Announcements.enabled,
+  });
   attachBalancer(
     target,
     balanced.map(({ name, index }) => ({ name, ifindex: index })),

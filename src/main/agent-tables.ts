@@ -22,6 +22,7 @@ import {
   policyRuleTable,
   policyTable,
 } from "#policy/table.ts";
+import { l2AnnouncementTable, l2PolicyTable } from "#services/l2-table.ts";
 import { redirectPolicyTable } from "#services/redirect-policy.ts";
 import { redirectTable } from "#services/redirects.ts";
 import {
@@ -71,6 +72,8 @@ export function agentTables(db = new Database()) {
     healthChecks: healthCheckTable(db),
     frontends: frontendTable(db),
     frontendIds: frontendIdTable(db),
+    l2Policies: l2PolicyTable(db),
+    l2Announcements: l2AnnouncementTable(db),
     routes: routeTable(db),
     egressPolicies: egressPolicyTable(db),
     ownAddresses: ownAddressTable(db),

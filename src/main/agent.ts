@@ -34,6 +34,7 @@ import { familiesOf, startNodeDatapath } from "./agent-datapath.ts";
 import { startEndpoints } from "./agent-endpoints.ts";
 import { liveness, waitingFor } from "./agent-health.ts";
 import { hostProcOf } from "./agent-host.ts";
+import { startL2 } from "./agent-l2.ts";
 import { mapFill } from "./agent-map-fill.ts";
 import { agentMaps } from "./agent-maps.ts";
 import { agentMetrics } from "./agent-metrics.ts";
@@ -102,6 +103,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   // Every pod has the new programs now: what the earlier ones wrote into maps that were replaced is complete.
   nodeDatapath.datapath.takeRest();
   stack.use(startSources(deps, signal));
+  stack.use(startL2(deps, signal));
 
   const families = familiesOf(config);
   const ipam = new Ipam(node.podCidrs.filter((cidr) => families.includes(family(cidr))));

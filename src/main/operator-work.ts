@@ -15,6 +15,7 @@ import type { OperatorConfig } from "#operator/config.ts";
 import { publishedEndpointRow } from "#operator/core-endpoint.ts";
 import { installDefinitions } from "#operator/crds.ts";
 import { startIdentityGc } from "#operator/identity-gc.ts";
+import { startL2PolicyStatus, writtenL2Policy } from "#operator/l2-policies.ts";
 import { LbIpam } from "#operator/lb-ipam.ts";
 import { startLbIpam } from "#operator/lb-ipam-controller.ts";
 import { lbPoolRow, type PoolObject } from "#operator/lb-ipam-pool.ts";
@@ -48,7 +49,7 @@ export interface WorkDeps {
 }
 
 /** Cilium before 1.18 serves its pools in an older version alone: a cluster that comes from it has everything else meanwhile. */
-const optional = new Set(["ciliumloadbalancerippools.cilium.io"]);
+const optional = new Set(["ciliumloadbalancerippools.cilium.io", "ciliuml2announcementpolicies.cilium.io"]);
 
 /** What the leader does until the signal aborts, in the order it needs: kinds, then what is read of them, then what is made of that. */
 export async function leaderWork(deps: WorkDeps, signal: AbortSignal, ready: () => void): Promise<void> {
@@ -77,6 +78,9 @@ export async function leaderWork(deps: WorkDeps, signal: AbortSignal, ready: () 
   }
   const serviceEvents = createEventRecorder(client, log, { controller: "weft.io/operator", action: "Serve" });
   stack.use(startServiceProblems({ ...common, events: serviceEvents }));
+  const events = createEventRecorder(client, log, { controller: "weft.io/operator", action: "Check" });
+  const { enabled } = config.l2Announcements;
+  stack.use(startL2PolicyStatus({ ...common, policies: tables.l2Policies, enabled, events }));
   if (config.endpointSlices) stack.use(startSliceWriter(common));
   else await removeSlices(client, log, signal);
   stack.use(startPolicyConditions({ client, db: tables.db, health, log, signal }));
@@ -115,6 +119,14 @@ function follow(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): As
       resource: resources.ciliumEndpoints,
       table: tables.endpoints,
       toRow: (object: CiliumEndpointObject) => publishedEndpointRow(object),
+    }),
+  );
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.ciliumL2AnnouncementPolicies,
+      table: tables.l2Policies,
+      toRow: writtenL2Policy,
     }),
   );
   if (config.lbIpam.enabled) stack.use(followLoadBalancers(deps, tables, signal));

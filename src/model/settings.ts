@@ -44,6 +44,25 @@ export const endpointSlicesSetting = z
     "Put CiliumEndpoints together in CiliumEndpointSlices, and let agents read these: far fewer events for clusters of hundreds of nodes, but what is new of a pod then reaches other nodes by way of the operator.",
   );
 
+export const l2AnnouncementsSetting = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .default(false)
+      .describe("Off: policies do nothing, and agents may not write Leases in their namespace."),
+    leaseSec: z
+      .number()
+      .int()
+      .min(3)
+      .max(300)
+      .default(15)
+      .describe("How long nobody answers for an address after the node that did is gone."),
+  })
+  .prefault({})
+  .describe(
+    "Nodes answer on the wire (ARP, neighbour discovery) for addresses of Services, as CiliumL2AnnouncementPolicies say.",
+  );
+
 export const listenSetting = (address: string) =>
   z.strictObject({ listen: z.string().default(address).describe("Address and port.") }).prefault({});
 

@@ -7,6 +7,7 @@ import {
   clusterNameSetting,
   endpointSlicesSetting,
   ipamSetting,
+  l2AnnouncementsSetting,
   listenSetting,
   prefixSetting,
 } from "#model/settings.ts";
@@ -86,6 +87,7 @@ export const operatorConfigSchema = z
       })
       .prefault({})
       .describe("Gives Services of type LoadBalancer their addresses, out of CiliumLoadBalancerIPPools."),
+    l2Announcements: l2AnnouncementsSetting,
     leaderElection: z
       .strictObject({
         leaseSec: seconds(2, 15).describe("A leader that has not renewed for so long is replaced."),

@@ -6,6 +6,7 @@ import { ciliumNodeTable } from "#nodes/cilium-node.ts";
 import { addressesOf, endpointSliceTable, serviceKey } from "#services/table.ts";
 import { Database, type WritableTable } from "#store/table.ts";
 import { coreText, type PublishedEndpoint } from "./core-endpoint.ts";
+import type { WrittenL2Policy } from "./l2-policies.ts";
 import type { LbPool } from "./lb-ipam-pool.ts";
 import { type LbService, lbServiceKey } from "./lb-ipam-service.ts";
 import type { WatchedService } from "./service-problems.ts";
@@ -39,6 +40,7 @@ export function operatorTables(db = new Database()) {
     lbServices: lbServiceTable(db),
     watchedServices: watchedServiceTable(db),
     foreignSlices: endpointSliceTable(db),
+    l2Policies: l2PolicyTable(db),
   };
 }
 
@@ -136,6 +138,18 @@ function lbServiceTable(db: Database): WritableTable<LbService> {
       { name: "REQUESTED", of: (row) => row.requested.join(",") },
       { name: "SHARING-KEY", of: (row) => row.sharingKey },
       { name: "ADDRESSES", of: (row) => row.held.join(",") },
+    ],
+  });
+}
+
+function l2PolicyTable(db: Database): WritableTable<WrittenL2Policy> {
+  return db.table<WrittenL2Policy>({
+    name: "l2-policies",
+    key: (row) => row.policy.name,
+    equal: (a, b) => a.policy.uid === b.policy.uid && a.resourceVersion === b.resourceVersion,
+    columns: [
+      { name: "NAME", of: (row) => row.policy.name },
+      { name: "PROBLEM", of: (row) => row.policy.problem ?? "" },
     ],
   });
 }

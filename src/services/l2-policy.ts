@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { L2AnnouncementPolicySpec } from "#api/crd/cilium-l2-announcement-policy.ts";
 import type { KubeObject } from "#k8s/resource.ts";
-import type { Address } from "#model/ip.ts";
+import { type Address, addressBytes, family } from "#model/ip.ts";
 import { type LabelSelector, selectsLabels, serviceLabels } from "#model/selects-labels.ts";
 import { type Service, serviceKey } from "./table.ts";
 
 /** A CiliumL2AnnouncementPolicy. */
 export interface L2Policy {
   readonly name: string;
+  readonly uid: string;
   readonly generation: number;
   readonly serviceSelector?: LabelSelector;
   readonly nodeSelector?: LabelSelector;
@@ -20,7 +21,7 @@ export interface L2Policy {
 }
 
 export interface L2PolicyObject extends KubeObject {
-  readonly metadata: { readonly name: string; readonly generation?: number };
+  readonly metadata: { readonly name: string; readonly uid?: string; readonly generation?: number };
   readonly spec?: L2AnnouncementPolicySpec;
 }
 
@@ -35,6 +36,7 @@ export function l2PolicyRow({ metadata, spec = {} }: L2PolicyObject): L2Policy {
     }
   return {
     name: metadata.name,
+    uid: metadata.uid ?? "",
     generation: metadata.generation ?? 1,
     ...(spec.serviceSelector && { serviceSelector: spec.serviceSelector }),
     ...(spec.nodeSelector && { nodeSelector: spec.nodeSelector }),
@@ -45,24 +47,13 @@ export function l2PolicyRow({ metadata, spec = {} }: L2PolicyObject): L2Policy {
   };
 }
 
-/** What a node would announce of a Service, if it holds its Lease. */
+/** An address that a node would answer for on the wire, if it holds its Lease. */
 export interface L2Candidate {
-  /** `namespace/name` */
-  readonly service: string;
-  /** Name of the Lease that says which node does it. */
-  readonly lease: string;
-  /** Sorted, each once. */
-  readonly answers: readonly L2Answer[];
-}
-
-/** One address on one device. */
-export interface L2Answer {
   readonly address: Address;
-  readonly device: string;
-}
-
-export function answerKey({ address, device }: L2Answer): string {
-  return `${address}@${device}`;
+  /** `namespace/name`; of several that share it the first by name. */
+  readonly service: string;
+  /** Sorted names. */
+  readonly devices: readonly string[];
 }
 
 /** The node that asks what it may announce. */
@@ -78,8 +69,8 @@ export interface L2Node {
 const ownClass = "io.cilium/l2-announcer";
 
 /**
- * What the node would announce, by the policies. An address that Services share goes with the first of them by name, so that one Lease
- * decides who answers for it. With externalTrafficPolicy Local only where there is a backend: elsewhere it would be silence.
+ * What the node would announce, by the policies; an address of several Services once. With externalTrafficPolicy Local only where there is a
+ * backend: elsewhere it would be silence.
  */
 export function l2Candidates(
   services: Iterable<Service>,
@@ -89,36 +80,34 @@ export function l2Candidates(
   const here = policies.filter(
     ({ problem, nodeSelector }) => problem === undefined && selectsLabels(nodeSelector, node.labels),
   );
-  const candidates: L2Candidate[] = [];
-  const taken = new Set<string>();
+  if (here.length === 0) return [];
+  const found = new Map<Address, { readonly service: string; readonly devices: Set<string> }>();
   for (const service of [...services].sort((a, b) => (serviceKey(a) < serviceKey(b) ? -1 : 1))) {
     const key = serviceKey(service);
     const { loadBalancerClass = ownClass, externalLocal } = service;
     if (loadBalancerClass !== ownClass || (externalLocal && !node.hasBackend(key))) continue;
     const labels = serviceLabels(service);
-    const answers = new Map<string, L2Answer>();
-    for (const policy of here)
-      if (selectsLabels(policy.serviceSelector, labels))
-        for (const answer of answersOf(service, policy, node.devices)) answers.set(answerKey(answer), answer);
-    for (const at of answers.keys()) if (taken.has(at)) answers.delete(at);
-    if (answers.size === 0) continue;
-    for (const at of answers.keys()) taken.add(at);
-    const sorted = [...answers].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, answer]) => answer);
-    candidates.push({ service: key, lease: leaseName(service), answers: sorted });
+    for (const policy of here) {
+      if (!selectsLabels(policy.serviceSelector, labels)) continue;
+      for (const address of addressesOf(service, policy)) {
+        const { devices } = found.get(address) ?? { devices: new Set<string>() };
+        for (const name of node.devices)
+          if (policy.devices?.some((one) => one.test(name)) ?? true) devices.add(name);
+        if (devices.size > 0 && !found.has(address)) found.set(address, { service: key, devices });
+      }
+    }
   }
-  return candidates;
+  return [...found].map(([address, { service, devices }]) => ({ address, service, devices: [...devices].sort() }));
 }
 
-function answersOf(service: Service, policy: L2Policy, devices: readonly string[]): L2Answer[] {
-  const addresses = [
-    ...(policy.externalIps ? service.externalIps : []),
-    ...(policy.loadBalancerIps ? service.ingressIps : []),
-  ];
-  const on = devices.filter((name) => policy.devices?.some((one) => one.test(name)) ?? true);
-  return addresses.flatMap((address) => on.map((device) => ({ address, device })));
+function addressesOf({ externalIps, ingressIps }: Service, policy: L2Policy): Address[] {
+  return [...(policy.externalIps ? externalIps : []), ...(policy.loadBalancerIps ? ingressIps : [])];
 }
 
-/** As Cilium's: what shows who announces a Service goes on to. */
-export function leaseName({ namespace, name }: Pick<Service, "namespace" | "name">): string {
-  return `cilium-l2announce-${namespace}-${name}`;
+/** One Lease an address, so that whatever Services come and go one node answers for it. Cilium's are one a Service. */
+export function leaseName(address: Address): string {
+  if (family(address) === 4) return `cilium-l2announce-${address}`;
+  const view = new DataView(addressBytes(address).buffer);
+  const groups = Array.from({ length: 8 }, (_, i) => view.getUint16(2 * i).toString(16));
+  return `cilium-l2announce-${groups.join("-")}`;
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAddress } from "#model/ip.ts";
 import { announcements, solicitedNodeGroup } from "./l2-frames.ts";
-import { type L2Node, type L2PolicyObject, l2Candidates, l2PolicyRow } from "./l2-policy.ts";
+import { type L2Node, type L2PolicyObject, l2Candidates, l2PolicyRow, leaseName } from "./l2-policy.ts";
 import { toService } from "./source.ts";
 
 const policy = (name: string, spec: L2PolicyObject["spec"]) =>
@@ -23,10 +23,10 @@ const node: L2Node = {
   devices: ["eth0", "eth1", "wlan0"],
   hasBackend: (key) => key === "shop/here",
 };
-/** `service address@device …` */
+/** `service address@device,…` */
 const shown = (services: ReturnType<typeof service>[], ...policies: ReturnType<typeof policy>[]) =>
-  l2Candidates(services, policies, node).map(({ service: key, answers }) =>
-    [key, ...answers.map(({ address, device }) => `${address}@${device}`)].join(" "),
+  l2Candidates(services, policies, node).map(
+    ({ service: key, address, devices }) => `${key} ${address}@${devices.join()}`,
   );
 
 test("a policy announces what it names: kinds of addresses, devices, services, nodes", () => {
@@ -34,22 +34,18 @@ test("a policy announces what it names: kinds of addresses, devices, services, n
   const db = service("db", { ip: "2001:db8::5" });
   assert.deepEqual(shown([web], policy("nothing", {})), []);
   const both = { loadBalancerIPs: true, externalIPs: true, interfaces: ["^eth0$"] };
-  assert.deepEqual(shown([web], policy("a", both)), ["shop/web 192.0.2.1@eth0 198.51.100.1@eth0"]);
+  assert.deepEqual(shown([web], policy("a", both)), ["shop/web 198.51.100.1@eth0", "shop/web 192.0.2.1@eth0"]);
   const all = { loadBalancerIPs: true };
-  assert.deepEqual(shown([db], policy("a", all)), [
-    "shop/db 2001:db8::5@eth0 2001:db8::5@eth1 2001:db8::5@wlan0",
-  ]);
+  assert.deepEqual(shown([db], policy("a", all)), ["shop/db 2001:db8::5@eth0,eth1,wlan0"]);
   const eth = { ...all, interfaces: ["eth", "wl.*1"] };
   const byLabel = policy("a", { ...eth, serviceSelector: { matchLabels: { app: "web" } } });
-  assert.deepEqual(shown([web, db], byLabel), ["shop/web 192.0.2.1@eth0 192.0.2.1@eth1"]);
+  assert.deepEqual(shown([web, db], byLabel), ["shop/web 192.0.2.1@eth0,eth1"]);
   const byName = policy("b", {
     ...all,
     interfaces: ["wlan0", "eth1"],
     serviceSelector: { matchLabels: { "io.kubernetes.service.name": "web" } },
   });
-  assert.deepEqual(shown([web, db], byLabel, byName), [
-    "shop/web 192.0.2.1@eth0 192.0.2.1@eth1 192.0.2.1@wlan0",
-  ]);
+  assert.deepEqual(shown([web, db], byLabel, byName), ["shop/web 192.0.2.1@eth0,eth1,wlan0"]);
   const rack = (values: string[]) => ({
     matchExpressions: [{ key: "rack", operator: "In" as const, values }],
   });
@@ -57,7 +53,12 @@ test("a policy announces what it names: kinds of addresses, devices, services, n
   assert.equal(shown([db], policy("a", { ...eth, nodeSelector: rack(["one"]) })).length, 1);
 });
 
-test("an address that services share goes with the first of them", () => {
+test("leases are named after addresses, as Kubernetes' names have to be", () => {
+  assert.equal(leaseName(parseAddress("192.0.2.1")), "cilium-l2announce-192.0.2.1");
+  assert.equal(leaseName(parseAddress("2001:db8::")), "cilium-l2announce-2001-db8-0-0-0-0-0-0");
+});
+
+test("an address that services share is announced once", () => {
   const all = policy("a", { loadBalancerIPs: true, interfaces: ["eth0"] });
   assert.deepEqual(shown([service("b"), service("a"), service("c", { ip: "192.0.2.9" })], all), [
     "shop/a 192.0.2.1@eth0",
@@ -77,7 +78,6 @@ test("classes, Local without a backend here, and a policy that cannot be read", 
   const broken = policy("b", { loadBalancerIPs: true, interfaces: ["eth0", "eth["] });
   assert.match(broken.problem ?? "", /spec\.interfaces\[1\]: "eth\[" is not a regular expression/);
   assert.deepEqual(shown([service("here")], broken), []);
-  assert.equal(l2Candidates([service("here")], [all], node)[0]?.lease, "cilium-l2announce-shop-here");
 });
 
 test("announcements: whom they go to, and whose address they are about", () => {

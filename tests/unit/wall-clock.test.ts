@@ -8,6 +8,8 @@ import { globSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 const shown: Readonly<Record<string, string>> = {
+  "src/election/holder.ts": "the times of a Lease",
+  "src/election/leader.ts": "the times of a Lease; others' are not believed, only watched for change",
   "src/flows/boot-clock.ts": "what to add to the datapath's clock for a flow's time, asked again every 10 s",
   "src/flows/directory.ts":
     "since when a name holds, beside flows' times; a flow without name is the worst of it",
@@ -19,8 +21,8 @@ const shown: Readonly<Record<string, string>> = {
   "src/k8s/events.ts": "an Event's time",
   "src/operator/identity-gc.ts":
     "since when an identity is unused, for all operators; none is deleted it did not itself see unused for two minutes",
+  "src/operator/l2-policies.ts": "a condition's time",
   "src/operator/lb-ipam-writer.ts": "a condition's time",
-  "src/operator/leader.ts": "the times of a Lease; others' are not believed, only watched for change",
   "src/operator/policy-status.ts": "a condition's time",
   "src/policy/status.ts": "a condition's time",
   "src/services/node-health.ts": "the time in an answer to a health check",

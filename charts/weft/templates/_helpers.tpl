@@ -46,6 +46,8 @@ metrics:
 clusterName: {{ .Values.config.clusterName | quote }}
 ipam: {{ .Values.config.ipam }}
 endpointSlices: {{ .Values.config.endpointSlices }}
+l2Announcements:
+  enabled: {{ .Values.config.l2Announcements.enabled }}
 {{- include "weft.apiServer" . }}
 {{- with .Values.operator.config }}
 {{ toYaml . }}

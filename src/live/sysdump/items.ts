@@ -38,6 +38,7 @@ const clusterKinds: readonly Resource[] = [
   resources.ciliumIdentities,
   resources.ciliumEndpoints,
   resources.ciliumLoadBalancerIpPools,
+  resources.ciliumL2AnnouncementPolicies,
   kind("cilium.io", "v2", "ciliumnodes"),
   kind("cilium.io", "v2alpha1", "ciliumendpointslices"),
   kind("", "v1", "events"),

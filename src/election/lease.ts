@@ -29,17 +29,21 @@ export function holderOf({ lease }: Observed): string {
   return lease?.spec?.holderIdentity ?? "";
 }
 
-/** Whether a candidate may write itself into the lease: nobody holds it, it does itself, or its holder has not renewed for too long. */
-export function mayTake(
-  seen: Observed,
-  candidate: { readonly identity: string; readonly leaseMs: number },
-  nowMs: number,
-): boolean {
+export interface Candidate {
+  readonly identity: string;
+  readonly leaseMs: number;
+}
+
+/** From when on a candidate may write itself into the lease: nobody holds it, it does itself, or its holder has not renewed for too long. */
+export function freeFromMs(seen: Observed, candidate: Candidate): number {
   const holder = holderOf(seen);
-  if (holder === "" || holder === candidate.identity) return true;
+  if (holder === "" || holder === candidate.identity) return seen.sinceMs;
   const seconds = seen.lease?.spec?.leaseDurationSeconds;
-  const leaseMs = seconds === undefined ? candidate.leaseMs : seconds * 1000;
-  return nowMs >= seen.sinceMs + leaseMs;
+  return seen.sinceMs + (seconds === undefined ? candidate.leaseMs : seconds * 1000);
+}
+
+export function mayTake(seen: Observed, candidate: Candidate, nowMs: number): boolean {
+  return nowMs >= freeFromMs(seen, candidate);
 }
 
 export interface LeaseWrite {
@@ -48,12 +52,14 @@ export interface LeaseWrite {
   readonly identity: string;
   readonly leaseMs: number;
   readonly wallTime: Date;
+  /** Of a lease that is made, and added to one that is there. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 /** The lease with the candidate as its holder: taken over, or renewed when it was the holder before. */
 export function heldBy(
   seen: Observed,
-  { namespace, name, identity, leaseMs, wallTime }: LeaseWrite,
+  { namespace, name, identity, leaseMs, wallTime, labels }: LeaseWrite,
 ): LeaseObject {
   const { metadata, spec } = seen.lease ?? {};
   const now = microTime(wallTime);
@@ -62,7 +68,10 @@ export function heldBy(
   return {
     apiVersion: "coordination.k8s.io/v1",
     kind: "Lease",
-    metadata: metadata ?? { namespace, name },
+    metadata: {
+      ...(metadata ?? { namespace, name }),
+      ...(labels && { labels: { ...metadata?.labels, ...labels } }),
+    },
     spec: {
       holderIdentity: identity,
       leaseDurationSeconds: Math.ceil(leaseMs / 1000),

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { KubeClient } from "#k8s/client.ts";
+import { isNotFound, KubeError } from "#k8s/errors.ts";
+import { runInformer } from "#k8s/informer.ts";
+import { resources } from "#k8s/resource.ts";
+import { type Clock, monotonicClock } from "#lib/clock.ts";
+import { errorText } from "#lib/errors.ts";
+import { hash32 } from "#lib/hash.ts";
+import type { Health } from "#lib/health.ts";
+import type { Logger } from "#lib/log.ts";
+import { freeFromMs, heldBy, holderOf, type LeaseObject, type Observed, observe } from "./lease.ts";
+
+export interface LeaseHolderOptions {
+  readonly client: Pick<KubeClient, "get" | "create" | "replace" | "delete" | "list" | "stream">;
+  readonly namespace: string;
+  /** Of these Leases and no others: they are watched by it. */
+  readonly label: readonly [key: string, value: string];
+  /** Who we are in them: one who comes back under it goes on with what it held. */
+  readonly identity: string;
+  readonly leaseMs: number;
+  /** Part of the program, in health. */
+  readonly part: string;
+  readonly signal: AbortSignal;
+  readonly health: Health;
+  readonly log: Logger;
+  /** Measures time that passes; must not jump with the wall clock. */
+  readonly clock?: Clock;
+  /** A Lease is ours until then (by the clock), renewed or new; undefined: no longer. */
+  onHeld(name: string, untilMs: number | undefined): void;
+  /** Resolves when what was done with a Lease that is ours no longer has ended: only then it is given up. */
+  ended(name: string): Promise<void>;
+}
+
+/** What is known and done about one Lease that is wanted. */
+interface Wanted {
+  /** Ours until then; undefined: it is not. Somebody else may take it later still. */
+  heldUntilMs: number | undefined;
+  /** Nothing is tried before. */
+  waitUntilMs: number;
+  attempt: Promise<void> | undefined;
+  cancel: () => void;
+}
+
+/** Free Leases are taken after up to so long, each by another node first: not all run for each at once, and not one gets them all. */
+const spreadMs = 250;
+
+const never: Observed = { lease: undefined, sinceMs: Number.NEGATIVE_INFINITY };
+
+/**
+ * Holds Leases of many names at once, for as long as they are wanted and can be had. All are watched by one watch, so that a candidate asks only when
+ * one is free or its holder has not renewed it; a holder renews three times in a Lease's time. A Lease counts as ours until shortly
+ * before anybody else may take it, whether or not the API server answers. What is wanted no more is deleted, when we hold it; at the end all stay as they are, for
+ * whoever comes back under the same identity.
+ */
+export class LeaseHolder implements Disposable {
+  readonly #options: LeaseHolderOptions;
+  readonly #clock: Clock;
+  readonly #wanted = new Map<string, Wanted>();
+  readonly #seen = new Map<string, Observed>();
+  readonly #problems = new Map<string, string>();
+  /** No longer wanted, and not given up yet. */
+  readonly #leaving = new Set<string>();
+  readonly #settled = Promise.withResolvers<void>();
+  readonly #stop = new AbortController();
+  readonly #signal: AbortSignal;
+  #listedMs: number | undefined;
+  #hasWishes = false;
+
+  constructor(options: LeaseHolderOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? monotonicClock;
+    this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
+    this.#signal.addEventListener("abort", () => this.#end(), { once: true });
+    options.health.set(options.part, "starting", "");
+    void this.#watch();
+  }
+
+  /** Which Leases are wanted from now on. */
+  want(names: ReadonlySet<string>): void {
+    for (const name of [...this.#wanted.keys()]) if (!names.has(name)) this.#giveUp(name);
+    for (const name of names) {
+      if (this.#wanted.has(name) || this.#signal.aborted) continue;
+      this.#wanted.set(name, {
+        heldUntilMs: undefined,
+        waitUntilMs: 0,
+        attempt: undefined,
+        cancel: () => {},
+      });
+      if (this.#listedMs !== undefined && !this.#seen.has(name))
+        this.#seen.set(name, { lease: undefined, sinceMs: this.#clock.now() });
+      this.#look(name);
+    }
+    this.#hasWishes = true;
+    this.#dropUnwanted();
+    this.#report();
+  }
+
+  /** Resolves when it is known of each Lease that was ours in an earlier life whether it still is. Not before something is wanted. */
+  get settled(): Promise<void> {
+    return this.#settled.promise;
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop.abort();
+  }
+
+  #end(): void {
+    for (const { cancel } of this.#wanted.values()) cancel();
+    this.#options.health.set(this.#options.part, "stopped", "");
+  }
+
+  async #watch(): Promise<void> {
+    const { client, namespace, label } = this.#options;
+    await runInformer<LeaseObject>({
+      client: client as KubeClient,
+      resource: resources.leases,
+      namespace,
+      labelSelector: label.join("="),
+      signal: this.#signal,
+      onList: (leases) => {
+        this.#listedMs = this.#clock.now();
+        const there = new Set(leases.map(({ metadata }) => metadata?.name));
+        for (const lease of leases) this.#note(lease);
+        for (const name of [...this.#seen.keys(), ...this.#wanted.keys()])
+          if (!there.has(name)) this.#noteGone(name);
+        this.#dropUnwanted();
+        for (const name of this.#wanted.keys()) this.#look(name);
+        this.#report();
+      },
+      onEvents: (events) => {
+        for (const { kind, object } of events) {
+          const name = object.metadata?.name ?? "";
+          if (kind === "put") this.#note(object);
+          else if (!isOlder(object, this.#seen.get(name)?.lease)) this.#noteGone(name);
+          this.#look(name);
+        }
+        this.#dropUnwanted();
+      },
+      onState: (problem) => {
+        if (problem === undefined) this.#problems.delete("");
+        else this.#problems.set("", errorText(problem));
+        this.#report();
+      },
+    });
+  }
+
+  /** What a watch brings may be older than the answer to a write of ours. */
+  #note(lease: LeaseObject): void {
+    const name = lease.metadata?.name ?? "";
+    const seen = this.#seen.get(name);
+    if (isOlder(lease, seen?.lease)) return;
+    this.#seen.set(name, observe(seen, lease, this.#clock.now()));
+    const wanted = this.#wanted.get(name);
+    if (wanted?.heldUntilMs !== undefined && !this.#isOurs(name)) this.#lose(name, wanted, "another has it");
+  }
+
+  #noteGone(name: string): void {
+    const wanted = this.#wanted.get(name);
+    if (!wanted) this.#seen.delete(name);
+    else {
+      if (this.#seen.get(name)?.lease || !this.#seen.has(name))
+        this.#seen.set(name, { lease: undefined, sinceMs: this.#clock.now() });
+      if (wanted.heldUntilMs !== undefined) this.#lose(name, wanted, "it is gone");
+    }
+  }
+
+  #isOurs(name: string): boolean {
+    return holderOf(this.#seen.get(name) ?? never) === this.#options.identity;
+  }
+
+  #lose(name: string, wanted: Wanted, why: string): void {
+    wanted.heldUntilMs = undefined;
+    this.#options.log.warn({ lease: name, why }, "lost a lease");
+    this.#options.onHeld(name, undefined);
+  }
+
+  /** Does what there is to do about a Lease, or waits until there is. */
+  #look(name: string): void {
+    const wanted = this.#wanted.get(name);
+    if (!wanted || wanted.attempt || this.#signal.aborted || this.#listedMs === undefined) return;
+    wanted.cancel();
+    const nowMs = this.#clock.now();
+    if (wanted.heldUntilMs !== undefined && nowMs >= wanted.heldUntilMs)
+      this.#lose(name, wanted, "it could not be renewed");
+    const dueMs = Math.max(wanted.waitUntilMs, this.#freeFromMs(name));
+    if (nowMs < dueMs) {
+      const nextMs = Math.min(dueMs, wanted.heldUntilMs ?? dueMs);
+      wanted.cancel = this.#clock.after(Math.max(1, nextMs - nowMs), () => this.#look(name));
+      return;
+    }
+    wanted.attempt = this.#attempt(name, wanted).finally(() => {
+      wanted.attempt = undefined;
+      this.#report();
+      this.#look(name);
+    });
+    // While it waits for an answer, time may run out.
+    const leftMs = (wanted.heldUntilMs ?? Number.POSITIVE_INFINITY) - nowMs;
+    if (leftMs < Number.POSITIVE_INFINITY)
+      wanted.cancel = this.#clock.after(leftMs, () => {
+        if (wanted.heldUntilMs !== undefined && this.#clock.now() >= wanted.heldUntilMs)
+          this.#lose(name, wanted, "it could not be renewed");
+      });
+  }
+
+  #freeFromMs(name: string): number {
+    if (this.#isOurs(name)) return 0;
+    const { identity, leaseMs } = this.#options;
+    const turnMs = hash32(`${name} ${identity}`) % spreadMs;
+    return freeFromMs(this.#seen.get(name) ?? never, { identity, leaseMs }) + turnMs;
+  }
+
+  /** Writes us into the Lease as it was last seen. */
+  async #attempt(name: string, wanted: Wanted): Promise<void> {
+    const { leaseMs, log } = this.#options;
+    const startMs = this.#clock.now();
+    const wasHeld = wanted.heldUntilMs !== undefined;
+    try {
+      const written = await this.#write(name);
+      if (this.#wanted.get(name) !== wanted) return;
+      this.#seen.set(name, observe(undefined, written, this.#clock.now()));
+      this.#problems.delete(name);
+      wanted.heldUntilMs = startMs + leaseMs - leaseMs / 15;
+      wanted.waitUntilMs = startMs + leaseMs / 3;
+      if (!wasHeld) log.info({ lease: name }, "holds a lease");
+      if (this.#clock.now() < wanted.heldUntilMs) this.#options.onHeld(name, wanted.heldUntilMs);
+    } catch (thrown) {
+      if (this.#signal.aborted) return;
+      await this.#readAgain(name, thrown);
+      wanted.waitUntilMs = this.#clock.now() + leaseMs / 15;
+    }
+  }
+
+  async #write(name: string): Promise<LeaseObject> {
+    const { client, namespace, identity, leaseMs, label } = this.#options;
+    const seen = this.#seen.get(name) ?? never;
+    const labels = { [label[0]]: label[1] };
+    const lease = heldBy(seen, { namespace, name, identity, leaseMs, wallTime: new Date(), labels });
+    const options = { signal: this.#limit() };
+    return seen.lease
+      ? await client.replace<LeaseObject>(resources.leases, lease, options)
+      : await client.create<LeaseObject>(resources.leases, lease, options);
+  }
+
+  /** A write was refused because the Lease is another by now: what it is comes by the watch, unless it lacks the label. Anything else is a problem. */
+  async #readAgain(name: string, thrown: unknown): Promise<void> {
+    const { client, namespace } = this.#options;
+    try {
+      if (!(thrown instanceof KubeError && (thrown.status === 409 || thrown.status === 404))) throw thrown;
+      this.#note(await client.get<LeaseObject>(resources.leases, { namespace, name }, this.#limit()));
+    } catch (problem) {
+      if (isNotFound(problem)) this.#noteGone(name);
+      else this.#problems.set(name, errorText(problem));
+    }
+  }
+
+  #giveUp(name: string): void {
+    const wanted = this.#wanted.get(name)!;
+    this.#wanted.delete(name);
+    this.#problems.delete(name);
+    wanted.cancel();
+    if (wanted.heldUntilMs !== undefined) this.#options.onHeld(name, undefined);
+    void this.#leave(name, wanted.attempt);
+  }
+
+  async #leave(name: string, attempt: Promise<void> | undefined): Promise<void> {
+    const { ended, log, leaseMs } = this.#options;
+    this.#leaving.add(name);
+    try {
+      await attempt;
+      await ended(name);
+      if (!this.#wanted.has(name)) await this.#delete(name);
+      this.#leaving.delete(name);
+    } catch (thrown) {
+      if (this.#signal.aborted) return;
+      log.info({ lease: name, err: errorText(thrown) }, "could not give a lease up, it will run out");
+      this.#clock.after(leaseMs, () => this.#leaving.delete(name));
+    }
+  }
+
+  /** What we hold and do not want: of an earlier life. What that one did with it may still be going on, until its time is over. */
+  #dropUnwanted(): void {
+    if (this.#listedMs === undefined || !this.#hasWishes) return;
+    for (const name of this.#seen.keys())
+      if (!this.#wanted.has(name) && !this.#leaving.has(name) && this.#isOurs(name)) void this.#leave(name, undefined);
+  }
+
+  async #delete(name: string): Promise<void> {
+    const { client, namespace, identity } = this.#options;
+    const lease = this.#seen.get(name)?.lease;
+    this.#seen.delete(name);
+    if (!lease || lease.spec?.holderIdentity !== identity) return;
+    const { resourceVersion } = lease.metadata ?? {};
+    try {
+      await client.delete(
+        resources.leases,
+        { namespace, name },
+        { ...(resourceVersion && { resourceVersion }), signal: this.#limit() },
+      );
+    } catch (thrown) {
+      if (!isNotFound(thrown)) throw thrown;
+    }
+  }
+
+  /** A request that hangs must not take a Lease's time. */
+  #limit(): AbortSignal {
+    return AbortSignal.any([this.#signal, AbortSignal.timeout(this.#options.leaseMs / 3)]);
+  }
+
+  #report(): void {
+    if (this.#signal.aborted) return;
+    const { health, part } = this.#options;
+    let held = 0;
+    let unknown = 0;
+    for (const [name, { heldUntilMs }] of this.#wanted) {
+      if (heldUntilMs !== undefined) held++;
+      else if (this.#isOurs(name)) unknown++;
+    }
+    if (this.#hasWishes && this.#listedMs !== undefined && unknown === 0) this.#settled.resolve();
+    const text = `${held} of ${this.#wanted.size} lease(s) held here`;
+    const [problem] = this.#wanted.size > 0 ? this.#problems : [];
+    if (problem) health.set(part, "degraded", `${text}; ${problem.filter(Boolean).join(": ")}`);
+    else if (this.#listedMs === undefined) health.set(part, "starting", "");
+    else health.set(part, "ok", text);
+  }
+}
+
+/** Versions only grow (KEP-5504). */
+function isOlder(lease: LeaseObject, than: LeaseObject | undefined): boolean {
+  return Number(lease.metadata?.resourceVersion) < Number(than?.metadata?.resourceVersion);
+}
