@@ -216,8 +216,8 @@ export class LeaseHolder implements Disposable {
     const wasHeld = wanted.heldUntilMs !== undefined;
     try {
       const written = await this.#write(name);
+      this.#note(written);
       if (this.#wanted.get(name) !== wanted) return;
-      this.#seen.set(name, observe(undefined, written, this.#clock.now()));
       this.#problems.delete(name);
       wanted.heldUntilMs = startMs + leaseMs - leaseMs / 15;
       wanted.waitUntilMs = startMs + leaseMs / 3;
@@ -245,10 +245,12 @@ export class LeaseHolder implements Disposable {
   async #readAgain(name: string, thrown: unknown): Promise<void> {
     const { client, namespace } = this.#options;
     try {
-      if (!(thrown instanceof KubeError && (thrown.status === 409 || thrown.status === 404))) throw thrown;
+      const wasThere = this.#seen.get(name)?.lease !== undefined;
+      const isAnother = thrown instanceof KubeError && (thrown.status === 409 || (thrown.status === 404 && wasThere));
+      if (!isAnother) throw thrown;
       this.#note(await client.get<LeaseObject>(resources.leases, { namespace, name }, this.#limit()));
     } catch (problem) {
-      if (isNotFound(problem)) this.#noteGone(name);
+      if (isNotFound(problem) && problem !== thrown) this.#noteGone(name);
       else this.#problems.set(name, errorText(problem));
     }
   }
@@ -273,13 +275,16 @@ export class LeaseHolder implements Disposable {
     } catch (thrown) {
       if (this.#signal.aborted) return;
       log.info({ lease: name, err: errorText(thrown) }, "could not give a lease up, it will run out");
-      this.#clock.after(leaseMs, () => this.#leaving.delete(name));
+      this.#clock.after(leaseMs, () => {
+        this.#leaving.delete(name);
+        this.#dropUnwanted();
+      });
     }
   }
 
   /** What we hold and do not want: of an earlier life. What that one did with it may still be going on, until its time is over. */
   #dropUnwanted(): void {
-    if (this.#listedMs === undefined || !this.#hasWishes) return;
+    if (this.#listedMs === undefined || !this.#hasWishes || this.#signal.aborted) return;
     for (const name of this.#seen.keys())
       if (!this.#wanted.has(name) && !this.#leaving.has(name) && this.#isOurs(name)) void this.#leave(name, undefined);
   }
@@ -303,7 +308,7 @@ export class LeaseHolder implements Disposable {
 
   /** A request that hangs must not take a Lease's time. */
   #limit(): AbortSignal {
-    return AbortSignal.any([this.#signal, AbortSignal.timeout(this.#options.leaseMs / 3)]);
+    return AbortSignal.any([this.#signal, AbortSignal.timeout(Math.ceil(this.#options.leaseMs / 3))]);
   }
 
   #report(): void {

@@ -56,6 +56,16 @@ export interface L2Candidate {
   readonly devices: readonly string[];
 }
 
+/** One address on one device. */
+export interface L2Answer {
+  readonly address: Address;
+  readonly device: string;
+}
+
+export function answerKey({ address, device }: L2Answer): string {
+  return `${address}@${device}`;
+}
+
 /** The node that asks what it may announce. */
 export interface L2Node {
   readonly labels: Readonly<Record<string, string>>;

@@ -79,7 +79,8 @@ export class L2Scene {
     ];
   }
 
-  #setNode({ labels, leaving = false }: Node): boolean {
+  #setNode({ labels, leaving: goes }: Node): boolean {
+    const leaving = goes === true;
     const plain = Object.fromEntries([...labels].map(([key, value]) => [key.replace(/^k8s:/, ""), value]));
     const same = JSON.stringify([plain, leaving]) === JSON.stringify([this.#labels, this.#leaving]);
     this.#labels = plain;

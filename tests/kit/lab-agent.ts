@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
+import { renameSync } from "node:fs";
+import { join } from "node:path";
 import { agentPid } from "./lab-kernel.ts";
-import { until, weft } from "./lab-run.ts";
+import { labStateDir, until, weft } from "./lab-run.ts";
 
 /** `weft status -o json` of one node. */
 export interface AgentStatus {
@@ -27,4 +29,16 @@ export async function agentReady(node: string): Promise<void> {
     const [status] = JSON.parse(stdout) as AgentStatus[];
     return status?.ready === true && status.pid === agentPid(node) && status.health.every(({ ok }) => ok);
   });
+}
+
+/** Kills a node's agent and keeps it down meanwhile: without its settings an agent ends as soon as it starts. */
+export async function heldDown(node: string, meanwhile: () => Promise<void>): Promise<void> {
+  const config = join(labStateDir, "nodes", node, "agent.yaml");
+  renameSync(config, `${config}.away`);
+  try {
+    await killAgent(node);
+    await meanwhile();
+  } finally {
+    renameSync(`${config}.away`, config);
+  }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
-import { readFileSync, renameSync, rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
-import { type AgentStatus, agentReady, killAgent } from "#kit/lab-agent.ts";
+import { type AgentStatus, agentReady, heldDown, killAgent } from "#kit/lab-agent.ts";
 import { agentPid, kernelState } from "#kit/lab-kernel.ts";
 import { type Sample, scrape } from "#kit/lab-metrics.ts";
 import { PodClient } from "#kit/lab-pod.ts";
@@ -53,7 +53,7 @@ for (const routing of ["tunnel", "native"] as const) {
     test("held down for 2 s and killed again while it starts", async () => {
       const state = kernelState("n1");
       await underLoad(client, loads, async () => {
-        await heldDown("n1", 2_000);
+        await heldDown("n1", () => new Promise((resolve) => setTimeout(resolve, 2_000)));
         const first = await until("the agent to start", () => agentPid("n1"));
         await new Promise((resolve) => setTimeout(resolve, 150));
         process.kill(first, "SIGKILL");
@@ -79,7 +79,7 @@ for (const routing of ["tunnel", "native"] as const) {
 
     test("a pinned map of another layout is made anew, and that is said", async () => {
       const pin = join(labBpfDir, "n1/maps/ipcache");
-      await heldDown("n1", 0, async () => {
+      await heldDown("n1", async () => {
         rmSync(pin);
         using other = BpfMap.create({
           name: "ipcache",
@@ -99,7 +99,7 @@ for (const routing of ["tunnel", "native"] as const) {
 
     test("policy that changed while the agent was down holds when it is back", async () => {
       const near = podOf(await labStatus(), "load", "near").ips[0]!;
-      await heldDown("n1", 0, async () => {
+      await heldDown("n1", async () => {
         await kubectlOk(["-n", "load", "delete", "networkpolicy", "echo"]);
         await kubectlOk(["apply", "-f", "-"], { input: denyEverything });
       });
@@ -145,23 +145,6 @@ async function underLoad(
     assert.equal(report.received, report.sent, text);
     assert.ok(report.sent > 0, text);
     assert.deepEqual(report.tcpLosses, {}, text);
-  }
-}
-
-/** Without its settings an agent ends as soon as it starts. */
-async function heldDown(
-  node: string,
-  ms: number,
-  meanwhile: () => Promise<void> = async () => {},
-): Promise<void> {
-  const config = join(labStateDir, "nodes", node, "agent.yaml");
-  renameSync(config, `${config}.away`);
-  try {
-    await killAgent(node);
-    await meanwhile();
-    await new Promise((resolve) => setTimeout(resolve, ms));
-  } finally {
-    renameSync(`${config}.away`, config);
   }
 }
 

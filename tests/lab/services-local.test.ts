@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What depends on where a service's pods are: policies for the outside, host ports, and services that nobody answers. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { l2ResponderLayout } from "#datapath/layouts/l2-responder.ts";
+import { l2ResponderKeyLayout } from "#datapath/layouts/l2-responder-key.ts";
+import { BpfMap } from "#kernel/bpf/map.ts";
+import { typedMap } from "#kernel/bpf/typed-map.ts";
+import { heldDown } from "#kit/lab-agent.ts";
 import { PodClient } from "#kit/lab-pod.ts";
-import { until } from "#kit/lab-run.ts";
-import { kubectlOk, type LabPod, podOf, useLab } from "#kit/lab-use.ts";
+import { labBpfDir, labPrefix, runOk, until, weftOk } from "#kit/lab-run.ts";
+import { kubectlOk, type LabPod, type LabStatus, manifests, podOf, useLab } from "#kit/lab-use.ts";
 
 type Family = 4 | 6;
 type Who = "world" | "pod" | "pod by packet" | "its node" | "the other node";
@@ -93,6 +99,8 @@ for (const routing of ["tunnel", "native"] as const) {
       assert.equal(await http("world", nodeAddress("n2", 4), 31_001), "refused");
     });
 
+    if (routing === "tunnel") announcements(lab, clients, () => server);
+
     test("load balancers are told where the pods are; hostPorts and connected UDP sockets go with the pod", async () => {
       const asked = async (node: string, port: number, path: string) => {
         const host = nodeAddress(node, 4);
@@ -116,5 +124,89 @@ for (const routing of ["tunnel", "native"] as const) {
         async () => (await http("world", nodeAddress("n2", 4), 31_000)) === "refused",
       );
     });
+  });
+}
+
+/** Nodes whose kernel answers for an address right now, whatever agents think. */
+function answering(nodes: readonly string[], address: string): string[] {
+  const nowSec = Number(process.hrtime.bigint() / 1_000_000_000n);
+  return nodes.filter((node) => {
+    using map = BpfMap.openPinned(join(labBpfDir, node, "maps/l2_responders"));
+    const entries = [...typedMap(map, l2ResponderKeyLayout, l2ResponderLayout).entries()];
+    return entries.some(([{ addr }, { until: end }]) => addr === address && nowSec < end);
+  });
+}
+
+function announcements(
+  lab: { readonly status: LabStatus },
+  clients: Readonly<Record<Who, PodClient>>,
+  server: () => LabPod,
+): void {
+  const addressesOf = async (name: string) => {
+    const path = "jsonpath={.status.loadBalancer.ingress[*].ip}";
+    const text = await kubectlOk(["-n", "local", "get", "service", name, "-o", path]);
+    return text.trim().split(" ").filter(Boolean);
+  };
+  const answered = async (host: string) => {
+    const { outcome, pod } = await clients.world.call("http", { host, port: 80, timeoutMs: 700 });
+    return outcome === "answered" && pod === `local/${server().name}`;
+  };
+  const nodes = () => lab.status.nodes.map(({ name }) => name);
+  /** The one that answers; two at a time are a failure wherever this is asked. */
+  const answererOf = (address: string) => {
+    const found = answering(nodes(), address);
+    assert.ok(found.length <= 1, `${address} is answered for by ${found.join(" and ")}`);
+    return found[0];
+  };
+  const macOf = async (node: string) =>
+    JSON.parse(await runOk(["ip", "-n", `${labPrefix}-${node}`, "-j", "link", "show", "eth0"]))[0].address;
+  const neighbour = async (address: string) => {
+    const shown = await runOk(["ip", "-n", `${labPrefix}-world`, "-j", "neigh", "show", address]);
+    return JSON.parse(shown || "[]")[0]?.lladdr;
+  };
+
+  test("load-balancer addresses on the wire: one node answers, another takes over, nobody without a policy", async () => {
+    await kubectlOk(["apply", "-f", join(manifests, "announced.yaml")]);
+    const addresses = await until("two addresses", async () => {
+      const found = await addressesOf("announced");
+      return found.length === 2 && found;
+    });
+    const holders = new Map<string, string>();
+    for (const address of addresses) {
+      const node = await until(`${address} to be announced`, () => answererOf(address));
+      holders.set(address, node);
+      await until(`an answer of ${address}`, () => answered(address));
+      assert.equal(await neighbour(address), await macOf(node), address);
+      assert.match(await weftOk("service", "get", "local/announced"), new RegExp(`${node} eth0`));
+    }
+    // Of externalTrafficPolicy Local: nowhere but where its pod is.
+    const [local = ""] = await until("an address of the other", async () => {
+      const found = await addressesOf("server");
+      return found.length > 0 && found;
+    });
+    assert.equal(await until("the node with the pod", () => answererOf(local)), "n2");
+    const status = "jsonpath={.status.conditions[?(@.type=='Valid')].message}";
+    await until("the broken policy's status", async () =>
+      /spec\.interfaces\[0\]/.test(await kubectlOk(["get", "l2announcement", "broken", "-o", status])),
+    );
+
+    const [first = ""] = addresses;
+    const before = holders.get(first)!;
+    const other = nodes().find((name) => name !== before)!;
+    await heldDown(before, async () => {
+      await until(`${other} to take over`, () => answererOf(first) === other);
+      // Without a question of its own the outside has learnt where the address is now.
+      await until("the outside to know", async () => (await neighbour(first)) === (await macOf(other)));
+      assert.ok(await answered(first));
+    });
+    await until(`${before}'s agent`, async () => (await weftOk("status", "--node", before)) !== "");
+    assert.equal(answererOf(first), other);
+
+    await kubectlOk(["delete", "l2announcement", "lab", "broken"]);
+    for (const address of [...addresses, local])
+      await until(`nobody to answer for ${address}`, () => answererOf(address) === undefined);
+    const leases = ["-n", "kube-system", "get", "leases", "-l", "weft.io/l2-announcement", "-o", "name"];
+    await until("no lease to be left", async () => (await kubectlOk(leases)).trim() === "");
+    await kubectlOk(["delete", "-f", join(manifests, "announced.yaml"), "--ignore-not-found"]);
   });
 }

@@ -28,7 +28,8 @@ export function serviceCommand(): Command {
     const at = columnOf(grid, "SERVICE");
     const rows = grid.rows.filter((row) => row[at] === which);
     if (rows.length === 0) throw new WeftError("E_NOT_FOUND", `no service "${which}" is served`);
-    printGrid({ columns: grid.columns, rows }, outputForm(options.output), write);
+    const shown = withAnnouncers({ columns: grid.columns, rows }, await announcements(options));
+    printGrid(shown, outputForm(options.output), write);
     const problems = new Set(rows.map((row) => String(row[columnOf(grid, "PROBLEMS")] ?? "")));
     for (const problem of problems) if (problem !== "") process.stderr.write(`problem: ${problem}\n`);
   });
@@ -55,6 +56,31 @@ export function serviceCommand(): Command {
   return listCommand("service", "service frontends and their backends", "frontends", true)
     .addCommand(get)
     .addCommand(trace);
+}
+
+/** `n1 eth0`, by the address that is announced there; empty where the agents know of no announcements. */
+async function announcements(options: ServiceOptions): Promise<ReadonlyMap<string, string>> {
+  const grid = await ask(options, "/v1/db/l2-announcements").catch(() => undefined);
+  if (!grid) return new Map();
+  const at = (row: Grid["rows"][number], name: string) => String(row[columnOf(grid, name)] ?? "");
+  const nodeOf = (row: Grid["rows"][number]) => (columnOf(grid, "NODE") < 0 ? "this node" : at(row, "NODE"));
+  return new Map(grid.rows.map((row) => [at(row, "ADDRESS"), `${nodeOf(row)} ${at(row, "DEVICE")}`]));
+}
+
+/** With a column that says which node answers for the frontend's address on the wire, where one does. */
+function withAnnouncers(grid: Grid, announced: ReadonlyMap<string, string>): Grid {
+  const at = columnOf(grid, "FRONTEND");
+  const names = grid.rows.map((row) => announced.get(addressOf(String(row[at]))) ?? "");
+  if (names.every((name) => name === "")) return grid;
+  return {
+    columns: [...grid.columns, { name: "ANNOUNCED-BY" }],
+    rows: grid.rows.map((row, i) => [...row, names[i]!]),
+  };
+}
+
+/** Of a frontend's key: `[::1]:80/TCP`, `10.0.0.1:80/TCP`. */
+function addressOf(frontend: string): string {
+  return /^\[?([0-9a-f:.]+?)\]?:\d+\//.exec(frontend)?.[1] ?? "";
 }
 
 function columnOf(grid: Grid, name: string): number {
