@@ -3,6 +3,7 @@ import { crdVersionLabel, customResourceDefinitions } from "#api/crd/definitions
 import type { KubeClient } from "#k8s/client.ts";
 import { isNotFound } from "#k8s/errors.ts";
 import { type KubeObject, type Resource, resourceName, resourcePath, resources } from "#k8s/resource.ts";
+import { l2LeaseLabel } from "#model/l2-lease.ts";
 import { WeftError } from "#lib/errors.ts";
 import { type Applied, applyObject, deleteObject } from "./apply.ts";
 import { type Chart, renderChart } from "./chart.ts";
@@ -62,7 +63,8 @@ export async function uninstall(options: UninstallOptions): Promise<void> {
   await remove({ kind: "DaemonSet", namespace, name: cleanupName });
   await podsGone(options, cleanupName);
   if (options.nodesOnly) return;
-  for (const resource of stateKinds) await deleteAll(client, resource, signal);
+  for (const resource of stateKinds) await deleteAll(client, resource, { signal });
+  await deleteAll(client, resources.leases, { signal, labelSelector: l2LeaseLabel.join("=") });
   const objects = inventory?.objects ?? rendered(options, {});
   for (const object of inOrder(objects).reverse()) await remove(object);
   await remove({ kind: "ConfigMap", namespace, name: "weft-inventory" });
@@ -116,13 +118,18 @@ const stateKinds: readonly Resource[] = [
   resources.nodePolicyStatuses,
 ];
 
-/** Deletes every object of a kind; a kind that is not there has none. */
-async function deleteAll(client: KubeClient, resource: Resource, signal: AbortSignal): Promise<void> {
+/** Deletes every object of a kind, or those with a label; a kind that is not there has none. */
+async function deleteAll(
+  client: KubeClient,
+  resource: Resource,
+  { signal, labelSelector }: { readonly signal: AbortSignal; readonly labelSelector?: string },
+): Promise<void> {
+  const query = labelSelector === undefined ? {} : { labelSelector };
   try {
-    const { items } = await client.list<KubeObject>(resource, { signal });
+    const { items } = await client.list<KubeObject>(resource, { signal, ...query });
     const namespaces = new Set(items.map(({ metadata }) => metadata?.namespace));
     for (const namespace of namespaces)
-      await client.request({ method: "DELETE", path: resourcePath(resource, { namespace }), signal });
+      await client.request({ method: "DELETE", path: resourcePath(resource, { namespace }), query, signal });
   } catch (thrown) {
     if (!isNotFound(thrown)) throw thrown;
   }
@@ -138,6 +145,8 @@ export async function policiesOf(
     resources.ciliumClusterwideNetworkPolicies,
     resources.ciliumCidrGroups,
     resources.clusterNetworkPolicies,
+    resources.ciliumLoadBalancerIpPools,
+    resources.ciliumL2AnnouncementPolicies,
   ];
   const counts = await Promise.all(
     kinds.map(async (resource) => {

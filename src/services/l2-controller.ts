@@ -4,6 +4,7 @@ import type { KubeClient } from "#k8s/client.ts";
 import { monotonicClock } from "#lib/clock.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
+import { l2LeaseLabel } from "#model/l2-lease.ts";
 import type { Node } from "#nodes/node.ts";
 import { startController } from "#store/controller.ts";
 import type { Reconciler } from "#store/reconciler.ts";
@@ -38,9 +39,6 @@ export interface L2AnnouncerDeps {
   readonly log: Logger;
 }
 
-/** On all Leases of announcements, and on no others. */
-export const leaseLabel = ["weft.io/l2-announcement", "true"] as const;
-
 /**
  * Policies × Services × this node → addresses the node may announce; of the nodes that may, the one that holds the address's Lease does. It
  * answers until shortly before the Lease may be another's, so never two do. An agent that ends leaves everything as it is: the one that comes
@@ -65,7 +63,7 @@ export function startL2Announcer(deps: L2AnnouncerDeps, signal: AbortSignal): As
   const holder = new LeaseHolder({
     client: deps.client,
     namespace: deps.namespace,
-    label: leaseLabel,
+    label: l2LeaseLabel,
     identity: deps.nodeName,
     leaseMs: deps.leaseSec * 1000,
     part: "l2-leases",

@@ -43,6 +43,7 @@ export const chartCases: readonly ChartCase[] = [
       "config.flowBuffer=1048575",
       "relay.tlsSecret=relay-tls",
       "config.masquerade=false",
+      "config.l2Announcements.enabled=true",
       "config.device=eth1",
       "cni.confDir=/var/lib/rancher/k3s/agent/etc/cni/net.d",
       "agent.maxUnavailable=25%",

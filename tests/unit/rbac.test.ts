@@ -18,7 +18,7 @@ interface Role extends Manifest {
   readonly rules: readonly Rule[];
 }
 
-const values = parseSet("relay.enabled=true");
+const values = parseSet("relay.enabled=true,config.l2Announcements.enabled=true");
 const roles = (renderChart(loadChart(chartDir), { namespace: "kube-system", values }) as Role[]).filter(
   ({ kind }) => kind === "ClusterRole" || kind === "Role",
 );
