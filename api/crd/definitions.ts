@@ -2,8 +2,8 @@
 import { z } from "zod";
 import { cidrGroupSpec } from "./cilium-cidr-group.ts";
 import { egressGatewaySpec } from "./cilium-egress-gateway-policy.ts";
-import { l2AnnouncementPolicySpec } from "./cilium-l2-announcement-policy.ts";
 import { ciliumEndpointStatus, coreCiliumEndpoint } from "./cilium-endpoint.ts";
+import { l2AnnouncementPolicySpec } from "./cilium-l2-announcement-policy.ts";
 import { loadBalancerIpPoolSpec } from "./cilium-load-balancer-ip-pool.ts";
 import { localRedirectSpec } from "./cilium-local-redirect-policy.ts";
 import { ciliumRule } from "./cilium-network-policy.ts";

@@ -73,7 +73,12 @@ export function attachNode(target: AttachTarget, attachment: NodeAttachment): vo
   const { ifindex, tunnelIfindex, announces } = attachment;
   attachDevice(target, "device", { ifindex, direction: "ingress", program: "from_device" });
   attachDevice(target, "device", { ifindex, direction: "egress", program: "to_device" });
-  const answers = { ifindex, direction: "ingress", program: "answer_for_services", position: "first" } as const;
+  const answers = {
+    ifindex,
+    direction: "ingress",
+    program: "answer_for_services",
+    position: "first",
+  } as const;
   if (announces) attachDevice(target, "announce", answers);
   else dropLink(join(target.linksDir, "announce_ingress"));
   if (tunnelIfindex > 0) {

@@ -23,7 +23,8 @@ function referee() {
     held(by: string, name: string, ms: number | undefined) {
       const now = performance.now();
       const before = untilMs.get(name);
-      if (before && before.by !== by && before.ms > now) broken.push(`${name}: ${by} while ${before.by} holds it`);
+      if (before && before.by !== by && before.ms > now)
+        broken.push(`${name}: ${by} while ${before.by} holds it`);
       if (ms === undefined) untilMs.delete(name);
       else untilMs.set(name, { by, ms });
     },
@@ -67,9 +68,14 @@ test("of several nodes one holds each lease, another only when its time is over;
   const { client } = api;
   const rules = referee();
   const leases = async () =>
-    (await client.list<LeaseObject>(resources.leases, { namespace, labelSelector: "weft.io/test=true" })).items;
+    (await client.list<LeaseObject>(resources.leases, { namespace, labelSelector: "weft.io/test=true" }))
+      .items;
   // One that somebody left without the label, held for long enough ago, is found and taken over.
-  const foreign = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { namespace, name: names[0]! } };
+  const foreign = {
+    apiVersion: "coordination.k8s.io/v1",
+    kind: "Lease",
+    metadata: { namespace, name: names[0]! },
+  };
   await client.create(resources.leases, foreign);
   using one = start("n1", client, rules);
   using two = start("n2", client, rules);

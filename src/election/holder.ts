@@ -246,7 +246,8 @@ export class LeaseHolder implements Disposable {
     const { client, namespace } = this.#options;
     try {
       const wasThere = this.#seen.get(name)?.lease !== undefined;
-      const isAnother = thrown instanceof KubeError && (thrown.status === 409 || (thrown.status === 404 && wasThere));
+      const isAnother =
+        thrown instanceof KubeError && (thrown.status === 409 || (thrown.status === 404 && wasThere));
       if (!isAnother) throw thrown;
       this.#note(await client.get<LeaseObject>(resources.leases, { namespace, name }, this.#limit()));
     } catch (problem) {
@@ -286,7 +287,8 @@ export class LeaseHolder implements Disposable {
   #dropUnwanted(): void {
     if (this.#listedMs === undefined || !this.#hasWishes || this.#signal.aborted) return;
     for (const name of this.#seen.keys())
-      if (!this.#wanted.has(name) && !this.#leaving.has(name) && this.#isOurs(name)) void this.#leave(name, undefined);
+      if (!this.#wanted.has(name) && !this.#leaving.has(name) && this.#isOurs(name))
+        void this.#leave(name, undefined);
   }
 
   async #delete(name: string): Promise<void> {

@@ -3,8 +3,8 @@ import { crdVersionLabel, customResourceDefinitions } from "#api/crd/definitions
 import type { KubeClient } from "#k8s/client.ts";
 import { isNotFound } from "#k8s/errors.ts";
 import { type KubeObject, type Resource, resourceName, resourcePath, resources } from "#k8s/resource.ts";
-import { l2LeaseLabel } from "#model/l2-lease.ts";
 import { WeftError } from "#lib/errors.ts";
+import { l2LeaseLabel } from "#model/l2-lease.ts";
 import { type Applied, applyObject, deleteObject } from "./apply.ts";
 import { type Chart, renderChart } from "./chart.ts";
 import { type AgentSet, cleanupName, cleanupSet } from "./cleanup-pods.ts";

@@ -13,7 +13,8 @@ export function startL2(deps: ControlDeps, signal: AbortSignal): AsyncDisposable
   const stack = new AsyncDisposableStack();
   if (!enabled) return stack;
   const { index: ifindex, name, mac } = nodeDatapath.device;
-  if (mac === undefined) log.warn({ device: name }, "a device without hardware address: nothing is announced on it");
+  if (mac === undefined)
+    log.warn({ device: name }, "a device without hardware address: nothing is announced on it");
   const devices = mac === undefined ? [] : [{ name, ifindex, mac }];
   const common = { db: tables.db, health, log };
   stack.use(

@@ -60,6 +60,7 @@ test("maps are as full as the tables that fill them; a shared backend counts onc
     lb_slots: 4,
     lb_backends: 3,
     lb_source_ranges: 2,
+    l2_responders: 0,
   });
   tables.db.write((tx) => tx.delete(tables.frontends, tables.frontends.keyOf(frontend(80, []))));
   assert.deepEqual([entries()["lb_slots"], entries()["lb_backends"]], [1, 1]);

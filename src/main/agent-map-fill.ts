@@ -5,7 +5,14 @@ import type { AgentTables } from "./agent-tables.ts";
 
 type Counted = Pick<
   AgentTables,
-  "ipcache" | "blocks" | "egress" | "masqueradeExempt" | "datapathEndpoints" | "policyMaps" | "frontends"
+  | "ipcache"
+  | "blocks"
+  | "egress"
+  | "masqueradeExempt"
+  | "datapathEndpoints"
+  | "policyMaps"
+  | "frontends"
+  | "l2Announcements"
 >;
 
 /**
@@ -38,6 +45,7 @@ export function mapFill(tables: Counted, maxEntries: (map: string) => number): (
     fill("lb_slots", lb().slots),
     fill("lb_backends", lb().backends),
     fill("lb_source_ranges", lb().ranges),
+    fill("l2_responders", tables.l2Announcements.size),
   ];
 }
 

@@ -12,11 +12,14 @@ import {
   lbFlagNames,
   MetricIndex,
 } from "#datapath/layouts/enums.ts";
+import { l2ResponderLayout } from "#datapath/layouts/l2-responder.ts";
+import { l2ResponderKeyLayout } from "#datapath/layouts/l2-responder-key.ts";
 import { metricLayout } from "#datapath/layouts/metric.ts";
 import type { Datapath } from "#datapath/load.ts";
 import type { DatapathMaps } from "#datapath/maps.ts";
 import { prefixOfKey } from "#datapath/prefix-key.ts";
 import { egressKeyText } from "#egress/ops.ts";
+import { typedMap } from "#kernel/bpf/typed-map.ts";
 import { readPolicies } from "#policy/ops.ts";
 import { serviceMaps } from "#services/maps.ts";
 import { protoName, tupleText } from "#services/service.ts";
@@ -74,6 +77,7 @@ export function agentMaps(
       () => maps.nat.entries(),
     ),
     lb: lbDump(datapath),
+    l2: l2Dump(datapath),
     policy: policyDump(datapath, tables),
     metrics: metricsDump(datapath),
   };
@@ -176,6 +180,21 @@ function lbDump(datapath: Datapath): () => TableDump {
       { name: "BACKENDS", of: (row) => row.backends.join(", ") },
     ],
     rows,
+  );
+}
+
+function l2Dump(datapath: Datapath): () => TableDump {
+  const map = typedMap(datapath.map("l2_responders"), l2ResponderKeyLayout, l2ResponderLayout);
+  const nowSec = () => Number(process.hrtime.bigint() / 1_000_000_000n);
+  return mapDump(
+    "l2",
+    [
+      { name: "ADDRESS", of: ([{ addr }]) => addr },
+      { name: "IFINDEX", of: ([{ ifindex }]) => ifindex },
+      { name: "MAC", of: ([, { mac }]) => mac },
+      { name: "LEFT-SEC", of: ([, { until }]) => Math.max(0, until - nowSec()) },
+    ],
+    () => map.entries(),
   );
 }
 

@@ -5,7 +5,11 @@ import type { Health } from "#lib/health.ts";
 import { Counter, createRegistry, Gauge, type Registry } from "#lib/metrics.ts";
 
 /** The agent's own metrics: its process, what it wrote to the kernel, how full its maps are, how its parts fare. */
-export function agentMetrics(health: Health, maps: () => readonly MapFill[]): Registry {
+export function agentMetrics(
+  health: Health,
+  maps: () => readonly MapFill[],
+  announced: () => number = () => 0,
+): Registry {
   const registry = createRegistry();
   new Counter({
     name: "weft_map_writes_total",
@@ -36,6 +40,14 @@ export function agentMetrics(health: Health, maps: () => readonly MapFill[]): Re
     registers: [registry],
     collect() {
       for (const { name, level } of health.rows()) this.set({ part: name }, level === "ok" ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: "weft_l2_announcements",
+    help: "Addresses of services that this node answers for on the wire, once for each device",
+    registers: [registry],
+    collect() {
+      this.set(announced());
     },
   });
   return registry;

@@ -50,6 +50,7 @@ export function agentStatus(deps: StatusDeps): AgentStatus {
       frontends: tables.frontends.size,
       nodes: tables.nodes.size,
       "ipcache entries": tables.ipcache.size,
+      ...(config.l2Announcements.enabled && { "announced addresses": tables.l2Announcements.size }),
     },
     maps: deps.maps,
   };

@@ -129,7 +129,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   stack.use(
     await startMetricsServer({
       listen: config.metrics.listen,
-      registries: [agentMetrics(health, fill), flows.metrics],
+      registries: [agentMetrics(health, fill, () => tables.l2Announcements.size), flows.metrics],
     }),
   );
   stack.use(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import { runElection } from "#election/leader.ts";
 import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
 import { aborted } from "#lib/clock.ts";
@@ -11,7 +12,6 @@ import { startMetricsServer } from "#lib/metrics.ts";
 import { startProbeServer } from "#lib/probes.ts";
 import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
 import { loadOperatorConfig, type OperatorConfig } from "#operator/config.ts";
-import { runElection } from "#election/leader.ts";
 import type { LbIpam } from "#operator/lb-ipam.ts";
 import { operatorMetrics } from "#operator/metrics.ts";
 import { leaderWork } from "./operator-work.ts";

@@ -83,7 +83,10 @@ export function startL2PolicyStatus(deps: L2StatusDeps): AsyncDisposable {
   return stack;
 }
 
-function conditionOf({ problem, generation, externalIps, loadBalancerIps }: L2Policy, enabled: boolean): WantedCondition {
+function conditionOf(
+  { problem, generation, externalIps, loadBalancerIps }: L2Policy,
+  enabled: boolean,
+): WantedCondition {
   const said = (status: "True" | "False", reason: string, message: string): WantedCondition => ({
     type: "Valid",
     status,
@@ -92,9 +95,14 @@ function conditionOf({ problem, generation, externalIps, loadBalancerIps }: L2Po
     message,
   });
   if (problem !== undefined) return said("False", "Malformed", problem);
-  if (!enabled) return said("False", "Disabled", "L2 announcements are off: set config.l2Announcements.enabled");
+  if (!enabled)
+    return said("False", "Disabled", "L2 announcements are off: set config.l2Announcements.enabled");
   if (!externalIps && !loadBalancerIps)
-    return said("True", "InForce", "Policy announces nothing: it has neither loadBalancerIPs nor externalIPs");
+    return said(
+      "True",
+      "InForce",
+      "Policy announces nothing: it has neither loadBalancerIPs nor externalIPs",
+    );
   return said("True", "InForce", "Policy is in force");
 }
 

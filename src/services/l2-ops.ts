@@ -41,7 +41,7 @@ interface Entry {
 }
 
 /** A frame may be lost, and a host that has just learnt another place holds to it for a second (net.ipv4.neigh.*.locktime). */
-const announceAfterMs = [0, 1_100, 3_000];
+const announceAgainMs = [1_100, 3_000];
 
 /** Keeps `l2_responders` equal to what this node announces, tells the wire of what is new, and takes part in the groups that questions go to. */
 export function startL2Reconciler(deps: L2ReconcilerDeps, signal: AbortSignal): Reconciler {
@@ -130,7 +130,10 @@ class L2Ops implements ReconcilerOps<Entry>, Disposable {
     try {
       this.#groups.set(key, joinGroup(device, solicitedNodeGroup(address)));
     } catch (thrown) {
-      this.#deps.log.warn({ address, device: device.name, err: errorText(thrown) }, "cannot join the group of an address");
+      this.#deps.log.warn(
+        { address, device: device.name, err: errorText(thrown) },
+        "cannot join the group of an address",
+      );
     }
   }
 
@@ -145,7 +148,8 @@ class L2Ops implements ReconcilerOps<Entry>, Disposable {
         log.warn({ address, device: device.name, err: errorText(thrown) }, "cannot announce an address");
       }
     };
-    const cancels = announceAfterMs.map((ms) => (ms === 0 ? (send(), () => {}) : clock.after(ms, send)));
+    send();
+    const cancels = announceAgainMs.map((ms) => clock.after(ms, send));
     this.#told.set(key, () => {
       for (const cancel of cancels) cancel();
     });

@@ -107,7 +107,11 @@ export function l2Candidates(
       }
     }
   }
-  return [...found].map(([address, { service, devices }]) => ({ address, service, devices: [...devices].sort() }));
+  return [...found].map(([address, { service, devices }]) => ({
+    address,
+    service,
+    devices: [...devices].sort(),
+  }));
 }
 
 function addressesOf({ externalIps, ingressIps }: Service, policy: L2Policy): Address[] {

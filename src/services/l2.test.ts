@@ -34,7 +34,10 @@ test("a policy announces what it names: kinds of addresses, devices, services, n
   const db = service("db", { ip: "2001:db8::5" });
   assert.deepEqual(shown([web], policy("nothing", {})), []);
   const both = { loadBalancerIPs: true, externalIPs: true, interfaces: ["^eth0$"] };
-  assert.deepEqual(shown([web], policy("a", both)), ["shop/web 198.51.100.1@eth0", "shop/web 192.0.2.1@eth0"]);
+  assert.deepEqual(shown([web], policy("a", both)), [
+    "shop/web 198.51.100.1@eth0",
+    "shop/web 192.0.2.1@eth0",
+  ]);
   const all = { loadBalancerIPs: true };
   assert.deepEqual(shown([db], policy("a", all)), ["shop/db 2001:db8::5@eth0,eth1,wlan0"]);
   const eth = { ...all, interfaces: ["eth", "wl.*1"] };

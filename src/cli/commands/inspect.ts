@@ -92,6 +92,7 @@ const maps = [
   "egress",
   "masquerade",
   "lb",
+  "l2",
   "endpoints",
   "nat",
   "metrics",
