@@ -24,6 +24,7 @@ const shown: Readonly<Record<string, string>> = {
   "src/operator/l2-policies.ts": "a condition's time",
   "src/operator/lb-ipam-writer.ts": "a condition's time",
   "src/operator/policy-status.ts": "a condition's time",
+  "src/operator/service-problem-writer.ts": "a condition's time",
   "src/policy/status.ts": "a condition's time",
   "src/services/node-health.ts": "the time in an answer to a health check",
 };
