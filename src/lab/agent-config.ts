@@ -47,11 +47,12 @@ export function agentConfig(plan: LabPlan, node: NodePlan, settings: AgentSettin
     cgroup: join(cgroupRoot(), node.cgroup),
     cniConfDir: node.cniConfDir,
     cniBinDir: join(node.stateDir, "cni-bin"),
-    l2Announcements: { enabled: true, leaseSec: 3 },
     observer: { listen: `${wildcard}:${node.observerPort}` },
     metrics: { listen: `${wildcard}:${node.metricsPort}` },
   };
-  return stringify({ ...config, ...settings });
+  // Nobody has to wait long in a lab for another node to take over.
+  const l2Announcements = { enabled: true, leaseSec: 3 };
+  return stringify({ l2Announcements, ...config, ...settings });
 }
 
 /** The settings file of the operator, which runs on one of the nodes. */
