@@ -76,7 +76,7 @@ export const policyApiBundleAnnotation = "policy.networking.k8s.io/bundle-versio
  * Version of all schemas here; an operator replaces what carries an older one and leaves a newer one alone. A change of any schema
  * raises it: the last part for what old objects fit into, the first for what they do not.
  */
-export const crdSchemaVersion = "1.7.0";
+export const crdSchemaVersion = "1.8.0";
 
 const condition = z.looseObject({ type: z.string(), status: z.string() });
 const byType = { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] };
