@@ -2,8 +2,8 @@
 import type { Workload } from "#api/gen/flow/flow_pb.ts";
 import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
 import { WeftError } from "#lib/errors.ts";
-import type { Directory } from "./directory.ts";
 import { parseLabelSelector } from "#model/selector-text.ts";
+import type { Directory } from "./directory.ts";
 import type { Match } from "./match.ts";
 import { namePattern, nodePattern } from "./name-pattern.ts";
 import { SlotField } from "./record.ts";
