@@ -63,7 +63,7 @@ function mapProblems(about: string, status: NonNullable<AgentAnswer["status"]>):
       severity: entries / maxEntries >= mapError ? "error" : "warning",
       about,
       text: `map ${name} is ${Math.floor((100 * entries) / maxEntries)} % full (${entries} of ${maxEntries})`,
-      hint: `weft bpf ${name.split("_")[0]} list --node ${about.replace("node ", "")} shows what fills it`,
+      hint: `weft bpf ${name.split("_")[0]} list --node ${about.replace("node ", "")} shows what fills it${name.startsWith("lb_") ? "; the agent's setting services.capacity makes room for more" : ""}`,
     }));
 }
 
