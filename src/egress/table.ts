@@ -37,6 +37,7 @@ export function egressTable(db: Database): WritableTable<EgressRow> {
   return db.table<EgressRow>({
     name: "egress",
     key: (row) => `${row.source} ${row.destination}`,
+    indexes: { source: (row) => [row.source] },
     equal: (a, b) => JSON.stringify(a) === JSON.stringify(b),
     columns: [
       { name: "NAMESPACE", of: ({ pod }) => pod.slice(0, pod.indexOf("/")) },

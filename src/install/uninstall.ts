@@ -147,6 +147,8 @@ export async function policiesOf(
     resources.clusterNetworkPolicies,
     resources.ciliumLoadBalancerIpPools,
     resources.ciliumL2AnnouncementPolicies,
+    resources.ciliumEgressGatewayPolicies,
+    resources.ciliumLocalRedirectPolicies,
   ];
   const counts = await Promise.all(
     kinds.map(async (resource) => {

@@ -61,7 +61,7 @@ export function startControl(deps: ControlDeps, signal: AbortSignal) {
     maps,
     /** Resolves when the kernel holds an endpoint's row, and how it leaves the cluster. */
     async endpointSettled(id: string, until: AbortSignal) {
-      await egress.settled(until);
+      await egress.settled(id, until);
       await endpoints.reconciler.settled(id, until);
     },
     /** Whether the load balancer's maps keep up with the cluster. */

@@ -40,10 +40,14 @@ export function startEgress(
       { table: masqueradeExempt, reconciler: masqueradeReconciler },
       { table: egress, reconciler },
     ],
-    /** Resolves when the kernel holds how the pods that the tables have by now leave. */
-    async settled(until: AbortSignal) {
-      // Their rows are in the table already. While nobody knows yet which policies there are, no pod waits for them.
-      if (egress.isReady) await reconciler.waitUntil(egress.revision, until);
+    /**
+     * Resolves when the kernel holds how an endpoint leaves: its rows are in the table already. While nobody knows yet which policies there
+     * are, no pod waits for them. A pod that no policy selects waits for nothing.
+     */
+    async settled(id: string, until: AbortSignal) {
+      const { v4, v6 } = tables.endpoints.get(id) ?? {};
+      const rows = [v4, v6].flatMap((address) => (address ? [...egress.by("source", address)] : []));
+      await Promise.all(rows.map((row) => reconciler.settled(egress.keyOf(row), until)));
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

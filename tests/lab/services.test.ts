@@ -9,7 +9,7 @@ import { agentReady, killAgent } from "#kit/lab-agent.ts";
 import { kernelState } from "#kit/lab-kernel.ts";
 import { PodClient } from "#kit/lab-pod.ts";
 import { labPrefix, labStateDir, until } from "#kit/lab-run.ts";
-import { kubectlOk, type LabPod, podOf, useLab } from "#kit/lab-use.ts";
+import { kubectlOk, type LabPod, manifests, podOf, useLab } from "#kit/lab-use.ts";
 
 type Family = 4 | 6;
 const families: readonly Family[] = [4, 6];
@@ -149,6 +149,30 @@ for (const routing of ["tunnel", "native"] as const) {
       await restarted(without);
       assert.deepEqual(links(), []);
       await asked();
+    });
+
+    test("a Service and an address lead to the node's own pod while a policy redirects them", async () => {
+      const policies = join(manifests, "redirects.yaml");
+      const answers = async (client: PodClient | undefined, host: string) =>
+        (await client!.call("http", { host, port: 80, timeoutMs: 1_000 })).pod;
+      await kubectlOk(["apply", "-f", policies]);
+      try {
+        for (const client of [clients["socket hook"], clients.packet]) {
+          for (const host of [of(services.far!, 4), of(services.far!, 6), "198.51.100.200"])
+            await until(
+              `${host} to be near`,
+              async () => (await answers(client, host)) === `svc/${near.name}`,
+            );
+          const { outcome } = await client.call("udp", { address: of(services.far!, 4), port: 90 });
+          assert.equal(outcome, "echoed");
+        }
+      } finally {
+        await kubectlOk(["delete", "-f", policies]);
+      }
+      for (const client of [clients["socket hook"], clients.packet])
+        await until("the Service's own", async () => {
+          return (await answers(client, of(services.far!, 4))) === `svc/${far.name}`;
+        });
     });
 
     test("scaled to nothing and back", async () => {

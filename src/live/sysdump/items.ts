@@ -34,6 +34,8 @@ const clusterKinds: readonly Resource[] = [
   resources.ciliumClusterwideNetworkPolicies,
   resources.ciliumCidrGroups,
   resources.clusterNetworkPolicies,
+  resources.ciliumEgressGatewayPolicies,
+  resources.ciliumLocalRedirectPolicies,
   resources.nodePolicyStatuses,
   resources.ciliumIdentities,
   resources.ciliumEndpoints,
