@@ -59,5 +59,7 @@ export interface ProbeOptions {
   readonly pods?: boolean;
   /** Ask these instead of everything. */
   readonly questions?: readonly Question[];
+  /** How long an answer is waited for; absent: 1 s, and 1.5 s once more for what was silent. */
+  readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }

@@ -35,7 +35,7 @@ export async function labProbe(options: ProbeOptions = {}): Promise<ProbeRow[]> 
       ? questionAttempts(view, options.questions)
       : matrixAttempts(view, options);
     try {
-      return await ask(plan, attempts, options.signal);
+      return await ask(plan, attempts, options);
     } catch (thrown) {
       // A pod went, or a kubelet was started anew, between the reading and the asking.
       if (!(thrown instanceof WeftError) || thrown.code !== "E_LAB" || tries === TRIES) throw thrown;
@@ -58,11 +58,11 @@ async function readView(client: KubeClient, signal: AbortSignal | undefined): Pr
 async function ask(
   plan: LabPlan,
   attempts: readonly Attempt[],
-  signal: AbortSignal | undefined,
+  { timeoutMs: given, signal }: ProbeOptions,
 ): Promise<ProbeRow[]> {
   const results = new Array<NodeProbeResult>(attempts.length);
   let open = attempts.map((_, i) => i);
-  for (const timeoutMs of TIMEOUTS_MS) {
+  for (const timeoutMs of given === undefined ? TIMEOUTS_MS : [given]) {
     const byNode = Map.groupBy(open, (i) => attempts[i]!.node);
     await Promise.all(
       [...byNode].map(async ([node, indexes]) => {

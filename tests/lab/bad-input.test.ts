@@ -116,6 +116,7 @@ suite("bad input", () => {
       [["lab", "up", "--nodes", "three"], /three/],
       [["lab", "up", "--routing", "magic"], /magic/],
       [["lab", "up", "--families", "v5"], /v5/],
+      [["lab", "probe", "--timeout", "soon"], /soon/],
       [["lab", "apply"], /filename/],
       [["lab", "wat"], /wat/],
       [["status", "--jsn"], /--jsn/],

@@ -47,7 +47,8 @@ suite("peers by way of other objects, tunnel, dual", () => {
     const input = JSON.stringify(
       questions.map(({ text: _, ...question }) => ({ from: "red/a", ...question })),
     );
-    const argv = [join(checkout, "weft"), "lab", "probe", "--questions", "-", "-o", "json"];
+    const asking = ["--questions", "-", "--timeout", "0.6", "-o", "json"];
+    const argv = [join(checkout, "weft"), "lab", "probe", ...asking];
     await until("what the policies say", async () => {
       const rows = JSON.parse(await runOk(argv, { input })) as { readonly verdict: string }[];
       const said = rows.map(({ verdict }, at) => `${questions[at]!.text} ${questions[at]!.to}: ${verdict}`);

@@ -18,7 +18,7 @@ import { type Cluster, type Settings, usualSettings } from "../policy/oracle/clu
 const firstSeed = Number(process.env.POLICY_FUZZ_SEED ?? 1);
 const rounds = Number(process.env.POLICY_FUZZ_ROUNDS ?? 5);
 /** Of a probe of everything, silence included; then the policies' arrival at the nodes is no excuse. */
-const settleMs = 5_000;
+const settleMs = 15_000;
 const kinds = arbitraryPolicies(["NetworkPolicy", "Cilium", "ClusterNetworkPolicy", "Host"]);
 /** What the agents of the nodes are set to, by turns; each stays until the next. */
 const modes: Readonly<Record<number, readonly [PolicyMode, PolicyMode]>> = {
@@ -57,17 +57,20 @@ suite("random policies", () => {
       const [policies = []] = fc.sample(kinds, { seed, numRuns: 1 });
       const attempts = randomAttempts(dice(seed), cluster, 12);
       await lab.run(["lab", "apply", "-f", "-"], text(policies));
-      let wrong = attempts;
-      for (const endMs = Date.now() + settleMs; ; ) {
-        wrong = await disagreements(lab, { cluster, policies }, wrong);
-        if (wrong.length === 0 || Date.now() > endMs) break;
+      try {
+        let wrong = attempts;
+        for (const endMs = Date.now() + settleMs; ; ) {
+          wrong = await disagreements(lab, { cluster, policies }, wrong);
+          if (wrong.length === 0 || Date.now() > endMs) break;
+        }
+        assert.deepEqual(
+          wrong.map((attempt) => wantedText(cluster, policies, attempt)),
+          [],
+          `under these policies:\n${text(policies)}`,
+        );
+      } finally {
+        await lab.run(["lab", "delete", "-f", "-"], text(policies));
       }
-      assert.deepEqual(
-        wrong.map((attempt) => wantedText(cluster, policies, attempt)),
-        [],
-        `under these policies:\n${text(policies)}`,
-      );
-      await lab.run(["lab", "delete", "-f", "-"], text(policies));
     });
   }
 });

@@ -11,6 +11,7 @@ interface ProbeArguments {
   readonly namespace?: readonly string[];
   readonly pods?: boolean;
   readonly questions?: string;
+  readonly timeout?: number;
   readonly output?: string;
 }
 
@@ -24,6 +25,7 @@ export function probeCommand(): Command {
     )
     .option("--pods", "also every pod behind a service by itself")
     .option("--questions <file>", "ask this list instead (JSON, - for stdin) and answer in its order")
+    .option("--timeout <sec>", "how long silence is waited for (default: 1, and 1.5 again)", seconds)
     .option("-o, --output <form>", "output form: table, wide (a line each), json or yaml")
     .action(async (args: ProbeArguments) => {
       const form = outputForm(args.output);
@@ -33,6 +35,7 @@ export function probeCommand(): Command {
         ...(args.namespace && { namespaces: args.namespace }),
         ...(args.pods && { pods: true }),
         ...(questions && { questions }),
+        ...(args.timeout !== undefined && { timeoutMs: args.timeout * 1000 }),
       });
       if (form === "json" || form === "yaml") printObject(rows, form, (text) => process.stdout.write(text));
       else
@@ -40,6 +43,12 @@ export function probeCommand(): Command {
           `${form === "wide" || questions ? probeLines(rows) : probeMatrix(rows, process.stdout.columns)}\n`,
         );
     });
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && value > 0 && value <= 60) return value;
+  throw new WeftError("E_USAGE", `--timeout: "${text}" is not a number of seconds, at most 60`);
 }
 
 function readText(path: string): string {
