@@ -52,7 +52,7 @@ export async function openApi(cluster: Cluster): Promise<Api> {
       let answer: IncomingMessage | undefined;
       let over = false;
       const follow = async () => {
-        const query = `watch=1&allowWatchBookmarks=true&resourceVersion=${version}`;
+        const query = `watch=1&resourceVersion=${version}`;
         answer = await open("GET", `/api/v1/namespaces/${namespace}/pods?${query}`);
         answer.on("error", () => {});
         return createInterface({ input: answer });
@@ -61,7 +61,7 @@ export async function openApi(cluster: Cluster): Promise<Api> {
         const change = JSON.parse(line) as Change;
         if (change.type === "ERROR") throw new Error(`the watch of ${namespace}'s pods: ${line}`);
         version = change.object.metadata.resourceVersion;
-        if (change.type !== "BOOKMARK") onEvent(podEvent(change));
+        onEvent(podEvent(change));
       };
       // An API server ends a watch when it likes, and that of a slow reader: it goes on from where it was.
       const untilOver = async (lines: Interface) => {
