@@ -6,7 +6,7 @@ import { directVeth, removeReferences } from "../reference.ts";
 import { type Figure, figure } from "../stats.ts";
 import { type Comparison, compare, modes, type Path } from "../traffic.ts";
 import type { SizeContext } from "./context.ts";
-import { middleOf, type ProxyNode, serviceRules } from "./proxy-node.ts";
+import { placesOf, type ProxyNode, type RulePlace, serviceRules } from "./proxy-node.ts";
 import { endpointsEach, nearAddress, nearPort, twins } from "./services.ts";
 import type { World } from "./world.ts";
 
@@ -26,10 +26,11 @@ export async function podFigures(world: World, context: SizeContext): Promise<Fi
     ];
     const notes: Figure[] = [];
     for (const proxy of world.proxies) {
-      const { address, note } = serviceOf(proxy, at(proxy.name));
-      if (note) notes.push(note);
-      const path = proxyPath(world, proxy, { name: at(proxy.name), address });
-      pairs.push({ path, base: veth }, { path: weft, base: path });
+      for (const { name, address, note } of servicesOf(proxy, at)) {
+        if (note) notes.push(note);
+        const path = proxyPath(world, proxy, { name, address });
+        pairs.push({ path, base: veth }, { path: weft, base: path });
+      }
     }
     return [...(await compare(compileTool("nb"), pairs, { rounds, modes, progress, signal })), ...notes];
   } finally {
@@ -66,10 +67,22 @@ function proxyPath(
   };
 }
 
-/** The service that is asked: with iptables one in the middle of the rules; nftables finds all of them alike. */
-function serviceOf(proxy: ProxyNode, name: string): { readonly address: string; readonly note?: Figure } {
-  if (proxy.mode !== "iptables") return { address: nearAddress() };
+interface Asked {
+  readonly name: string;
+  readonly address: string;
+  readonly note?: Figure;
+}
+
+/** The services that are asked: with iptables one in the middle of the rules and a late one; nftables finds all of them alike. */
+function servicesOf(proxy: ProxyNode, at: (name: string) => string): Asked[] {
+  if (proxy.mode !== "iptables") return [{ name: at(proxy.name), address: nearAddress() }];
   const addresses = Array.from({ length: twins + 1 }, (_, twin) => nearAddress(twin));
-  const { address, before, of } = middleOf(serviceRules(proxy), addresses);
-  return { address, note: figure(`${name}: rules before the service's, of ${of}`, "rules", [before]) };
+  const { middle, last, rules } = placesOf(serviceRules(proxy), addresses);
+  const asked = ({ address, before }: RulePlace, name: string): Asked => ({
+    name,
+    address,
+    note: figure(`${name}: rules before the service's, of ${rules}`, "rules", [before]),
+  });
+  const one = asked(middle, at(proxy.name));
+  return last.address === middle.address ? [one] : [one, asked(last, at(`${proxy.name}, late rule`))];
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { middleOf } from "./proxy-node.ts";
+import { placesOf } from "./proxy-node.ts";
 
 const rule = (address: string, protocol = "tcp") =>
   `-A KUBE-SERVICES -d ${address}/32 -p ${protocol} -m comment --comment "bench/x" -m ${protocol} --dport 80 -j KUBE-SVC-X`;
@@ -17,16 +17,20 @@ const rules = [
   "",
 ].join("\n");
 
-test("the service nearest the middle of the rules, by its TCP rule", () => {
+test("the service nearest the middle of the rules, and the last, by their TCP rules", () => {
   const addresses = ["10.96.77.2", "10.96.77.1", "10.96.77.3"];
-  assert.deepEqual(middleOf(rules, addresses), { address: "10.96.77.1", before: 3, of: 7 });
+  assert.deepEqual(placesOf(rules, addresses), {
+    middle: { address: "10.96.77.1", before: 3 },
+    last: { address: "10.96.77.3", before: 5 },
+    rules: 7,
+  });
 });
 
 test("an address is not the beginning of another", () => {
-  assert.deepEqual(middleOf(rules, ["10.96.77.3", "10.96.128"]).address, "10.96.77.3");
+  assert.equal(placesOf(rules, ["10.96.77.3", "10.96.77"]).last.address, "10.96.77.3");
 });
 
 test("a service without a rule is not chosen; none at all is an error", () => {
-  assert.equal(middleOf(rules, ["10.96.99.9", "10.96.77.2"]).address, "10.96.77.2");
-  assert.throws(() => middleOf(rules, ["10.96.99.9"]), /no rule/);
+  assert.equal(placesOf(rules, ["10.96.99.9", "10.96.77.2"]).middle.address, "10.96.77.2");
+  assert.throws(() => placesOf(rules, ["10.96.99.9"]), /no rule/);
 });

@@ -171,28 +171,37 @@ function clearRules(netns: string): void {
   execFileSync("ip", ["netns", "exec", netns, "nft", "flush", "ruleset"]);
 }
 
-/**
- * Of these addresses the one whose rule stands nearest the middle of the list that iptables walks for each new connection: what a service
- * costs depends on its place there, which kube-proxy leaves to chance.
- */
-export function middleOf(
-  rules: string,
-  addresses: readonly string[],
-): { address: string; before: number; of: number } {
-  const lines = rules.split("\n").filter((line) => line.startsWith("-A KUBE-SERVICES "));
-  const places = addresses.map((address) => ({
-    address,
-    before: lines.findIndex((line) => line.includes(` -d ${address}/32 `) && line.includes(" -p tcp ")),
-    of: lines.length,
-  }));
-  const found = places.filter(({ before }) => before >= 0);
-  const middle = lines.length / 2;
-  found.sort((a, b) => Math.abs(a.before - middle) - Math.abs(b.before - middle));
-  if (!found[0]) throw new Error("kube-proxy has no rule for the bench's services");
-  return found[0];
+/** Where a service's rule stands. */
+export interface RulePlace {
+  readonly address: string;
+  /** Rules that a new connection walks before it comes to this one. */
+  readonly before: number;
 }
 
-/** The rules that {@link middleOf} reads. */
+/**
+ * Of these addresses the one whose rule stands nearest the middle of the list that iptables walks for each new connection, and the last of
+ * them: what a service costs depends on its place there, which kube-proxy leaves to chance.
+ */
+export function placesOf(
+  rules: string,
+  addresses: readonly string[],
+): { readonly middle: RulePlace; readonly last: RulePlace; readonly rules: number } {
+  const lines = rules.split("\n").filter((line) => line.startsWith("-A KUBE-SERVICES "));
+  const found = addresses
+    .map((address) => ({
+      address,
+      before: lines.findIndex((line) => line.includes(` -d ${address}/32 `) && line.includes(" -p tcp ")),
+    }))
+    .filter(({ before }) => before >= 0)
+    .sort((a, b) => a.before - b.before);
+  const far = ({ before }: RulePlace) => Math.abs(before - lines.length / 2);
+  const [middle] = [...found].sort((a, b) => far(a) - far(b));
+  const last = found.at(-1);
+  if (!middle || !last) throw new Error("kube-proxy has no rule for the bench's services");
+  return { middle, last, rules: lines.length };
+}
+
+/** The rules that {@link placesOf} reads. */
 export function serviceRules(node: Pick<ProxyNode, "netns">): string {
   const args = ["netns", "exec", node.netns, "iptables-legacy", "-t", "nat", "-S", "KUBE-SERVICES"];
   return execFileSync("ip", args, { encoding: "utf8", maxBuffer: 64 << 20 });

@@ -59,12 +59,14 @@ interface SliceOptions {
   readonly addresses: readonly string[];
 }
 
+const madeByController = { "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io" };
+
 /** With all that the controller writes of a pod: agents have to read it too. */
 export function slice({ name, service, ports, addresses }: SliceOptions): KubeObject {
   const object = {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
-    metadata: { name, namespace, labels: { "kubernetes.io/service-name": service } },
+    metadata: { name, namespace, labels: { ...madeByController, "kubernetes.io/service-name": service } },
     addressType: "IPv4",
     ports,
     endpoints: addresses.map((address, i) => ({
