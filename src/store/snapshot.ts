@@ -24,6 +24,17 @@ export interface SnapshotOptions {
 /** However long a snapshot takes to write, it is at most this share of the time. */
 const leastPauses = 50;
 
+/** Objects that become text at a time: a few milliseconds, then others get their turn. */
+const objectsAtOnce = 250;
+
+interface Writing {
+  cancel(): void;
+  /** What it writes is what there was then. */
+  started: boolean;
+  /** Something changed since. */
+  again: boolean;
+}
+
 /**
  * What sources know, kept on disk for a start at which nobody can be asked. A source that starts from its snapshot *holds*: its tables count as
  * complete, and yet what they lack may exist, so nothing is taken out of the kernel until every source has spoken itself.
@@ -34,10 +45,11 @@ export class Snapshots {
   readonly #clock: Clock;
   readonly #held = new Set<string>();
   readonly #listeners = new Set<() => void>();
-  readonly #writing = new Map<string, () => void>();
+  readonly #writing = new Map<string, Writing>();
   /** A large one is written the more rarely. */
   readonly #restUntilMs = new Map<string, number>();
   #failed = false;
+  #disposed = false;
 
   constructor(options: SnapshotOptions) {
     this.#options = options;
@@ -60,16 +72,24 @@ export class Snapshots {
 
   /** Says that a source has something new; `dump` is asked for all of it when it is written. */
   changed(source: string, dump: () => SnapshotObjects): void {
-    if (this.#writing.has(source)) return;
+    const pending = this.#writing.get(source);
+    if (pending) {
+      pending.again = pending.started;
+      return;
+    }
     const dueMs = Math.max(
       this.#options.writeAfterMs ?? 1_000,
       (this.#restUntilMs.get(source) ?? 0) - performance.now(),
     );
     const cancel = this.#clock.after(dueMs, () => {
-      this.#writing.delete(source);
-      this.#write(source, dump());
+      const writing = this.#writing.get(source)!;
+      writing.started = true;
+      void this.#write(source, dump()).then(() => {
+        this.#writing.delete(source);
+        if (writing.again && !this.#disposed) this.changed(source, dump);
+      });
     });
-    this.#writing.set(source, cancel);
+    this.#writing.set(source, { cancel, started: false, again: false });
   }
 
   /** A source goes on with its snapshot. */
@@ -102,16 +122,29 @@ export class Snapshots {
 
   /** Ends the timers. What was not written yet is not: a killed program does not write it either. */
   [Symbol.dispose](): void {
-    for (const cancel of this.#writing.values()) cancel();
+    this.#disposed = true;
+    for (const { cancel } of this.#writing.values()) cancel();
   }
 
-  #write(source: string, objects: SnapshotObjects): void {
+  async #write(source: string, objects: SnapshotObjects): Promise<void> {
     const { dir, format, log } = this.#options;
     const path = this.#path(source);
-    const startMs = performance.now();
+    let workMs = 0;
+    let startMs = performance.now();
     try {
+      const texts: string[] = [];
+      for (let from = 0; from < objects.length; from += objectsAtOnce) {
+        if (from > 0) {
+          workMs += performance.now() - startMs;
+          await new Promise((resolve) => setImmediate(resolve));
+          startMs = performance.now();
+          if (this.#disposed) return;
+        }
+        texts.push(JSON.stringify(objects.slice(from, from + objectsAtOnce), replace).slice(1, -1));
+      }
       mkdirSync(dir, { recursive: true, mode: 0o700 });
-      writeFileSync(`${path}.new`, JSON.stringify({ format, objects }, replace), { mode: 0o600 });
+      const text = `{"format":${JSON.stringify(format)},"objects":[${texts.join(",")}]}`;
+      writeFileSync(`${path}.new`, text, { mode: 0o600 });
       renameSync(`${path}.new`, path);
       this.#failed = false;
     } catch (error) {
@@ -124,7 +157,8 @@ export class Snapshots {
       this.#failed = true;
     }
     const nowMs = performance.now();
-    this.#restUntilMs.set(source, nowMs + (nowMs - startMs) * leastPauses);
+    workMs += nowMs - startMs;
+    this.#restUntilMs.set(source, nowMs + workMs * leastPauses);
   }
 
   #path(source: string): string {

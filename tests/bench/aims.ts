@@ -35,7 +35,12 @@ const aims: readonly (readonly [name: string, unit: string, aim: Aim, control?: 
   ["flow events taken without loss, highest of the run", "events/s", atLeast(100_000)],
   ["Weft, 10,000 services: tcp_rr rate", "ratio", atLeast(0.9), "direct veth"],
   ["Weft, 10,000 services: tcp_crr rate", "ratio", atLeast(0.9), "direct veth"],
-  ["Weft, 10,000 services: tcp_crr rate", "ratio", atLeast(1.9), "kube-proxy iptables, late rule, 10,000 services"],
+  [
+    "Weft, 10,000 services: tcp_crr rate",
+    "ratio",
+    atLeast(1.9),
+    "kube-proxy iptables, late rule, 10,000 services",
+  ],
   ["Weft, 10,000 services: tcp_crr rate", "ratio", atLeast(1.25), "kube-proxy nftables, 10,000 services"],
   [
     "Weft, 10,000 services: from empty to all services, CPU",

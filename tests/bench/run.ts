@@ -9,10 +9,19 @@ import { events } from "./events.ts";
 import { nativePaths, tunnelPaths } from "./paths.ts";
 import { policy } from "./policy.ts";
 import { programs } from "./programs.ts";
-import { services } from "./services.ts";
 import { benchMain } from "./report.ts";
+import { services } from "./services.ts";
 
-const parts: readonly BenchPart[] = [tunnelPaths, nativePaths, programs, agent, policy, services, changes, events];
+const parts: readonly BenchPart[] = [
+  tunnelPaths,
+  nativePaths,
+  programs,
+  agent,
+  policy,
+  services,
+  changes,
+  events,
+];
 
 const help = `Measures Weft on this machine: about 7 minutes, needs root.
 

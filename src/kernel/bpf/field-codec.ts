@@ -24,7 +24,10 @@ export function readOptionalAddress(view: DataView, offset: number): Address | u
 }
 
 export function writeAddress(view: DataView, offset: number, address: Address | undefined): void {
-  if (address === undefined) return writeZeros(view, offset, 16);
+  if (address === undefined) {
+    writeZeros(view, offset, 16);
+    return;
+  }
   const bits = v4Bits(address);
   if (bits >= 0) {
     view.setUint32(offset, 0);

@@ -6,7 +6,7 @@ import { directVeth, removeReferences } from "../reference.ts";
 import { type Figure, figure } from "../stats.ts";
 import { type Comparison, compare, modes, type Path } from "../traffic.ts";
 import type { SizeContext } from "./context.ts";
-import { placesOf, type ProxyNode, type RulePlace, serviceRules } from "./proxy-node.ts";
+import { type ProxyNode, placesOf, type RulePlace, serviceRules } from "./proxy-node.ts";
 import { endpointsEach, nearAddress, nearPort, twins } from "./services.ts";
 import type { World } from "./world.ts";
 
