@@ -48,6 +48,24 @@ const aims: readonly (readonly [name: string, unit: string, aim: Aim, control?: 
     atMost(0.1),
     "kube-proxy iptables, 10,000 services",
   ],
+  [
+    "Weft at XDP, 1,000 services: known flows, CPU per packet",
+    "ratio",
+    atMost(0.2),
+    "kube-proxy iptables, 1,000 services",
+  ],
+  [
+    "Weft at XDP, 1,000 services: a new flow per packet, CPU per packet",
+    "ratio",
+    atMost(0.1),
+    "kube-proxy iptables, 1,000 services",
+  ],
+  [
+    "Weft at XDP, 1,000 services: known flows, CPU per packet",
+    "ratio",
+    atMost(2.2),
+    "XDP_TX alone, 1,000 services",
+  ],
   ["Weft, 10,000 services: heap of the agent", "MB", atMost(200)],
   ["Weft, 10,000 services: endpoint change to first packet on the new backend: p50", "ms", atMost(20)],
 ];

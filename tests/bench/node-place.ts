@@ -50,9 +50,12 @@ export interface Outside {
   readonly mac: string;
 }
 
-/** A device `wire0` of the node that is its way to everything but the fabric. Nobody at its other end answers. */
+/** Of a node and of the other end. */
+export const outsideDevice = "wire0";
+
+/** A device of the node that is its way to everything but the fabric. Nobody at its other end answers. */
 export function addOutside(place: Place): Outside {
-  const [name, device] = [netnsName(place), "wire0"];
+  const [name, device] = [netnsName(place), outsideDevice];
   const netns = `${name}-o`;
   const hex = place.index.toString(16).padStart(2, "0");
   const [nodeMac, mac] = [`02:00:00:00:${hex}:02`, `02:00:00:00:${hex}:01`];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /** What services cost one node of a large cluster: from the API server's JSON to the kernel's maps, in one process. */
+import { readFileSync } from "node:fs";
 import type { V1EndpointSlice, V1Service } from "@kubernetes/client-node";
 import type { KubeObject } from "#k8s/resource.ts";
 import { toEndpointSlice, toService } from "#services/source.ts";
@@ -107,7 +108,16 @@ async function change(
   ];
 }
 
-/** Bytes that the kernel accounts to a map. */
+/** What the kernel accounts to the load balancer's maps, MB: entries as they are, buckets as many as there is room for. */
+function mapsMb(node: ServiceNode): number {
+  const names = ["lb_frontends", "lb_slots", "lb_backends", "lb_reverse"];
+  const bytes = names.map((name) => {
+    const info = readFileSync(`/proc/self/fdinfo/${node.map(name).fd.number}`, "utf8");
+    return Number(/^memlock:\s+(\d+)$/m.exec(info)?.[1]);
+  });
+  return bytes.reduce((sum, one) => sum + one, 0) / 1e6;
+}
+
 async function one(size: ServiceSizes, { rounds, signal, progress }: BenchContext): Promise<Figure[]> {
   const { services, endpointsEach } = size;
   const name = `services, ${services.toLocaleString("en")} × ${endpointsEach}`;
@@ -123,6 +133,7 @@ async function one(size: ServiceSizes, { rounds, signal, progress }: BenchContex
     ...figures,
     figure(`${name}: JSON of the objects`, "MB", [bytes / 1e6]),
     figure(`${name}: heap`, "MB", [heapMb() - emptyMb]),
+    figure(`${name}: kernel memory of the maps`, "MB", [mapsMb(node)]),
     ...(await change(node, { name, sizes: size, rounds: rounds ?? defaultRounds })),
   ];
 }

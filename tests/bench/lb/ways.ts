@@ -17,14 +17,17 @@ export async function nodePortFigures(world: World, context: SizeContext): Promi
   const dropped = open("dropped at once", drop, "device");
   const sentBack = open("XDP_TX alone", bounce, "bounce");
   const weft = open("Weft", world.weft, "skb");
+  const xdp = open("Weft at XDP", world.xdp, "xdp");
   const pairs: WirePair[] = [
     { wire: open("dropped at once (again)", again, "device"), base: dropped },
     { wire: sentBack, base: dropped },
     { wire: weft, base: dropped },
+    { wire: xdp, base: dropped },
+    { wire: xdp, base: sentBack },
   ];
   for (const proxy of world.proxies) {
     const wire = open(proxy.name, proxy, "skb");
-    pairs.push({ wire, base: dropped }, { wire: weft, base: wire });
+    pairs.push({ wire, base: dropped }, { wire: weft, base: wire }, { wire: xdp, base: wire });
   }
   return await compareWires(pairs, { rounds, signal, progress });
 }

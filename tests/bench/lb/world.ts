@@ -5,12 +5,12 @@ import type { KubeObject } from "#k8s/resource.ts";
 import { type Resource, resources } from "#k8s/resource.ts";
 import { createNetns, deleteNetns } from "#kernel/netns.ts";
 import { type BenchLab, startLab } from "../lab.ts";
-import { addOutside, netnsName, type Outside, type Place } from "../node-place.ts";
+import { addOutside, netnsName, type Outside, outsideDevice, type Place } from "../node-place.ts";
 import { sizeText } from "./context.ts";
 import type { ProxyMode } from "./options.ts";
 import { makeProxyNode, type PodRole, type ProxyNode, podRoles } from "./proxy-node.ts";
 import { moving, near, objectsOf, outside, serviceNames } from "./services.ts";
-import { makeWeftNode, type WeftNode } from "./weft-node.ts";
+import { makeWeftNode, type WeftNode, type WeftNodeOptions } from "./weft-node.ts";
 
 export interface WorldOptions {
   /** Name of the lab. */
@@ -32,6 +32,8 @@ export interface World extends AsyncDisposable {
   readonly lab: BenchLab;
   /** Pods, traffic control. */
   readonly weft: WeftNode;
+  /** The balancer at XDP of the device outside. */
+  readonly xdp: WeftNode;
   /** Its agent is the part's to start, on an empty node. */
   readonly empty: WeftNode;
   readonly proxies: readonly ProxyNode[];
@@ -54,12 +56,15 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   progress("lab");
   const lab = stack.use(await startLab({ name, routing: "native", nodes: 1, manifests, signal }));
   progress("nodes");
-  const node = (role: string, index: number, pods?: true) =>
-    makeWeftNode(lab, { name: role, index: firstIndex.weft + index, signal, ...(pods && { pods }) });
-  const weft = await node("w1", 0, true);
-  stack.defer(() => weft.stop());
-  const empty = await node("w3", 2);
-  stack.defer(() => empty.stop());
+  const node = async (role: string, index: number, more: Pick<WeftNodeOptions, "pods" | "config">) => {
+    const made = await makeWeftNode(lab, { name: role, index: firstIndex.weft + index, signal, ...more });
+    stack.defer(() => made.stop());
+    return made;
+  };
+  const weft = await node("w1", 0, { pods: true });
+  const xdp = await node("w2", 1, { config: { xdp: { devices: [outsideDevice], mode: "native" } } });
+  await xdp.start();
+  const empty = await node("w3", 2, {});
   const podAddresses = Object.fromEntries(podRoles.map((role) => [role, weft.pods[role]!.address])) as Record<
     PodRole,
     string
@@ -83,6 +88,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   return {
     lab,
     weft,
+    xdp,
     empty,
     proxies,
     podAddresses,
@@ -96,7 +102,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
         signal,
       );
       for (const one of names) made.add(one);
-      await weft.has(services);
+      await Promise.all([weft.has(services), xdp.has(services)]);
     },
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   };
