@@ -34,8 +34,8 @@ export interface Wire extends Disposable {
 const tool = () => compileTool("generate");
 const core = 1;
 const knownFlows = 1024;
-/** New flows are numbered from here, which no known one reaches. */
-const firstNew = 1 << 16;
+/** The number of the next new flow, of all wires: none comes twice, whoever remembers it. No known one reaches the first. */
+let nextNew = 1 << 16;
 /** A window is some 60 ms where a packet is dearest. Few new flows: NAT ports and conntrack have to last for all rounds. */
 const packets: Readonly<Record<FlowKind, number>> = { "known flows": 16_384, "a new flow per packet": 4096 };
 
@@ -75,7 +75,6 @@ export function openWire({ name, node, outside, end }: WireOptions): Wire {
   } else xdp(there, "sink", ifindex);
   if (end === "bounce") xdp(here, "bounce", inner);
   const softirq = softirqPid();
-  let nextNew = firstNew;
   const kept = stack.move();
   return {
     name,
