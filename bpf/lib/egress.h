@@ -41,11 +41,17 @@ static __always_inline int show_own_error(struct __sk_buff *skb, struct pkt *p, 
 __noinline int translate_pod(struct __sk_buff *skb, struct pkt *p, const struct addr *source)
 {
 	struct nat_key sent;
+	__u32 frontend;
+	int reason;
 
 	if (!p)
 		return DROP_INVALID_PACKET_DROPPED;
+	frontend = p->frontend;
+	p->frontend = 0; /* a Service outside is no NodePort: the pod's conntrack entry turns answers round */
 	nat_sent_key(p, &sent);
-	return nat_source(skb, p, &sent, source);
+	reason = nat_source(skb, p, &sent, source);
+	p->frontend = frontend;
+	return reason;
 }
 
 /* By the routes for what has this source. The stack is no help: to it such a packet is a forgery. */

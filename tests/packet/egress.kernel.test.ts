@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { DropReason, EventFlag, TracePoint, TraceReason } from "#datapath/layouts/enums.ts";
 import { Action, at, type Outcome, type PodFields, TestNode } from "#kit/datapath.ts";
-import { barePacket, buildFragments, buildPacket, readFragments, Tcp } from "#kit/packet.ts";
+import { barePacket, buildFragments, buildPacket, Proto, readFragments, Tcp } from "#kit/packet.ts";
 import { type Address, parseAddress, parsePrefix } from "#model/ip.ts";
 
 const families = {
@@ -20,6 +20,7 @@ const families = {
     nowhere: "192.0.2.0/24",
     dropped: "192.0.2.7",
     egress: "192.168.1.77",
+    vip: "10.96.0.10",
   },
   v6: {
     pod: "fd00:10:0:1::2",
@@ -33,6 +34,7 @@ const families = {
     nowhere: "2001:db8:a::/48",
     dropped: "2001:db8:a::7",
     egress: "fd00:1::77",
+    vip: "fd00:96::10",
   },
 } as const;
 
@@ -250,6 +252,25 @@ for (const routing of ["tunnel", "native"] as const) {
         assert.equal(back.action, Action.redirect);
         assert.deepEqual([back.packet.destination, back.packet.dport], [net.second, sport]);
         assert.equal(back.events[0]?.reason, TraceReason.reply);
+
+        node.service({
+          id: 30,
+          address: net.vip,
+          port: 80,
+          proto: Proto.udp,
+          backends: [{ id: 300, address: net.world, port: 53 }],
+        });
+        const asked = node.fromPod(own, udp(net.second, net.vip, [++port, 80]));
+        assert.deepEqual([asked.packet.source, asked.packet.destination], [net.egress, net.world]);
+        const answer = node.fromDevice(udp(net.world, net.egress, [53, asked.packet.sport]));
+        assert.deepEqual(
+          [answer.packet.source, answer.packet.sport, answer.packet.destination, answer.packet.dport],
+          [net.vip, 80, net.second, port],
+        );
+        const answered = [...node.nat.entries()].find(
+          ([key]) => key.reply && key.dport === asked.packet.sport,
+        );
+        assert.equal(answered?.[1].frontend, 0, "a Service outside is no NodePort");
 
         const failed = error(net.second, net.world, bareUdp(net.world, net.second, [53, sport]));
         const told = node.fromPod(own, failed);
