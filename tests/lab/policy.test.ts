@@ -58,8 +58,11 @@ function reached(rows: readonly Row[]): string[] {
 }
 
 async function matrix(): Promise<string[]> {
-  return reached(await weftJson<Row[]>("lab", "probe"));
+  return reached(await weftJson<Row[]>("lab", "probe", "--timeout", patience));
 }
+
+/** Seconds that a denial takes to show. What is denied wrongly for so short a time is asked again. */
+const patience = "0.6";
 
 /** Policies are in force some milliseconds after their object is: asked again when it is not so yet. */
 async function becomes(expected: readonly string[]): Promise<void> {
@@ -96,13 +99,17 @@ async function toOutside(families: "v4" | "v6" | "dual"): Promise<void> {
     { from, to, port: 53, protocol: "UDP" },
     { from, to, protocol: "ICMP" },
   ]);
-  const argv = [join(checkout, "weft"), "lab", "probe", "--questions", "-", "-o", "json"];
-  const rows = JSON.parse(await runOk(argv, { input: JSON.stringify(questions) })) as Row[];
-  const found = rows.map(({ verdict }, i) => [questions[i]!.from, questions[i]!.to, verdict]);
-  assert.deepEqual(
-    found,
-    asked.flatMap((one) => [one, one, one]),
-  );
+  const asking = ["--questions", "-", "--timeout", patience, "-o", "json"];
+  const argv = [join(checkout, "weft"), "lab", "probe", ...asking];
+  await until("the outside", async () => {
+    const rows = JSON.parse(await runOk(argv, { input: JSON.stringify(questions) })) as Row[];
+    const found = rows.map(({ verdict }, i) => [questions[i]!.from, questions[i]!.to, verdict]);
+    assert.deepEqual(
+      found,
+      asked.flatMap((one) => [one, one, one]),
+    );
+    return true;
+  });
 }
 
 suite("policy, tunnel, dual", () => {
@@ -134,7 +141,7 @@ suite("policy, tunnel, dual", () => {
     await kubectlOk(["-n", "red", "label", "pod", "b", "app=x", "--overwrite"]);
     // Nothing is said of x: it may send what it likes, and a no longer knows it. Its Service has lost it.
     await until("the pod's label to count", async () => {
-      const argv = ["lab", "probe", "--questions", "-", "-o", "json"];
+      const argv = ["lab", "probe", "--questions", "-", "--timeout", patience, "-o", "json"];
       const questions = [
         { from: "red/b", to: "red/a", port: 8080 },
         { from: "red/b", to: "blue/c", port: 8080 },

@@ -18,7 +18,8 @@ suite("tiers of policies, tunnel, dual", () => {
       const ips = to!.includes("/") ? podOf(lab.status, ...(to!.split("/") as [string, string])).ips : [to!];
       return ips.map((ip) => ({ text, from, to: ip, protocol, ...(port !== "" && { port: Number(port) }) }));
     });
-    const argv = [join(checkout, "weft"), "lab", "probe", "--questions", "-", "-o", "json"];
+    const asking = ["--questions", "-", "--timeout", "0.6", "-o", "json"];
+    const argv = [join(checkout, "weft"), "lab", "probe", ...asking];
     const input = JSON.stringify(questions.map(({ text: _, ...question }) => question));
     const rows = JSON.parse(await runOk(argv, { input })) as { readonly verdict: string }[];
     const found = Map.groupBy(rows, (_, at) => questions[at]!.text);
