@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { LbBackend } from "#datapath/layouts/lb-backend.ts";
+import type { LbBackendKey } from "#datapath/layouts/lb-backend-key.ts";
 import { hasErrno } from "#kernel/errno.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
@@ -179,24 +180,25 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
       known = newFrontend(this.#freeId());
       this.#frontends.set(name, known);
     }
-    const hold = (backends: FrontendEntry["backends"]) =>
-      new Set([...backends].map(([key, backend]) => this.#backends.hold(key, backend)));
+    const hold = (backends: FrontendEntry["backends"]) => {
+      const held = new Set<number>();
+      for (const [key, backend] of backends) held.add(this.#backends.hold(key, backend));
+      return held;
+    };
     const ids = { active: hold(entry.backends), draining: hold(entry.draining) };
     return planFrontend(entry, known, { ...ids, of: (key) => this.#backends.numberOf(key) });
   }
 
   #writeBackends(plans: readonly Plan[]): void {
-    const backends = new Map<number, LbBackend>();
+    const backends = new Map<number, readonly [LbBackendKey, LbBackend]>();
     for (const { held } of plans) {
       for (const id of held) {
         const backend = this.#backends.get(id);
-        if (backend && !backend.written) backends.set(id, toBackend(backend.tuple, backend.terminating));
+        if (backend && !backend.written)
+          backends.set(id, [{ id }, toBackend(backend.tuple, backend.terminating)]);
       }
     }
-    setMany(
-      this.#deps.maps.backends,
-      [...backends].map(([id, backend]) => [{ id }, backend] as const),
-    );
+    setMany(this.#deps.maps.backends, [...backends.values()]);
     for (const id of backends.keys()) this.#backends.written(id);
   }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { V1EndpointSlice, V1Service } from "@kubernetes/client-node";
+import type { V1EndpointHints, V1EndpointSlice, V1Service } from "@kubernetes/client-node";
 import type { KubeClient } from "#k8s/client.ts";
 import { reflect } from "#k8s/reflect.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
@@ -150,17 +150,16 @@ export function toEndpointSlice(object: V1EndpointSlice & KubeObject): EndpointS
     const terminating = endpoint.conditions?.terminating ?? false;
     const node = endpoint.nodeName;
     const first = endpoint.addresses[0];
-    const { forNodes = [], forZones = [] } = endpoint.hints ?? {};
-    const names = (list: readonly { readonly name: string }[]) => list.map(({ name }) => name);
-    const hints = { nodes: names(forNodes), zones: names(forZones) };
-    const hinted = hints.nodes.length > 0 || hints.zones.length > 0;
     if (!first) continue;
-    const conditions = { ready, serving, terminating, ...(weight !== undefined && { weight }) };
+    const hints = endpoint.hints && hintsOf(endpoint.hints);
     endpoints.push({
       address: parseAddress(first),
       ...(node && { node }),
-      ...conditions,
-      ...(hinted && { hints }),
+      ready,
+      serving,
+      terminating,
+      ...(weight !== undefined && { weight }),
+      ...(hints && { hints }),
     });
   }
   const foreign = object.metadata?.labels?.[managedBy] !== madeOfPods;
@@ -172,4 +171,11 @@ export function toEndpointSlice(object: V1EndpointSlice & KubeObject): EndpointS
     endpoints,
     ...(foreign && { foreign }),
   };
+}
+
+/** @returns undefined where there are none */
+function hintsOf({ forNodes = [], forZones = [] }: V1EndpointHints): SliceEndpoint["hints"] {
+  const names = (list: readonly { readonly name: string }[]) => list.map(({ name }) => name);
+  if (forNodes.length === 0 && forZones.length === 0) return undefined;
+  return { nodes: names(forNodes), zones: names(forZones) };
 }
