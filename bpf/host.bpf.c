@@ -19,27 +19,64 @@
 
 const volatile struct node_config config = {};
 
-/* To the backend of another node, with a source address its answer comes back to. */
-static __always_inline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent,
-					     const struct ipcache_entry *entry)
+/* The client sends less at a time from now on; it is told in its own terms, of the frontend. */
+static __always_inline int too_long(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent, __u32 mtu)
 {
-	bool tunnelled = config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel);
-	struct addr source = tunnelled ? router_address(p) : node_address(p), node = {};
+	struct addr frontend = sent->daddr;
+	int verdict = drop(skb, p, DROP_IP_FRAGMENTATION_NOT_SUPPORTED);
+
+	if (set_destination(skb, p, &frontend, sent->dport) || !make_too_big(skb, p, mtu))
+		return verdict;
+	return bpf_redirect(skb->ifindex, 0);
+}
+
+/*
+ * To the backend of another node: with a source address its answer comes back to, or with the client's own and the
+ * frontend to answer for.
+ */
+__noinline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent,
+				 const struct ipcache_entry *entry)
+{
+	__u32 length, room = config.mtu, growth;
+	struct addr source, node = {};
+	bool tunnelled;
 	int reason;
 
-	if (tunnelled)
+	if (!p || !sent)
+		return TC_ACT_SHOT;
+	tunnelled = config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel);
+	source = tunnelled ? router_address(p) : node_address(p);
+	length = segment_length(skb, p);
+	if (entry && tunnelled) {
 		node = entry->tunnel;
+		room -= tunnel_overhead(&node);
+	}
+	growth = dsr_growth(p, !(p->flags & PKT_NEW), length, room);
 	/* not for the stack to answer: it would name a backend, which the client does not know */
 	if (p->ttl <= 1)
 		return drop(skb, p, DROP_TTL_EXCEEDED);
-	if (tunnelled && !fits_tunnel(skb, p, &node))
-		return drop(skb, p, DROP_IP_FRAGMENTATION_NOT_SUPPORTED);
+	if ((tunnelled || growth) && length + growth > room)
+		return too_long(skb, p, sent, room - growth);
 	if (p->flags & PKT_NEW)
 		p->flags |= PKT_REPORT;
-	reason = nat_source(skb, p, sent, &source);
+	if (!(p->flags & PKT_DSR))
+		reason = nat_source(skb, p, sent, &source);
+	else
+		reason = growth ? dsr_tell(skb, p, sent) : 0;
 	if (reason)
 		return drop(skb, p, reason);
 	return tunnelled ? encapsulate(skb, p, &node) : route(skb, p);
+}
+
+/* A process of the node itself answers for a frontend: to_device turns its answers round. */
+static __always_inline int to_own_process(struct __sk_buff *skb, struct pkt *p)
+{
+	int reason;
+
+	p->dst.identity = IDENTITY_HOST;
+	set_host_end(&p->dst);
+	reason = admit(skb, p);
+	return reason ? drop(skb, p, reason) : to_stack(skb, p, TRACE_TO_HOST);
 }
 
 /* On from a frontend of this node to the backend that translate_from_outside chose. */
@@ -47,7 +84,6 @@ static __always_inline int to_service(struct __sk_buff *skb, struct pkt *p, cons
 {
 	struct ipcache_entry *entry;
 	struct endpoint *pod;
-	int reason;
 
 	pod = endpoint_by_addr(&p->daddr);
 	if (pod)
@@ -56,9 +92,7 @@ static __always_inline int to_service(struct __sk_buff *skb, struct pkt *p, cons
 	p->dst.identity = identity_of(p, entry);
 	if (p->dst.identity != IDENTITY_HOST)
 		return to_remote_backend(skb, p, sent, entry);
-	set_host_end(&p->dst);
-	reason = admit(skb, p); /* a process of the node itself: to_device turns its answers round */
-	return reason ? drop(skb, p, reason) : to_stack(skb, p, TRACE_TO_HOST);
+	return to_own_process(skb, p);
 }
 
 /* An answer to what left with the node's address as source, its destination restored. */
@@ -139,18 +173,24 @@ int from_device(struct __sk_buff *skb)
 	pod = endpoint_by_addr(&p.daddr);
 	if (pod) {
 		reason = identify_sender(&p);
+		if (!reason)
+			reason = dsr_arrive(skb, &p);
 		return reason ? drop(skb, &p, reason) : to_local_pod(skb, &p, pod);
 	}
 	nat_sent_key(&p, &sent);
 	reason = nat_restore(skb, &p);
 	if (!reason && !(p.flags & PKT_RESTORED))
 		reason = translate_from_outside(skb, &p);
+	if (!reason && !(p.flags & (PKT_NODEPORT | PKT_RESTORED)) && dsr_has_room(&p) && is_for_host(skb, &p))
+		reason = dsr_arrive(skb, &p);
 	if (!reason && !(p.flags & (PKT_NODEPORT | PKT_RESTORED)))
 		return to_host(skb, &p, 0);
 	if (!reason)
 		reason = identify_sender(&p);
 	if (reason)
 		return refuse(skb, &p, reason);
+	if (p.flags & PKT_DIRECT)
+		return to_own_process(skb, &p);
 	return p.flags & PKT_NODEPORT ? to_service(skb, &p, &sent) : to_original_sender(skb, &p);
 }
 

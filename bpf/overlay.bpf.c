@@ -68,6 +68,14 @@ static __always_inline __u32 identity_of_node(const struct pkt *p)
 	return entry && is_remote_node(entry->identity) ? entry->identity : IDENTITY_REMOTE_NODE;
 }
 
+/* Who is outside the cluster, and came with its own address, has an identity by it that this node's policies may ask for. */
+static __always_inline __u32 identity_outside(const struct pkt *p)
+{
+	struct ipcache_entry *entry = ipcache_lookup(&p->saddr);
+
+	return entry && entry->identity >> 24 == IDENTITY_SCOPE_CIDR ? entry->identity : world_identity(p);
+}
+
 /* Everything that comes through the tunnel. */
 SEC("tcx/ingress")
 int from_overlay(struct __sk_buff *skb)
@@ -86,10 +94,14 @@ int from_overlay(struct __sk_buff *skb)
 		return drop(skb, &p, DROP_INVALID_VNI);
 	if (is_stacks_tunnel_id(p.src.identity))
 		p.src.identity = identity_of_node(&p);
+	else if (p.src.identity == world_identity(&p))
+		p.src.identity = identity_outside(&p);
 	bpf_skb_change_type(skb, PACKET_HOST); /* the inner destination is no address of this device */
 	pod = endpoint_by_addr(&p.daddr);
-	if (pod)
-		return to_local_pod(skb, &p, pod);
+	if (pod) {
+		reason = dsr_arrive(skb, &p);
+		return reason ? drop(skb, &p, reason) : to_local_pod(skb, &p, pod);
+	}
 	if (is_for_node(&p))
 		return to_node(skb, &p);
 	return leave_for_other_node(skb, &p);

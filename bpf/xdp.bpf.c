@@ -26,7 +26,8 @@ struct choice {
 	struct addr addr;
 	__u32 id;
 	__be16 port;
-	__u16 tunnelled;
+	__u8 tunnelled;
+	__u8 growth; /* bytes by which the packet tells the backend's node of its frontend */
 };
 
 static __always_inline int take(struct choice *c, const struct lb_backend *backend)
@@ -43,7 +44,7 @@ static __always_inline bool find_backend(struct pkt *p, const struct lb_frontend
 					 struct ct_entry **known)
 {
 	service_key(p, &c->key);
-	*known = service_connection(p, &c->key, f->id);
+	*known = service_connection(p, &c->key, f);
 	if (*known) {
 		c->id = (*known)->backend;
 		if (take(c, backend_find(c->id)))
@@ -68,15 +69,13 @@ __noinline int leads_to_backend(frame_t *frame, struct pkt *p, struct choice *c,
 	c->tunnelled = config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel);
 	way->from = node_address(p);
 	way->to = c->addr;
-	way->length = p->length;
+	way->length = p->length + c->growth;
 	if (entry && c->tunnelled) {
 		way->to = entry->tunnel;
-		if (!fits_tunnel(frame, p, &way->to))
-			return false;
 		way->from = node_address_beside(&way->to);
 		way->length += tunnel_overhead(&way->to);
 	}
-	return leads_back(frame, p, way);
+	return way->length <= config.mtu && leads_back(frame, p, way);
 }
 
 /* Destination and source as to_service of host.bpf.c gives them. 0 or a drop reason. */
@@ -88,7 +87,11 @@ static __always_inline int rewrite(frame_t *frame, struct pkt *p, struct choice 
 	nat_sent_key(p, &c->sent);
 	p->report.flags |= EVENT_DNAT;
 	reason = set_destination(frame, p, &c->addr, c->port);
-	return reason ? reason : nat_source(frame, p, &c->sent, &source);
+	if (reason)
+		return reason;
+	if (!(p->flags & PKT_DSR))
+		return nat_source(frame, p, &c->sent, &source);
+	return c->growth ? dsr_tell(frame, p, &c->sent) : 0;
 }
 
 /* From a client outside to the frontend. */
@@ -102,6 +105,7 @@ static __always_inline int from_client(frame_t *frame, struct pkt *p, const stru
 	p->frontend = f->id;
 	if (!client_may_ask(f, &p->saddr) || identify_sender(p) || !find_backend(p, f, &c, &known))
 		return XDP_PASS;
+	c.growth = dsr_growth(p, false, 0, 0);
 	if (!leads_to_backend(frame, p, &c, &way)) {
 		if (!known) /* traffic control would choose again, and local backends be chosen more often than others */
 			service_remember(p, &c.key, c.id, 0);

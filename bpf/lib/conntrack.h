@@ -87,16 +87,25 @@ static __always_inline void adopt(struct pkt *p, const struct ct_entry *ct)
 		p->dst.identity = ct->src_identity;
 }
 
+/* How the packet came to the backend. */
+static __always_inline __u16 ct_arrival(const struct pkt *p)
+{
+	return (p->flags & PKT_NODEPORT ? CT_NODEPORT : 0) | (p->flags & PKT_DIRECT ? CT_DSR : 0);
+}
+
 /*
  * One client's port may reach one backend by several services, or none, one after the other: the answers show what was
  * asked for last.
  */
 static __always_inline void ct_follow_frontend(const struct pkt *p, struct ct_entry *ct)
 {
-	if ((p->flags & PKT_REPLY) || p->frontend == ct->frontend || (!p->frontend && (ct->flags & CT_SOCKET_LB)))
+	__u16 flags = ct_arrival(p);
+	bool same = p->frontend == ct->frontend && !((ct->flags ^ flags) & CT_DSR);
+
+	if ((p->flags & PKT_REPLY) || same || (!p->frontend && (ct->flags & (CT_SOCKET_LB | CT_DSR))))
 		return;
 	ct->frontend = p->frontend;
-	ct->flags = (ct->flags & ~(CT_SOCKET_LB | CT_NODEPORT)) | (p->flags & PKT_NODEPORT ? CT_NODEPORT : 0);
+	ct->flags = (ct->flags & ~(CT_SOCKET_LB | CT_NODEPORT | CT_DSR)) | flags;
 }
 
 static __always_inline void ct_set_judged(const struct pkt *p, struct ct_entry *ct)
@@ -139,7 +148,7 @@ static __always_inline int ct_create(struct __sk_buff *skb, struct pkt *p, const
 	ct_set_judged(p, &ct);
 	ct.flags |= f->high != reply ? CT_HIGH_BEGAN : 0;
 	ct.flags |= reply ? CT_SEEN_REPLY : 0;
-	ct.flags |= p->flags & PKT_NODEPORT ? CT_NODEPORT : 0;
+	ct.flags |= ct_arrival(p);
 	ct.flags |= p->flags & PKT_HAIRPIN ? CT_HAIRPIN : 0;
 	if (!p->frontend && p->src.id && (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP)) {
 		p->frontend = socket_frontend(skb, p);

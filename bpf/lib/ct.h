@@ -51,4 +51,5 @@ enum ct_flag {
 	CT_CLOSING = 32,
 	CT_SOCKET_LB = 64,  /* frontend was translated at the socket: packets carry the backend's address */
 	CT_HAIRPIN = 128,   /* a pod's connection to itself: the originator is the alias of hairpin.h */
+	CT_DSR = 256,       /* CT_SERVICE: its backend answers past this node, CT_FLOW: so does the one here (dsr-answer.h) */
 };

@@ -29,7 +29,7 @@ __noinline int make_denial(struct __sk_buff *skb, struct pkt *p)
 	if (!p || !may_answer(p) || (p->flags & PKT_REPLY) || is_multicast(&p->daddr) ||
 	    !is_told(p, DROP_RATE_LIMITED) || show_frontend(skb, p) || read_way_back(skb, &back))
 		return false;
-	if (is_v6(p) ? make_unreachable_v6(skb, p, ICMP6_PROHIBITED) : make_unreachable_v4(skb, p, ICMP4_PROHIBITED))
+	if (make_unreachable(skb, p, ICMP4_PROHIBITED, ICMP6_PROHIBITED))
 		return false;
 	return bpf_skb_store_bytes(skb, 0, &back, sizeof(back), 0) == 0;
 }

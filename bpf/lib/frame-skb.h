@@ -29,6 +29,12 @@ static __always_inline long frame_fix_l4(frame_t *frame, __u32 off, __u64 from, 
 	return bpf_l4_csum_replace(frame, off, from, to, flags);
 }
 
+/* Opens room of so many bytes behind the IP header without its options, which ends at `head`. */
+static __always_inline long frame_open(frame_t *frame, __u32 head, __u32 bytes)
+{
+	return bpf_skb_adjust_room(frame, bytes, BPF_ADJ_ROOM_NET, BPF_F_ADJ_ROOM_FIXED_GSO);
+}
+
 /* Ethernet header on. */
 static __always_inline __u32 frame_length(frame_t *frame)
 {

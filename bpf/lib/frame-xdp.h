@@ -93,6 +93,16 @@ static __always_inline long frame_fix_l4(frame_t *frame, __u32 off, __u64 from, 
 	return 0;
 }
 
+/* Opens room of so many bytes behind the IP header without its options, which ends at `head`. */
+static __always_inline long frame_open(frame_t *frame, __u32 head, __u32 bytes)
+{
+	__u64 headers[7]; /* Ethernet's and IPv6's, and two bytes */
+
+	if (frame_load(frame, 0, headers, head) < 0 || bpf_xdp_adjust_head(frame, -(int)bytes) < 0)
+		return -1;
+	return frame_store(frame, 0, headers, head, 0);
+}
+
 /* Ethernet header on. */
 static __always_inline __u32 frame_length(frame_t *frame)
 {

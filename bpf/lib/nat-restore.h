@@ -35,17 +35,6 @@ static __always_inline bool nat_answered_key(frame_t *frame, struct pkt *p, stru
 	return in_nat_range(key->dport);
 }
 
-static __always_inline void nat_keep(const struct pkt *p, struct nat_entry *entry)
-{
-	__u32 timeout = p->proto == IPPROTO_TCP ? NAT_TIMEOUT_TCP : NAT_TIMEOUT_DATAGRAM;
-
-	nat_note_end(p, entry, NAT_CLOSING_BACK);
-	if (entry->flags & (NAT_CLOSING | NAT_CLOSING_BACK))
-		timeout = nat_closed(entry) ? NAT_TIMEOUT_CLOSED : NAT_TIMEOUT_FRESH;
-	if (entry->expires_sec != p->now + timeout)
-		entry->expires_sec = p->now + timeout;
-}
-
 /* The mapping the packet answers, or the packet that an ICMP error carries (*e); NULL: none. */
 static __always_inline struct nat_entry *nat_answered(frame_t *frame, struct pkt *p, struct embedded *e)
 {

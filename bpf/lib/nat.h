@@ -10,8 +10,14 @@ struct LAYOUT(1) nat_key {
 	__be16 sport;
 	__be16 dport;
 	__u8 proto;
-	__u8 reply; /* 0: original direction, 1: reply */
+	__u8 reply; /* enum nat_direction */
 	__u16 pad;
+};
+
+enum nat_direction {
+	NAT_SENT = 0,
+	NAT_REPLY = 1,
+	NAT_DIRECT = 2, /* as another node's client comes to a backend here; the entry: the frontend it asked (dsr-answer.h) */
 };
 
 struct LAYOUT(1) nat_entry {

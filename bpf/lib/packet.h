@@ -19,6 +19,7 @@ extern const volatile struct node_config config;
 enum pkt_flag {
 	PKT_V6 = 1,
 	PKT_LATER_FRAGMENT = 2, /* a fragment without a transport header: ports are those of the first fragment */
+	PKT_DSR = 4,            /* another node's backend is to answer it, past this node */
 	PKT_ICMP_ECHO = 8,      /* sport and dport are the echo's id */
 	PKT_ICMP_ERROR = 16,    /* carries the head of the packet it is about */
 	PKT_REPLY = 32,         /* answers the connection's originator */
@@ -30,6 +31,7 @@ enum pkt_flag {
 	PKT_NODEPORT = 2048,    /* was sent to a node's frontend */
 	PKT_RESTORED = 4096,    /* answers something whose source this node had translated */
 	PKT_HAIRPIN = 8192,     /* from a pod to itself through a service */
+	PKT_DIRECT = 16384,     /* came from a node that is not to see the answers; says for which frontend they are */
 };
 
 /* One end of a packet, as far as judging and reporting need it. */
@@ -90,6 +92,11 @@ struct pkt {
 static __always_inline bool is_v6(const struct pkt *p)
 {
 	return p->flags & PKT_V6;
+}
+
+static __always_inline bool is_port_protocol(__u8 proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
 }
 
 static __always_inline bool is_icmp(const struct pkt *p)

@@ -17,12 +17,13 @@ enum icmp4 {
 	ICMP4_PARAMETER_PROBLEM = 12,
 };
 
-enum icmp4_unreachable { ICMP4_PORT = 3, ICMP4_PROHIBITED = 13 };
+enum icmp4_unreachable { ICMP4_PORT = 3, ICMP4_TOO_BIG = 4, ICMP4_PROHIBITED = 13 };
 enum icmp6_unreachable { ICMP6_PROHIBITED = 1, ICMP6_PORT = 4 };
 
 enum icmp6 {
 	ICMP6_UNREACHABLE = 1,
-	ICMP6_LAST_ERROR = 4, /* 1 unreachable, 2 too big, 3 time exceeded, 4 parameter problem */
+	ICMP6_TOO_BIG = 2,
+	ICMP6_LAST_ERROR = 4, /* 3 time exceeded, 4 parameter problem */
 	ICMP6_ECHO = 128,
 	ICMP6_ECHO_REPLY = 129,
 	ICMP6_MLD_QUERY = 130,

@@ -65,21 +65,21 @@ struct icmp_head {
 	__u8 type;
 	__u8 code;
 	__u16 csum;
-	__be32 unused;
+	__be32 more; /* what the type says it is */
 };
 
-struct icmp4_refusal {
+struct icmp4_error {
 	struct iphdr ip;
 	struct icmp_head icmp;
 	__u8 about[28];
 };
 
-static __always_inline int make_unreachable_v4(struct __sk_buff *skb, struct pkt *p, __u8 code)
+static __always_inline int make_error_v4(struct __sk_buff *skb, struct pkt *p, const struct icmp_head *icmp)
 {
-	struct icmp4_refusal r = {
+	struct icmp4_error r = {
 		.ip = { .version = 4, .ihl = 5, .tos = 0xc0, .tot_len = bpf_htons(sizeof(r)), .ttl = REFUSAL_TTL,
 			.protocol = IPPROTO_ICMP, .saddr = p->daddr.words[3], .daddr = p->saddr.words[3] },
-		.icmp = { .type = ICMP4_UNREACHABLE, .code = code },
+		.icmp = *icmp,
 	};
 
 	if (p->l4 != ETH_HLEN + sizeof(struct iphdr) || bpf_skb_load_bytes(skb, ETH_HLEN, r.about, sizeof(r.about)) < 0)
@@ -91,18 +91,18 @@ static __always_inline int make_unreachable_v4(struct __sk_buff *skb, struct pkt
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_RECOMPUTE_CSUM);
 }
 
-struct icmp6_refusal {
+struct icmp6_error {
 	struct ipv6hdr ip;
 	struct icmp_head icmp;
 	__u8 about[48];
 };
 
-static __always_inline int make_unreachable_v6(struct __sk_buff *skb, struct pkt *p, __u8 code)
+static __always_inline int make_error_v6(struct __sk_buff *skb, struct pkt *p, const struct icmp_head *icmp)
 {
-	struct icmp6_refusal r = {
+	struct icmp6_error r = {
 		.ip = { .version = 6, .payload_len = bpf_htons(sizeof(r) - sizeof(r.ip)), .nexthdr = IPPROTO_ICMP6,
 			.hop_limit = REFUSAL_TTL },
-		.icmp = { .type = ICMP6_UNREACHABLE, .code = code },
+		.icmp = *icmp,
 	};
 	/* of the pseudo header: length and next header, as 32-bit words */
 	__be32 pseudo[2] = { bpf_htonl(sizeof(r) - sizeof(r.ip)), bpf_htonl(IPPROTO_ICMP6) };
@@ -119,6 +119,18 @@ static __always_inline int make_unreachable_v6(struct __sk_buff *skb, struct pkt
 	if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(r), 0) < 0)
 		return -1;
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_RECOMPUTE_CSUM);
+}
+
+/* Makes an ICMP "destination unreachable" of the packet. */
+static __always_inline int make_unreachable(struct __sk_buff *skb, struct pkt *p, __u8 code_v4, __u8 code_v6)
+{
+	struct icmp_head icmp = { .type = ICMP4_UNREACHABLE, .code = code_v4 };
+
+	if (!is_v6(p))
+		return make_error_v4(skb, p, &icmp);
+	icmp.type = ICMP6_UNREACHABLE;
+	icmp.code = code_v6;
+	return make_error_v6(skb, p, &icmp);
 }
 
 /* Not in answer to what must not be answered: resets, ICMP errors, fragments without a head. */
@@ -148,8 +160,25 @@ __noinline int make_refusal(struct __sk_buff *skb, struct pkt *p)
 	if (p->proto == IPPROTO_TCP) {
 		if (make_reset(skb, p) || turn_round(skb, p) || write_ttl(skb, p, REFUSAL_TTL))
 			return false;
-	} else if (is_v6(p) ? make_unreachable_v6(skb, p, ICMP6_PORT) : make_unreachable_v4(skb, p, ICMP4_PORT)) {
+	} else if (make_unreachable(skb, p, ICMP4_PORT, ICMP6_PORT)) {
 		return false;
 	}
+	return bpf_skb_store_bytes(skb, 0, &back, sizeof(back), 0) == 0;
+}
+
+/* The same where the packet is longer than the way to the backend carries: RFC 1191, RFC 4443 3.2. */
+__noinline int make_too_big(struct __sk_buff *skb, struct pkt *p, __u32 mtu)
+{
+	struct icmp_head icmp = { .type = ICMP4_UNREACHABLE, .code = ICMP4_TOO_BIG, .more = bpf_htonl(mtu) };
+	struct macs back;
+
+	if (!p || !may_answer(p) || read_way_back(skb, &back))
+		return false;
+	if (is_v6(p)) {
+		icmp.type = ICMP6_TOO_BIG;
+		icmp.code = 0;
+	}
+	if (is_v6(p) ? make_error_v6(skb, p, &icmp) : make_error_v4(skb, p, &icmp))
+		return false;
 	return bpf_skb_store_bytes(skb, 0, &back, sizeof(back), 0) == 0;
 }

@@ -5,6 +5,7 @@
 #include "translate.h"
 #include "backend.h"
 #include "source-port.h"
+#include "dsr-answer.h"
 
 static __always_inline struct lb_frontend *frontend_find(const struct pkt *p, __u8 scope)
 {
@@ -35,14 +36,22 @@ static __always_inline void service_key(const struct pkt *p, struct ct_key *key)
 	key->pad = 0;
 }
 
-/* The packet's connection to the frontend, if it has had a backend so far; else NULL. */
-static __always_inline struct ct_entry *service_connection(const struct pkt *p, const struct ct_key *key, __u32 frontend)
+/*
+ * The packet's connection to the frontend, if it has had a backend so far; else NULL. Sets PKT_DSR: a connection is
+ * answered the way it began.
+ */
+static __always_inline struct ct_entry *service_connection(struct pkt *p, const struct ct_key *key,
+							   const struct lb_frontend *f)
 {
 	struct ct_entry *known = bpf_map_lookup_elem(&conntrack, key);
+	__u16 flags = f->flags & LB_DSR ? CT_DSR : 0;
 
-	if (!known || known->frontend != frontend || expired(known->expires_sec, p->now) ||
+	if (!known || known->frontend != f->id || expired(known->expires_sec, p->now) ||
 	    ((known->flags & CT_CLOSING) && begins_tcp(p)))
-		return NULL;
+		known = NULL;
+	else
+		flags = known->port ? 0 : known->flags; /* an answer would go to the changed port */
+	p->flags |= flags & CT_DSR ? PKT_DSR : 0;
 	return known;
 }
 
@@ -105,13 +114,14 @@ __noinline int service_remember(struct pkt *p, const struct ct_key *key, __u32 b
 	if (!p || !key)
 		return 0;
 	entry.frontend = p->frontend;
+	entry.flags |= p->flags & PKT_DSR ? CT_DSR : 0;
 	entry.expires_sec = p->now + ct_timeout(p, entry.flags);
 	bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY);
 	return 0;
 }
 
 /* The source port a new connection is sent with, which its entry keeps; 0: the client's own. */
-static __always_inline __be16 take_source_port(const struct pkt *p, const struct ct_key *key,
+static __always_inline __be16 take_source_port(struct pkt *p, const struct ct_key *key,
 					       const struct lb_backend *backend)
 {
 	__be16 port = free_source_port(p, p->frontend, backend);
@@ -122,6 +132,7 @@ static __always_inline __be16 take_source_port(const struct pkt *p, const struct
 	entry = bpf_map_lookup_elem(&conntrack, key);
 	if (entry)
 		entry->port = port;
+	p->flags &= ~PKT_DSR;
 	return port;
 }
 
@@ -137,7 +148,7 @@ static __always_inline struct lb_backend *backend_of(struct pkt *p, const struct
 	__u32 id;
 
 	service_key(p, &key);
-	known = service_connection(p, &key, f->id);
+	known = service_connection(p, &key, f);
 	if (known)
 		backend = backend_find(known->backend);
 	if (backend) {
@@ -229,30 +240,37 @@ static __always_inline int reverse_error(frame_t *frame, struct pkt *p, const st
 	return set_embedded(frame, p, &e, SIDE_DESTINATION, shown);
 }
 
-/* An answer of a service connection shows the frontend (p->frontend) as its source. 0 or a drop reason. */
-__noinline int reverse_translate(frame_t *frame, struct pkt *p)
+/* The frontend as the client knows it. 0 or a drop reason. */
+static __always_inline int find_shown(frame_t *frame, struct pkt *p, struct peer *shown)
 {
-	struct lb_reverse_key key = {};
+	struct lb_reverse_key key = { .frontend = p->frontend };
 	struct lb_reverse *reverse;
-	struct peer shown = {};
 
-	if (!p)
-		return DROP_INVALID_PACKET_DROPPED;
-	key.frontend = p->frontend;
+	if (p->ct_flags & CT_DSR)
+		return dsr_shown(frame, p, shown);
 	reverse = bpf_map_lookup_elem(&lb_reverse, &key);
 	if (!reverse) /* the service is gone: its connections go with it */
 		return DROP_SERVICE_BACKEND_NOT_FOUND;
-	shown.addr = reverse->addr;
-	shown.port = reverse->port;
+	shown->addr = reverse->addr;
+	shown->port = reverse->port;
+	return 0;
+}
+
+/* An answer of a service connection shows the frontend (p->frontend) as its source. 0 or a drop reason. */
+__noinline int reverse_translate(frame_t *frame, struct pkt *p)
+{
+	struct peer shown = {};
+	int reason;
+
+	if (!p)
+		return DROP_INVALID_PACKET_DROPPED;
+	reason = find_shown(frame, p, &shown);
+	if (reason)
+		return reason;
 	if (p->flags & PKT_RELATED)
 		return reverse_error(frame, p, &shown);
-	if (p->client_port) {
-		int reason = set_client_port(frame, p);
-
-		if (reason)
-			return reason;
-	}
-	return show_source(frame, p, &shown.addr, shown.port);
+	reason = p->client_port ? set_client_port(frame, p) : 0;
+	return reason ? reason : show_source(frame, p, &shown.addr, shown.port);
 }
 
 static __always_inline bool needs_reverse(const struct pkt *p)

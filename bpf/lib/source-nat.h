@@ -4,18 +4,11 @@
 #include "conntrack.h"
 #include "translate.h"
 #include "nat.h"
+#include "nat-life.h"
 
 /* Gives packets a source of the node's own: masquerade of pods, and NodePort connections to other nodes' pods. */
 
 #define NAT_TRIES 32
-
-enum nat_timeout_sec {
-	NAT_TIMEOUT_FRESH = 60, /* no answer yet, or one side has ended */
-	NAT_TIMEOUT_CLOSED = 10, /* both have: ports are few, and many short connections to one place need them again soon */
-	NAT_TIMEOUT_TCP = 21600,
-	NAT_TIMEOUT_DATAGRAM = 180,
-	NAT_REFRESH = 15, /* how often the sender's packets look after the answer's entry */
-};
 
 /* How the packet was sent: the key of its mapping. */
 static __always_inline void nat_sent_key(const struct pkt *p, struct nat_key *key)
@@ -40,11 +33,6 @@ static __always_inline void nat_answer_key(const struct pkt *p, const struct add
 	key->proto = p->proto;
 	key->reply = 1;
 	key->pad = 0;
-}
-
-static __always_inline bool is_port_protocol(__u8 proto)
-{
-	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
 }
 
 static __always_inline void nat_set_port(const struct pkt *p, struct nat_key *key, __be16 port)
@@ -87,11 +75,6 @@ __noinline int nat_meets_socket(frame_t *frame, const struct nat_key *key)
 		return false;
 	bpf_sk_release(sk);
 	return true;
-}
-
-static __always_inline bool nat_closed(const struct nat_entry *entry)
-{
-	return (entry->flags & (NAT_CLOSING | NAT_CLOSING_BACK)) == (NAT_CLOSING | NAT_CLOSING_BACK);
 }
 
 /*
@@ -152,15 +135,6 @@ static __always_inline int nat_allocate(frame_t *frame, struct pkt *p, const str
 	if (bpf_map_update_elem(&nat, sent, &entry, BPF_ANY) < 0)
 		return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
 	return 0;
-}
-
-/* Notes the end of a TCP connection's one direction, which a reset is of both. */
-static __always_inline void nat_note_end(const struct pkt *p, struct nat_entry *entry, __u16 direction)
-{
-	if (p->tcp_flags & TCP_RST)
-		entry->flags |= NAT_CLOSING | NAT_CLOSING_BACK;
-	else if (p->tcp_flags & TCP_FIN)
-		entry->flags |= direction;
 }
 
 /*

@@ -115,6 +115,12 @@ export const agentConfigSchema = z.strictObject({
         .describe(
           "Services' worth of room in the load balancer's maps: two addresses and ports, four backends and eight of their places for each, to be shared as need be. 288 bytes of kernel memory each, used or not.",
         ),
+      forwardingMode: z
+        .enum(["snat", "dsr", "hybrid"])
+        .default("snat")
+        .describe(
+          "How a backend on another node is reached from outside: by the node's own source address; or by the client's, and answers leave from the backend's node (dsr); or that for TCP alone (hybrid). A Service says otherwise by the annotation service.cilium.io/forwarding-mode.",
+        ),
       proxyName: z
         .string()
         .default("")

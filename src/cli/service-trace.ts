@@ -41,7 +41,9 @@ export function traceText(grid: Grid, frontend: string, from: TraceFrom): string
     if (cell(row, "STATE") === "lost") lines.push(`claimed by ${cell(row, "SERVICE")} too, which is younger`);
   const ranges = cell(first, "RANGES");
   if (ranges !== "") lines.push(`who may ask: ${ranges}`);
-  lines.push(`path: ${pathOf(type, from, ranges !== "")}`);
+  lines.push(
+    `path: ${pathOf(type, from, { ranged: ranges !== "", dsr: cell(first, "FORWARDING") === "dsr" })}`,
+  );
   const used = rows.filter((row) => cell(row, "STATE") === "active");
   if (used.length === 0) {
     const silent = cell(first, "ELSEWHERE") === "true";
@@ -71,11 +73,16 @@ function onNode(node: string): string {
   return node === "" ? "" : ` on ${node}`;
 }
 
-function pathOf(type: string, from: TraceFrom, ranged: boolean): string {
+function pathOf(
+  type: string,
+  from: TraceFrom,
+  { ranged, dsr }: { readonly ranged: boolean; readonly dsr: boolean },
+): string {
+  const seen = dsr ? "the client's address and answers past this node (dsr)" : "the node's address";
   if (from.pod === undefined)
     return type === "ClusterIP"
       ? "none from outside: dropped (IS_A_CLUSTERIP); the node's own processes: at the socket"
-      : "from outside: from_device, packet by packet; a backend on another node sees the node's address";
+      : `from outside: from_device, packet by packet; a backend on another node sees ${seen}`;
   if (ranged) return `from_pod of ${from.pod}, packet by packet: its address decides`;
   return `at the socket of ${from.pod}: connect goes to the backend; what passes no socket hook: from_pod`;
 }

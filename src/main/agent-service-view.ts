@@ -21,6 +21,7 @@ const columns: readonly Column<Row>[] = [
   { name: "SHARE", of: ({ share }) => `${share}%` },
   { name: "REASON", of: ({ reason }) => reason },
   { name: "ALGORITHM", of: ({ row }) => row.algorithm ?? "random", wide: true },
+  { name: "FORWARDING", of: ({ row }) => (row.dsr ? "dsr" : "snat"), wide: true },
   { name: "AFFINITY-SEC", of: ({ row }) => row.affinitySec ?? 0, wide: true },
   {
     name: "RANGES",

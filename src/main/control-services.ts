@@ -14,7 +14,7 @@ export function startServices(
   signal: AbortSignal,
 ) {
   const stack = new AsyncDisposableStack();
-  const { algorithm, tableSize } = config.services;
+  const { algorithm, forwardingMode: forwarding, tableSize } = config.services;
   const { services, endpointSlices, nodes, hostPorts, redirects, healthChecks, frontends, frontendIds } =
     tables;
   stack.use(startHostPorts({ ...common, pods: tables.pods, endpoints: tables.endpoints, hostPorts }, signal));
@@ -22,7 +22,10 @@ export function startServices(
   stack.use(startRedirects({ ...common, ...local, services, redirects, nodeName: node.name }, signal));
   const intents = { services, endpointSlices, nodes, hostPorts, redirects };
   stack.use(
-    startServiceController({ ...common, ...intents, frontends, healthChecks, families, algorithm }, signal),
+    startServiceController(
+      { ...common, ...intents, frontends, healthChecks, families, algorithm, forwarding },
+      signal,
+    ),
   );
   const serviceReconciler = stack.use(
     startServiceReconciler(

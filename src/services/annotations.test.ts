@@ -16,7 +16,8 @@ test("known values are read", () => {
   assert.deepEqual(read("node-selector", "edge=yes"), { nodeSelector: "edge=yes", problems: [] });
   assert.deepEqual(read("src-ranges-policy", "deny"), { denyRanges: true, problems: [] });
   assert.deepEqual(read("src-ranges-policy", "allow"), { problems: [] });
-  assert.deepEqual(read("forwarding-mode", "snat"), { problems: [] });
+  assert.deepEqual(read("forwarding-mode", "snat"), { forwarding: "snat", problems: [] });
+  assert.deepEqual(read("forwarding-mode", "dsr"), { forwarding: "dsr", problems: [] });
 });
 
 test("unknown values are problems that name annotation and value, and have no effect", () => {
@@ -33,7 +34,8 @@ test("unknown values are problems that name annotation and value, and have no ef
     assert.equal(problems.length, 1);
     assert.ok(problems[0]!.includes(`service.cilium.io/${name}`) && problems[0]!.includes(value));
   }
-  assert.match(read("forwarding-mode", "dsr").problems[0]!, /not supported/);
+  const both = { "service.cilium.io/forwarding-mode": "dsr", "service.cilium.io/node-selector": "edge=yes" };
+  assert.match(readServiceAnnotations(both).problems[0]!, /snat is used/);
 });
 
 test("weights are 0 to 65535", () => {

@@ -2,11 +2,12 @@
 import { errorText } from "#lib/errors.ts";
 import type { Annotations } from "#model/annotations.ts";
 import { parseLabelSelector } from "#model/selector-text.ts";
-import type { Algorithm } from "#services/service.ts";
+import type { Algorithm, ForwardingMode } from "#services/service.ts";
 
 /** What a Service's annotations ask for; each as Cilium names it. */
 export interface ServiceAnnotations {
   readonly algorithm?: Algorithm;
+  readonly forwarding?: ForwardingMode;
   /** Kinds of addresses that are served; absent: all it has. External IPs are of no kind. */
   readonly exposed?: readonly ExposedType[];
   /** A label selector: the nodes that serve what the outside sees of it. */
@@ -34,12 +35,14 @@ export function readServiceAnnotations(annotations: Annotations): ServiceAnnotat
   };
   const algorithm = oneOf("lb-algorithm", ["random", "maglev"] as const);
   const policy = oneOf("src-ranges-policy", ["allow", "deny"]);
-  if (oneOf("forwarding-mode", ["snat", "dsr"]) === "dsr")
-    problems.push(`${prefix}forwarding-mode: dsr is not supported, snat is used`);
+  const forwarding = oneOf("forwarding-mode", ["snat", "dsr"] as const);
   const exposed = readExposed(annotations?.[`${prefix}type`], problems);
   const nodeSelector = readSelector(annotations?.[`${prefix}node-selector`], problems);
+  if (forwarding === "dsr" && nodeSelector !== undefined)
+    problems.push(`${prefix}forwarding-mode: dsr needs every node to serve it, snat is used`);
   return {
     ...(algorithm && { algorithm }),
+    ...(forwarding && { forwarding }),
     ...(exposed && { exposed }),
     ...(nodeSelector && { nodeSelector }),
     ...(policy === "deny" && { denyRanges: true }),

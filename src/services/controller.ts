@@ -7,7 +7,7 @@ import { frontendsOf, type Here, healthCheckOf, hostPortFrontends } from "#servi
 import { ageOfPod, ageOfRedirect, ageOfService, Owners } from "#services/owners.ts";
 import type { Redirect } from "#services/redirects.ts";
 import { ScreenedServices } from "#services/screen.ts";
-import type { Algorithm, Frontend } from "#services/service.ts";
+import type { Algorithm, ForwardingMode, Frontend } from "#services/service.ts";
 import {
   type EndpointSlice,
   type HealthCheck,
@@ -33,6 +33,7 @@ export interface ServiceControllerDeps {
   readonly families: readonly Family[];
   /** For services that say nothing of it. */
   readonly algorithm?: Algorithm;
+  readonly forwarding?: ForwardingMode;
   readonly health: Health;
   readonly log: Logger;
 }
@@ -55,7 +56,7 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
     health,
     log,
   } = deps;
-  const { algorithm } = deps;
+  const { algorithm, forwarding } = deps;
   const owners = new Owners(frontends);
   const sliceService = new Map<string, string>();
   const isNode = (address: Address) => hasAddress(nodes, address);
@@ -93,7 +94,11 @@ export function startServiceController(deps: ServiceControllerDeps, signal: Abor
         for (const other of screen.concernedBy(key)) concerned.add(other);
       collectServices(changes.endpointSlices, sliceService, concerned);
       const ports = new Set(changes.hostPorts.keys());
-      const now = { ...placeOf(nodes, families), ...(algorithm && { algorithm }) };
+      const now = {
+        ...placeOf(nodes, families),
+        ...(algorithm && { algorithm }),
+        ...(forwarding && { forwarding }),
+      };
       if (JSON.stringify(now) !== JSON.stringify(here)) {
         here = now;
         for (const service of services.all()) concerned.add(serviceKey(service));
@@ -125,6 +130,7 @@ export function placeOf(nodes: Table<Node>, families: readonly Family[]): Here {
     nodeName: self.name,
     ...(zone && { zone }),
     addresses: [...new Set([...self.addresses, ...(self.externalAddresses ?? [])])],
+    ...(self.externalAddresses && { externalAddresses: self.externalAddresses }),
     families,
     labels: [...self.labels].map(([key, value]) => `${key}=${value}`).sort(),
   };

@@ -52,6 +52,7 @@ function flagsOf(row: Frontend): number {
     flag(row.affinitySec, LbFlag.affinity) |
     flag(row.localOutside, LbFlag.localOutside) |
     flag(row.algorithm === "maglev", LbFlag.hashed) |
+    flag(row.dsr, LbFlag.dsr) |
     flag(row.elsewhere, LbFlag.elsewhere) |
     flag(row.denyRanges, LbFlag.denyRanges) |
     flag(row.sourceRanges, LbFlag.sourceRanges)

@@ -6,6 +6,7 @@ import {
   type Algorithm,
   type Backend,
   chooseBackends,
+  type ForwardingMode,
   type Frontend,
   type FrontendType,
   frontendKey,
@@ -17,12 +18,18 @@ import type { EndpointSlice, HealthCheck, HostPort, Service, ServicePort } from 
 export interface Here extends Place {
   /** Those that NodePorts and hostPorts are served on. */
   readonly addresses: readonly Address[];
+  /** Those of them that other nodes do not know the node by. */
+  readonly externalAddresses?: readonly Address[];
   readonly families: readonly Family[];
   /** Labels of the node, `key=value`. */
   readonly labels?: readonly string[];
   /** For services that say nothing of it. */
   readonly algorithm?: Algorithm;
+  /** For services that say nothing of it; absent: snat. */
+  readonly forwarding?: ForwardingMode;
 }
+
+const TCP = 6;
 
 /** The node's own processes reach its ports here too; nobody else can. */
 const loopbacks: readonly Address[] = [parseAddress("127.0.0.1"), parseAddress("::1")];
@@ -109,6 +116,7 @@ function rowsOf(
     ...(where.type === "LoadBalancer" &&
       service.sourceRanges.length > 0 && { sourceRanges, ...(service.denyRanges && { denyRanges: true }) }),
     ...(algorithm === "maglev" && { algorithm }),
+    ...(answersDirectly(service, where, here) && { dsr: true }),
   });
   if (where.type === "ClusterIP") return [row(service.internalLocal ? local() : anywhere)];
   if (isLoopback(where.address)) return [{ ...row(anywhere), hostOnly: true }];
@@ -117,6 +125,15 @@ function rowsOf(
     { ...row(local()), scope: "local" },
     { ...row(anywhere), localOutside: true },
   ];
+}
+
+/** The node of a backend must know the frontend it answers for. */
+function answersDirectly(service: Service, { type, proto, address }: Where, here: Here): boolean {
+  const mode = service.forwarding ?? here.forwarding;
+  const unknown =
+    type === "NodePort" && (isLoopback(address) || here.externalAddresses?.includes(address) === true);
+  if (type === "ClusterIP" || unknown || service.nodeSelector !== undefined) return false;
+  return mode === "dsr" || (mode === "hybrid" && proto === TCP);
 }
 
 /** All endpoints for a port in one family, each once, by address. */

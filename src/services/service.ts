@@ -4,6 +4,12 @@ import { type Address, family, type Prefix } from "#model/ip.ts";
 /** How a new connection's backend is found: by chance, or by its hash, the same on every node. */
 export type Algorithm = "random" | "maglev";
 
+/**
+ * How a backend on another node is reached from outside: with the node's source address, so that answers come back through it, or with the
+ * client's, and its node answers the client itself; hybrid: that for TCP alone.
+ */
+export type ForwardingMode = "snat" | "dsr" | "hybrid";
+
 export type FrontendType =
   | "ClusterIP"
   | "NodePort"
@@ -35,6 +41,8 @@ export interface Frontend {
   readonly denyRanges?: true;
   /** Absent: any backend, by chance. */
   readonly algorithm?: Algorithm;
+  /** Backends on other nodes answer the client themselves. */
+  readonly dsr?: true;
   /** There is one of scope "local" beside it. */
   readonly localOutside?: true;
   /** A loopback address: for the node's own processes. */

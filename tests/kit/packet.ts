@@ -288,8 +288,9 @@ function readIp(bytes: Uint8Array): IpHead {
       more = (view.getUint16(offset + 2) & 1) !== 0;
       id = view.getUint32(offset + 4);
     }
+    const words = proto === Proto.fragment ? 0 : bytes[offset + 1]!;
     proto = bytes[offset]!;
-    offset += 8;
+    offset += 8 * (1 + words);
     if (fragment > 0) break;
   }
   return {

@@ -175,6 +175,28 @@ for (const routing of ["tunnel", "native"] as const) {
         });
     });
 
+    test("a far server sees the client outside and answers it past the node that was asked", async () => {
+      const annotate = (text: string) => kubectlOk(["-n", "svc", "annotate", "service", "far", text]);
+      const seenBy = async (port: number, family: Family) => {
+        const host = nodeAddress("n1", family);
+        const { body } = await world.call("http", { host, port, path: "/clientip" });
+        return body.slice(0, body.lastIndexOf(":"));
+      };
+      await annotate("service.cilium.io/forwarding-mode=dsr");
+      for (const family of families) {
+        const client = await seenBy(30080, family);
+        await until(
+          `the client's address over IPv${family}`,
+          async () => (await seenBy(30081, family)) === client,
+        );
+        const host = nodeAddress("n1", family);
+        await reached(world, { host, near, far });
+        const { outcome } = await world.call("udp", { address: host, port: 30091, bytes: 1_300 });
+        assert.equal(outcome, "echoed");
+      }
+      await annotate("service.cilium.io/forwarding-mode-");
+    });
+
     test("scaled to nothing and back", async () => {
       const scale = (replicas: number) =>
         kubectlOk(["-n", "svc", "scale", "deployment", "near", `--replicas=${replicas}`]);

@@ -39,6 +39,7 @@ export const CtFlag = {
   closing: 32,
   socketLb: 64,
   hairpin: 128,
+  dsr: 256,
 } as const;
 export type CtFlag = (typeof CtFlag)[keyof typeof CtFlag];
 
@@ -51,6 +52,7 @@ export const ctFlagNames: ReadonlyMap<number, string> = new Map([
   [32, "CLOSING"],
   [64, "SOCKET_LB"],
   [128, "HAIRPIN"],
+  [256, "DSR"],
 ]);
 
 /** `enum ct_kind` */
@@ -361,6 +363,7 @@ export const LbFlag = {
   hostOnly: 32,
   sourceRanges: 128,
   denyRanges: 512,
+  dsr: 1024,
   hashed: 256,
   elsewhere: 64,
 } as const;
@@ -375,6 +378,7 @@ export const lbFlagNames: ReadonlyMap<number, string> = new Map([
   [32, "HOST_ONLY"],
   [128, "SOURCE_RANGES"],
   [512, "DENY_RANGES"],
+  [1024, "DSR"],
   [256, "HASHED"],
   [64, "ELSEWHERE"],
 ]);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+#pragma once
+#include "dsr.h"
+#include "identity.h"
+#include "maps.h"
+#include "nat-life.h"
+
+/*
+ * The backend's node under direct server return: it remembers which frontend a client asked, and gives it to the answers
+ * as their source. The frontend may be a port of another node, so its address is kept; the entry's key is the packet
+ * as it arrives.
+ */
+
+/* While one connection is used, no other of the same client port takes its place. */
+#define DSR_USED_SEC 60
+
+static __always_inline void dsr_key(const struct pkt *p, struct nat_key *key)
+{
+	key->saddr = p->saddr;
+	key->daddr = p->daddr;
+	key->sport = p->sport;
+	key->dport = p->dport;
+	key->proto = p->proto;
+	key->reply = NAT_DIRECT;
+	key->pad = 0;
+}
+
+/*
+ * The frontend as this node has it: the same, or, of another node's port, the port here. 0: there is none, and who says
+ * so wants answers to carry an address that is not theirs.
+ */
+static __always_inline __u32 dsr_frontend(const struct pkt *p, const struct peer *told)
+{
+	struct lb_frontend_key key = { .addr = told->addr, .port = told->port, .proto = p->proto };
+	struct lb_frontend *f = bpf_map_lookup_elem(&lb_frontends, &key);
+	struct ipcache_entry *node;
+
+	if (f)
+		return f->flags & (LB_NODEPORT | LB_EXTERNAL) ? f->id : 0;
+	node = ipcache_lookup(&told->addr);
+	if (!node || !is_remote_node(node->identity))
+		return 0;
+	key.addr = node_address(p);
+	f = bpf_map_lookup_elem(&lb_frontends, &key);
+	return f && (f->flags & LB_NODEPORT) ? f->id : 0;
+}
+
+/* A TCP connection of these ports, which was begun otherwise, has been used lately. */
+static __always_inline bool dsr_meets_connection(const struct pkt *p)
+{
+	struct ct_entry *ct;
+	struct flow f;
+
+	if (!begins_tcp(p))
+		return false;
+	flow_of_packet(p, &f);
+	ct = ct_lookup(&f, p->now);
+	return ct && !(ct->flags & CT_CLOSING) && (ct->flags & CT_SEEN_REPLY) &&
+	       (__s32)(ct->expires_sec - p->now) > CT_TIMEOUT_TCP - DSR_USED_SEC;
+}
+
+static __always_inline int dsr_remember(const struct pkt *p, const struct peer *told)
+{
+	struct nat_entry entry = { .addr = told->addr, .port = told->port, .frontend = p->frontend };
+	struct nat_entry *known;
+	struct nat_key key;
+
+	dsr_key(p, &key);
+	entry.expires_sec = p->now + NAT_TIMEOUT_FRESH;
+	known = bpf_map_lookup_elem(&nat, &key);
+	if (known && addr_equal(&known->addr, &told->addr) && known->port == told->port) {
+		if (begins_tcp(p))
+			known->flags = 0;
+		if ((__s32)(known->expires_sec - entry.expires_sec) < 0)
+			known->expires_sec = entry.expires_sec;
+		return 0;
+	}
+	if (dsr_meets_connection(p) || bpf_map_update_elem(&nat, &key, &entry, BPF_ANY) < 0)
+		return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
+	return 0;
+}
+
+/*
+ * For what comes to a pod or process of this node: remembers the frontend, if it was sent to one, and sets PKT_DIRECT.
+ * 0 or a drop reason.
+ */
+__noinline int dsr_arrive(frame_t *frame, struct pkt *p)
+{
+	struct peer told = {};
+	__u32 frontend;
+
+	if (!p)
+		return DROP_INVALID_PACKET_DROPPED;
+	if (!is_port_protocol(p->proto) || !dsr_read(frame, p, &told))
+		return 0;
+	frontend = dsr_frontend(p, &told);
+	if (!frontend)
+		return DROP_SNAT_NO_MAP_FOUND;
+	p->frontend = frontend;
+	p->flags |= PKT_NODEPORT | PKT_DIRECT;
+	return dsr_remember(p, &told);
+}
+
+/* Beside each other the stack has no room for them. */
+union answered {
+	struct nat_key key;
+	struct embedded about; /* what an ICMP error carries */
+};
+
+/* The key of what the answer, or the ICMP error, is about. */
+static __always_inline bool dsr_answered_key(frame_t *frame, struct pkt *p, union answered *of)
+{
+	struct nat_key *key = &of->key;
+	__u8 proto = p->proto;
+	__be16 sport, dport;
+
+	if (p->flags & PKT_RELATED) {
+		if (!embedded_parse(frame, p, &of->about))
+			return false;
+		proto = of->about.proto;
+		sport = of->about.sport;
+		dport = of->about.dport;
+	} else {
+		key->saddr = p->daddr;
+		key->daddr = p->saddr;
+		sport = p->dport;
+		dport = p->sport;
+	}
+	key->sport = sport;
+	key->dport = dport;
+	key->proto = proto;
+	key->reply = NAT_DIRECT;
+	key->pad = 0;
+	return true;
+}
+
+_Static_assert(offsetof(struct embedded, saddr) == offsetof(struct nat_key, saddr) &&
+		       offsetof(struct embedded, daddr) == offsetof(struct nat_key, daddr),
+	       "addresses stay where they are");
+
+/* The frontend that answers a connection of CT_DSR. 0 or a drop reason. */
+__noinline int dsr_shown(frame_t *frame, struct pkt *p, struct peer *shown)
+{
+	struct nat_entry *entry;
+	union answered of = {};
+
+	if (!p || !shown || !dsr_answered_key(frame, p, &of))
+		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
+	entry = bpf_map_lookup_elem(&nat, &of.key);
+	if (!entry)
+		return DROP_SNAT_NO_MAP_FOUND;
+	if (!(p->flags & PKT_RELATED))
+		nat_keep(p, entry);
+	shown->addr = entry->addr;
+	shown->port = entry->port;
+	return 0;
+}
