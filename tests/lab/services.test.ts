@@ -146,6 +146,7 @@ for (const routing of ["tunnel", "native"] as const) {
       await asked();
       await killAgent("n1");
       await asked();
+      await agentReady("n1");
       await restarted(without);
       assert.deepEqual(links(), []);
       await asked();
