@@ -156,12 +156,16 @@ static __always_inline int answer_neighbour(struct __sk_buff *skb)
 	struct solicitation s;
 	struct ethernet eth;
 	struct addr target;
+	__u8 next;
 
+	/* nearly every packet of IPv6 is something else */
+	if (bpf_skb_load_bytes(skb, sizeof(eth) + __builtin_offsetof(struct ipv6hdr, nexthdr), &next, 1) < 0 ||
+	    next != IPPROTO_ICMP6)
+		return TC_ACT_UNSPEC;
 	if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) < 0 || bpf_skb_load_bytes(skb, sizeof(eth), &s, sizeof(s)) < 0)
 		return TC_ACT_UNSPEC;
 	/* a hop limit of 255: from this link, not from behind a router */
-	if (s.ip.nexthdr != IPPROTO_ICMP6 || s.ip.hop_limit != 255 || s.icmp.type != ICMP6_NEIGHBOUR_SOLICITATION ||
-	    s.icmp.code != 0)
+	if (s.ip.hop_limit != 255 || s.icmp.type != ICMP6_NEIGHBOUR_SOLICITATION || s.icmp.code != 0)
 		return TC_ACT_UNSPEC;
 	addr_set_v6(&target, (const __be32 *)&s.icmp.target);
 	responder = responder_of(skb, &target);
