@@ -32,6 +32,16 @@ let loaded: Collection;
 before(async () => {
   let run: () => Promise<Seen>;
   ({ loaded, run } = hooked(name, ConfigFlag.refuse));
+  writeServices(loaded);
+  seen = await run();
+  const silent = hooked(`${name}-silent`, 0);
+  writeServices(silent.loaded);
+  seenInSilence = await silent.run();
+});
+after(async () => await stack[Symbol.asyncDispose]());
+
+/** What the client asks for: TCP and UDP in both families, and a TCP port where nobody answers. */
+function writeServices({ maps }: Collection): void {
   for (const [v6, proto] of [
     [false, Proto.tcp],
     [false, Proto.udp],
@@ -41,20 +51,10 @@ before(async () => {
     const id = 1 + (v6 ? 2 : 0) + (proto === Proto.udp ? 1 : 0);
     const address = v6 ? "fd00:96::1" : "10.96.0.1";
     const backends = [{ id, address: v6 ? "::1" : "127.0.0.1", port: 18_080 }];
-    writeService(loaded.maps, { id, address, proto, port: proto === Proto.tcp ? 80 : 53, backends });
-    if (proto === Proto.tcp)
-      writeService(loaded.maps, { id: id + 10, address, proto, port: 81, backends: [] });
+    writeService(maps, { id, address, proto, port: proto === Proto.tcp ? 80 : 53, backends });
+    if (proto === Proto.tcp) writeService(maps, { id: id + 10, address, proto, port: 81, backends: [] });
   }
-  seen = await run();
-  const silent = hooked(`${name}-silent`, 0);
-  for (const [id, address] of [
-    [1, "10.96.0.1"],
-    [2, "fd00:96::1"],
-  ] as const)
-    writeService(silent.loaded.maps, { id, address, proto: Proto.tcp, port: 81, backends: [] });
-  seenInSilence = await silent.run();
-});
-after(async () => await stack[Symbol.asyncDispose]());
+}
 
 /** The hooks on a cgroup of their own, and what runs the client there, in a network namespace that has a loopback device alone. */
 function hooked(name: string, flags: number): { loaded: Collection; run(): Promise<Seen> } {
