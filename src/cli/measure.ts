@@ -48,6 +48,7 @@ function sideOf(end: End): string | undefined {
   if (end.kind === "address") return end.address;
   if (end.kind === "reserved") return undefined;
   const { name, workload, namespace, addresses } = end.pod;
-  const first = name === workload || addresses.length > 0 || name === `${workload}-0`;
-  return first ? `${namespace}/${workload}` : undefined;
+  // One that runs is itself; a template's first pod is whoever the lab has of the workload.
+  if (addresses.length > 0) return `${namespace}/${name}`;
+  return name === workload || name === `${workload}-0` ? `${namespace}/${workload}` : undefined;
 }

@@ -65,6 +65,74 @@ test("who reaches whom is what the policies mean", async () => {
   assert.deepEqual(reached(await lab.probe()), meant);
 });
 
+interface Told {
+  readonly from: string;
+  readonly to: string;
+  readonly port: string;
+  readonly verdict: string;
+  readonly notes: readonly string[];
+  readonly change: readonly { readonly yaml: string }[];
+}
+
+/** Of a flow that the agents remember, the newest of the kind. */
+async function uuidOf(filter: readonly string[], isIt: (line: string) => boolean): Promise<string> {
+  const lines = (await lab.run(["observe", ...filter, "--last", "100", "-o", "json"])).trim().split("\n");
+  const line = lines.findLast(isIt)!;
+  return (JSON.parse(line) as { flow: { uuid: string } }).flow.uuid;
+}
+
+test("a flow is explained by its uuid or its line, a reply by what it answers, and what is told allows it", async () => {
+  await lab.probe(["--questions", "-"], '[{"from":"customers/client","to":"payments/payment","port":9000}]');
+  const ofClient = ["--from-pod", "customers/client", "--to-pod", "payments/payment"];
+  const line = (await lab.run(["observe", ...ofClient, "--verdict", "DROPPED", "--last", "1", "-o", "json"]))
+    .trim()
+    .split("\n")
+    .at(-1)!;
+  const { uuid } = (JSON.parse(line) as { flow: { uuid: string } }).flow;
+  const read = (text: string) => JSON.parse(text) as Told;
+  const byUuid = read(await lab.run(["explain", uuid, "-o", "json"]));
+  const byLine = read(await lab.run(["explain", "-", "-o", "json"], line));
+  assert.deepEqual(byUuid, byLine);
+  assert.deepEqual([byUuid.verdict, byUuid.port], ["deny", "9000/TCP"]);
+  assert.match(byUuid.notes[0]!, /DROPPED \(POLICY_DENIED\)$/);
+  assert.equal(byUuid.change.length, 2, "its egress and the other's ingress");
+  const reply = await uuidOf(["--verdict", "FORWARDED", "--protocol", "tcp"], (one) =>
+    one.includes('"is_reply":true'),
+  );
+  assert.equal(read(await lab.run(["explain", reply, "-o", "json"])).verdict, "allow");
+  const { code, stderr } = await lab.weft(["explain", "5d0c2c6a-0000-4000-8000-000000000001"]);
+  assert.equal(code, 1);
+  assert.match(stderr, /no agent holds a flow 5d0c2c6a/);
+  const yaml = byUuid.change.map((one) => one.yaml).join("---\n");
+  await lab.run(["lab", "apply", "-f", "-"], yaml);
+  assert.deepEqual(reached(await lab.probe()), [...meant, "customers/client → payments/payment:9000"].sort());
+  await lab.run(["lab", "delete", "-f", "-"], yaml);
+});
+
+test("nodes ask as pods do, and the world asks nodes: measured as worked out", async () => {
+  const questions = [
+    { from: "node:n1", to: "data/database", port: 5432 },
+    { from: "node:n2", to: "data/database", port: 5432 },
+    { from: "172.30.0.12", to: "service:shop/front", port: 80 },
+    { from: "node:n3", to: "node:n1", protocol: "ICMP" },
+    { from: "203.0.113.7", to: "node:n1", protocol: "ICMP" },
+  ];
+  const wanted = (await lab.status()).pods.find(({ workload }) => workload === "database")!.node;
+  const rows = await lab.probe(["--questions", "-"], JSON.stringify(questions));
+  const own = (node: string) => (node === wanted ? "allow" : "deny");
+  assert.deepEqual(
+    rows.slice(0, 2).map(({ from, verdict }) => [from.node, verdict]),
+    [
+      ["n1", own("n1")],
+      ["n2", own("n2")],
+    ],
+  );
+  assert.deepEqual(
+    rows.slice(3).map(({ verdict }) => verdict),
+    ["allow", "allow"],
+  );
+});
+
 test("a policy that goes and comes back changes that and nothing else", async () => {
   const policy = readFileSync(join(shop, "policies.yaml"), "utf8")
     .split("\n---\n")

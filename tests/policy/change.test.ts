@@ -12,7 +12,7 @@ import { policyKey } from "#policy/table.ts";
 import { protocolNumber } from "./compiled.ts";
 import { attemptIn, attemptShapes, clusters, outside } from "./generate-cluster.ts";
 import { policies } from "./generate-policies.ts";
-import { endOf, objectsOf } from "./offline-objects.ts";
+import { endOf, objectsOf, offlineSettings } from "./offline-objects.ts";
 
 /** As text, so that what is printed is what is tried. */
 function applied(cluster: OfflineCluster, changes: readonly Change[]): OfflineCluster {
@@ -45,10 +45,10 @@ test("the change told for a denial allows just that", (t) => {
     fc.tuple(clusters, policies([...kinds]), fc.array(attemptShapes, { minLength: 30, maxLength: 30 })),
   );
   const property = fc.property(world, ([all, manifests, shapes]) => {
-    const cluster = loadCluster(objectsOf({ ...all, apiServers: [] }, manifests));
+    const cluster = loadCluster(objectsOf(all, manifests), offlineSettings(all));
     const judge = createJudge(cluster);
     const questions = shapes.flatMap((shape): [End, End, PortQuestion][] => {
-      const attempt = attemptIn({ ...all, apiServers: [] }, { ...shape, v6: false });
+      const attempt = attemptIn(all, { ...shape, v6: false });
       if (!attempt) return [];
       const port = { port: attempt.port, proto: protocolNumber(attempt) };
       return [[endOf(judge, attempt.from), endOf(judge, attempt.to), port]];

@@ -33,9 +33,27 @@ export function objectsOf(cluster: Cluster, manifests: readonly Manifest[]): Sou
       status: { podIPs: addresses.map((ip) => ({ ip })) },
     }),
   );
-  return [...spaces, ...nodes, ...pods, ...cluster.referred, ...manifests].map((object) => ({
-    object: object as SourcedObject["object"],
-  }));
+  return [...apiServers(cluster), ...spaces, ...nodes, ...pods, ...cluster.referred, ...manifests].map(
+    (object) => ({
+      object: object as SourcedObject["object"],
+    }),
+  );
+}
+
+/** The Service that everybody knows them by. */
+function apiServers({ apiServers: addresses }: Cluster): object[] {
+  const metadata = { name: "kubernetes", namespace: "default" };
+  const labels = { "kubernetes.io/service-name": "kubernetes" };
+  return [
+    { apiVersion: "v1", kind: "Service", metadata, spec: { ports: [{ name: "https", port: 443 }] } },
+    {
+      apiVersion: "discovery.k8s.io/v1",
+      kind: "EndpointSlice",
+      metadata: { ...metadata, labels },
+      endpoints: addresses.map((address) => ({ addresses: [address] })),
+      ports: [{ name: "https", port: 6443 }],
+    },
+  ];
 }
 
 /** Whoever has the address. */

@@ -35,7 +35,8 @@ export function allowPolicy(
   if (!isPod(subject)) return nodePolicy(name, context, subject);
   if (!kind.startsWith("Cilium") && canSayPlainly(context)) return networkPolicy(name, context, subject);
   const written = kind === "CiliumClusterwideNetworkPolicy" ? kind : "CiliumNetworkPolicy";
-  return ciliumPolicy(written, { name, pod: subject }, context);
+  const isolates = side.decidedBy.length > 0;
+  return ciliumPolicy(written, { name, pod: subject, isolates }, context);
 }
 
 interface Context {
@@ -126,7 +127,7 @@ function plainPeer(peer: End, pod: OfflinePod, cluster: OfflineCluster): object 
 
 function ciliumPolicy(
   kind: string,
-  { name, pod }: { readonly name: string; readonly pod: OfflinePod },
+  { name, pod, isolates }: { readonly name: string; readonly pod: OfflinePod; readonly isolates: boolean },
   context: Context,
 ): ManifestObject {
   const { cluster, direction } = context;
@@ -134,7 +135,8 @@ function ciliumPolicy(
   const subject = subjectOf(pod, cluster, clusterwide ? { [`k8s:${namespaceLabel}`]: pod.namespace } : {});
   const rule = { ...ciliumPeer(context, clusterwide ? undefined : pod.namespace), ...ciliumPorts(context) };
   const metadata = { name, ...(!clusterwide && { namespace: pod.namespace }) };
-  const spec = { endpointSelector: subject, [direction]: [rule] };
+  const open = !isolates && { enableDefaultDeny: { [direction]: false } };
+  const spec = { endpointSelector: subject, ...open, [direction]: [rule] };
   return { apiVersion: "cilium.io/v2", kind, metadata, spec } as ManifestObject;
 }
 

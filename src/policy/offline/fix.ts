@@ -97,7 +97,8 @@ function changeOf(action: Change["action"], object: ManifestObject, why: string)
 }
 
 function addition(cluster: OfflineCluster, side: DirectionJudgement, path: Judgement): Change | undefined {
-  const kind = side.decidedBy[0]?.kind ?? "NetworkPolicy";
+  // By the enforcement mode alone: the baseline still counts, which a policy that isolates would end.
+  const kind = side.decidedBy[0]?.kind ?? "CiliumNetworkPolicy";
   const object = allowPolicy(cluster, { kind, side, path });
   return object && changeOf("apply", object, `allows ${side.direction} for just this`);
 }

@@ -133,6 +133,7 @@ export function flowParty(cluster: OfflineCluster, end: FlowEnd): Party | undefi
 /** What people call that side: the workload, the pod, or the address. */
 export function flowEndText({ namespace, workload, pod, address, labels }: FlowEnd, party?: Party): string {
   if (party?.kind === "pod") return `${party.pod.namespace}/${party.pod.workload}`;
+  if (party?.kind === "node") return `node:${party.node.name}`;
   if (pod !== "") return `${namespace}/${workload || pod}`;
   const reserved = labels.find(
     (label) => label.startsWith("reserved:") && !label.startsWith("reserved:world"),
