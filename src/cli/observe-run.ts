@@ -3,6 +3,7 @@
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { open } from "node:fs/promises";
+import { createInterface } from "node:readline";
 import type { Writable } from "node:stream";
 import { create, fromJsonString } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -196,9 +197,11 @@ function observerError(thrown: unknown, address: string): WeftError {
 }
 
 async function* readResponses(path: string, signal: AbortSignal): AsyncGenerator<GetFlowsResponse> {
-  await using file = await open(path === "-" ? "/dev/stdin" : path);
+  // Stdin may be a socket, which can't be opened by a path.
+  await using file = path === "-" ? undefined : await open(path);
+  const lines = file?.readLines({ signal }) ?? createInterface({ input: process.stdin, signal });
   let at = 0;
-  for await (const line of file.readLines({ signal })) {
+  for await (const line of lines) {
     at++;
     if (line.trim() === "") continue;
     try {
