@@ -158,7 +158,7 @@ suite("bad input", () => {
     assert.equal((await ask(good)).code, 0);
     for (const [change, message] of [
       [{ port: 0 }, /question 1: port/],
-      [{ protocol: "SCTP" }, /question 1: protocol/],
+      [{ protocol: "IGMP" }, /question 1: protocol/],
       [{ from: "nobody" }, /question 1: from/],
       [{ from: "pair/nobody" }, /pair\/nobody/],
       [{ to: "pair/nobody" }, /pair\/nobody/],
