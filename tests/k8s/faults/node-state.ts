@@ -34,7 +34,10 @@ export async function mapWrites(cluster: Cluster, node: string): Promise<string[
     ...stdout.matchAll(/^weft_map_writes_total\{map="([^"]+)",operation="(\w+)"\} (\d+)$/gm),
   ].map(([, map = "", operation = "", count]) => ({ map, operation, count: Number(count) }));
   return writes
-    .filter(({ map, count }) => !map.startsWith(".rodata") && count > (map.startsWith("lb_") ? OWN_SERVICE_WRITES : 0))
+    .filter(
+      ({ map, count }) =>
+        !map.startsWith(".rodata") && count > (map.startsWith("lb_") ? OWN_SERVICE_WRITES : 0),
+    )
     .map(({ map, operation, count }) => `${map}: ${count} ${operation}s`);
 }
 
