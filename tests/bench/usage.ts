@@ -8,15 +8,16 @@ export function rssMb(pid: number): number {
   return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1]) * 1024) / 1e6;
 }
 
-/** CPU time of a process and its threads so far, in units of 10 ms; on request with that of its children that ended. */
-export function cpuSeconds(pid: number, { children = false } = {}): number {
+/** CPU time of a process and its threads so far, in units of 10 ms. */
+export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat
-    .slice(stat.lastIndexOf(")") + 2)
-    .split(" ")
-    .map(Number);
-  const [user = 0, system = 0, childrenUser = 0, childrenSystem = 0] = fields.slice(11, 15);
-  return (user + system + (children ? childrenUser + childrenSystem : 0)) / 100;
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** CPU time of all that runs and ran in a cgroup2 directory: children count while they run. */
+export function cgroupCpuSeconds(dir: string): number {
+  return Number(/^usage_usec (\d+)$/m.exec(readFileSync(`${dir}/cpu.stat`, "utf8"))?.[1]) / 1e6;
 }
 
 /** Memory of all BPF maps a process has open, MB; a map open twice counts once. */

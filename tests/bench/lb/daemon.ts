@@ -7,7 +7,6 @@ import { setTimeout as delay } from "node:timers/promises";
 import { netnsPath } from "#kernel/netns.ts";
 import { connectFrom } from "#lab/stand-in/calls.ts";
 import { parseAddress } from "#model/ip.ts";
-import { cpuSeconds } from "../usage.ts";
 
 /** From the start of a daemon on an empty node until it has written all services and rests. */
 export interface Programmed {
@@ -58,6 +57,10 @@ export interface WaitOptions {
   readonly what: string;
   readonly limitMs: number;
   readonly signal: AbortSignal;
+  /** What `cpuSec` said before the start. Default 0. */
+  readonly startSec?: number;
+  /** CPU seconds of the daemon and its children so far. */
+  cpuSec(): number;
   isDone(): Promise<boolean>;
 }
 
@@ -68,12 +71,12 @@ const restSec = 0.05;
 /** Waits until a daemon that was just started has done all there is to do, and rests. @throws Error when it ends or takes longer */
 export async function untilProgrammed(options: WaitOptions): Promise<Programmed> {
   const { child, what, limitMs, signal } = options;
-  const startMs = performance.now();
+  const [startMs, startSec] = [performance.now(), options.startSec ?? 0];
   const cpu = () => {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`${what} ended`);
     if (performance.now() - startMs > limitMs)
       throw new Error(`${what} is not done after ${limitMs / 1000} s`);
-    return cpuSeconds(child.pid!, { children: true });
+    return options.cpuSec() - startSec;
   };
   cpu();
   while (!(await options.isDone())) {

@@ -2,6 +2,7 @@
 /** How long a service's only endpoint takes to be another one, from the request to the API server to the first packet. */
 import { resources } from "#k8s/resource.ts";
 import { netnsPath } from "#kernel/netns.ts";
+import { errorText } from "#lib/errors.ts";
 import { times } from "../changes.ts";
 import { startProber } from "../prober.ts";
 import { type Figure, latency } from "../stats.ts";
@@ -82,6 +83,14 @@ async function moved(
     { letter: "B", apply: to("other") },
     { letter: "A", apply: to("near") },
   ];
-  const taken = await times(prober, events, { rounds: Math.ceil(rounds / 2), signal });
+  let taken: number[][];
+  try {
+    taken = await times(prober, events, { rounds: Math.ceil(rounds / 2), signal });
+  } catch (error) {
+    // One that cannot keep up is no reason to lose the figures of the others.
+    if (signal.aborted) throw error;
+    progress(`${name}: ${errorText(error)}`);
+    return [];
+  }
   return latency(`${name}, ${size}: endpoint change to first packet on the new backend`, taken.flat());
 }

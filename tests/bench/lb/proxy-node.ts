@@ -9,6 +9,7 @@ import { createNetns, inNetns, netnsPath } from "#kernel/netns.ts";
 import type { BenchLab } from "../lab.ts";
 import { addOutside, ip, netnsName, type Outside, type Place, plug, register } from "../node-place.ts";
 import { tune } from "../reference.ts";
+import { cgroupCpuSeconds } from "../usage.ts";
 import { endProcess, metric, metricsOf, type Programmed, untilProgrammed } from "./daemon.ts";
 import type { ProxyMode } from "./options.ts";
 
@@ -62,6 +63,9 @@ export async function makeProxyNode(lab: BenchLab, options: ProxyNodeOptions): P
   const path = legacyPath(dir);
   const config = join(dir, "kube-proxy.yaml");
   writeFileSync(config, stringify(proxyConfig(place, mode)));
+  // In the lab's cgroup: all of it goes with the lab, whatever becomes of the bench.
+  const cgroup = createCgroup(`${place.prefix}/${place.node}`, cgroupRoot());
+  const cpuSec = () => cgroupCpuSeconds(cgroup);
   let child: ChildProcess | undefined;
   const start = (): ChildProcess => {
     const log = openSync(join(dir, "kube-proxy.log"), "a");
@@ -73,8 +77,7 @@ export async function makeProxyNode(lab: BenchLab, options: ProxyNodeOptions): P
       }),
     );
     closeSync(log);
-    // In the lab's cgroup: it goes with the lab, whatever becomes of the bench.
-    joinCgroup(createCgroup(`${place.prefix}/${place.node}`, cgroupRoot()), started.pid!);
+    joinCgroup(cgroup, started.pid!);
     return started;
   };
   const stop = async () => {
@@ -93,6 +96,7 @@ export async function makeProxyNode(lab: BenchLab, options: ProxyNodeOptions): P
     async fill() {
       await stop();
       clearRules(netns);
+      const startSec = cpuSec();
       child = start();
       const isDone = async () => {
         const page = await metricsOf(netns, metricsPort);
@@ -103,6 +107,8 @@ export async function makeProxyNode(lab: BenchLab, options: ProxyNodeOptions): P
         what: `kube-proxy ${mode} (${dir}/kube-proxy.log)`,
         limitMs,
         signal,
+        startSec,
+        cpuSec,
         isDone,
       });
     },

@@ -11,6 +11,7 @@ import { writeSysctl } from "#kernel/sysctl.ts";
 import type { BenchLab } from "../lab.ts";
 import type { Outside } from "../node-place.ts";
 import { makeOwnNode, type OwnNode, type RunningAgent } from "../own-node.ts";
+import { cpuSeconds } from "../usage.ts";
 import { metric, metricsOf, type Programmed, untilProgrammed } from "./daemon.ts";
 import { type PodRole, podRoles } from "./proxy-node.ts";
 import { leastFrontends } from "./services.ts";
@@ -90,11 +91,13 @@ export async function makeWeftNode(lab: BenchLab, options: WeftNodeOptions): Pro
       agent = await node.startAgent();
       const { child, readyMs } = agent;
       const isDone = () => Promise.resolve(served() >= leastFrontends(services));
+      const cpuSec = () => cpuSeconds(child.pid!);
       const filled = await untilProgrammed({
         child,
         what: `agent ${name} (${node.log})`,
         limitMs,
         signal,
+        cpuSec,
         isDone,
       });
       return { ...filled, wallSec: filled.wallSec + readyMs / 1000 };
