@@ -66,7 +66,8 @@ export function addOutside(place: Place): Outside {
   ip("link", "add", device, "address", nodeMac, "netns", name, ...peer);
   ip("-n", netns, "addr", "add", `${gateway}/24`, "dev", device);
   ip("-n", netns, "link", "set", device, "up");
-  ip("-n", name, "addr", "add", `${address}/24`, "dev", device);
+  // Wide enough for the addresses of the other nodes: those are next hops of the routes to their pods.
+  ip("-n", name, "addr", "add", `${address}/16`, "dev", device);
   ip("-n", name, "link", "set", device, "up");
   ip("-n", name, "neigh", "replace", gateway, "lladdr", mac, "dev", device, "nud", "permanent");
   ip("-n", name, "route", "add", "default", "via", gateway);
