@@ -11,9 +11,13 @@
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
+#include "lib/after-xdp.h"
 #include "lib/clock.h"
+#include "lib/config.h"
 #include "lib/l2.h"
 #include "lib/protocols.h"
+
+const volatile struct node_config config = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -186,11 +190,13 @@ static __always_inline int answer_neighbour(struct __sk_buff *skb)
 SEC("tcx/ingress")
 int answer_for_services(struct __sk_buff *skb)
 {
-	if (skb->protocol == bpf_htons(ETH_P_ARP))
-		return answer_arp(skb);
-	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return answer_neighbour(skb);
-	return TC_ACT_UNSPEC;
+	bool arp = skb->protocol == bpf_htons(ETH_P_ARP);
+
+	if (!arp && skb->protocol != bpf_htons(ETH_P_IPV6))
+		return TC_ACT_UNSPEC;
+	if ((config.flags & CONFIG_GENERIC_XDP) && begin_at_link_header(skb) < 0)
+		return TC_ACT_UNSPEC;
+	return arp ? answer_arp(skb) : answer_neighbour(skb);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

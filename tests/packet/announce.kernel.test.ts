@@ -4,9 +4,11 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { closeSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
+import { ConfigFlag } from "#datapath/layouts/enums.ts";
 import { l2ResponderLayout } from "#datapath/layouts/l2-responder.ts";
 import { l2ResponderKeyLayout } from "#datapath/layouts/l2-responder-key.ts";
-import { attachTcx, type BpfLink } from "#kernel/bpf/link.ts";
+import { nodeConfigLayout } from "#datapath/layouts/node-config.ts";
+import { attachTcx, attachXdp, type BpfLink } from "#kernel/bpf/link.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
 import { skBuffContext } from "#kernel/bpf/test-run.ts";
 import { typedMap } from "#kernel/bpf/typed-map.ts";
@@ -36,7 +38,22 @@ describe("services announced on the wire", () => {
   let link: BpfLink;
   let client: { netlink: Netlink; ifindex: number; netns: string };
   let node: { ifindex: number; netns: string; mac: string };
-  const responders = () => typedMap(program.map("l2_responders"), l2ResponderKeyLayout, l2ResponderLayout);
+  const responders = (of = program) =>
+    typedMap(of.map("l2_responders"), l2ResponderKeyLayout, l2ResponderLayout);
+  const answer = (of: Collection, address: string) =>
+    responders(of).set(
+      { addr: parseAddress(address), ifindex: node.ifindex },
+      { mac: node.mac, until: forever },
+    );
+  const attachFirst = (of: Collection) =>
+    inNetns(node.netns, () =>
+      attachTcx({
+        program: of.program("answer_for_services"),
+        ifindex: node.ifindex,
+        direction: "ingress",
+        position: "first",
+      }),
+    );
 
   before(() => {
     const [clientNs, nodeNs] = [names.client, names.node].map((name) => {
@@ -60,22 +77,9 @@ describe("services announced on the wire", () => {
         noDad: true,
       });
     program = stack.use(loadCollection(compiledSpec("bpf/announce.bpf.c")));
-    link = stack.use(
-      inNetns(nodeNs, () =>
-        attachTcx({
-          program: program.program("answer_for_services"),
-          ifindex: node.ifindex,
-          direction: "ingress",
-          position: "first",
-        }),
-      ),
-    );
+    link = stack.use(attachFirst(program));
     for (const { vip, taken } of Object.values(net))
-      for (const address of [vip, taken])
-        responders().set(
-          { addr: parseAddress(address), ifindex: node.ifindex },
-          { mac: node.mac, until: forever },
-        );
+      for (const address of [vip, taken]) answer(program, address);
   });
   after(() => stack.dispose());
 
@@ -109,6 +113,24 @@ describe("services announced on the wire", () => {
       });
     });
   }
+
+  it("answers behind XDP in the stack, which hands most packets on without their link-layer header", () => {
+    const empty = new DataView(new ArrayBuffer(nodeConfigLayout.size));
+    const config = { ...nodeConfigLayout.read(empty, 0), flags: ConfigFlag.genericXdp };
+    nodeConfigLayout.write(empty, 0, config);
+    const rodata = { config: new Uint8Array(empty.buffer) };
+    using behind = loadCollection(compiledSpec("bpf/announce.bpf.c"), { rodata });
+    using hooks = loadCollection(compiledSpec("src/kernel/bpf/testdata/hooks.bpf.c"));
+    using _xdp = inNetns(node.netns, () =>
+      attachXdp({ program: hooks.program("pass"), ifindex: node.ifindex, mode: "generic" }),
+    );
+    using _link = attachFirst(behind);
+    for (const address of ["192.0.2.160", "2001:db8::160"]) {
+      answer(behind, address);
+      ask(address);
+      assert.equal(macOf(address), node.mac);
+    }
+  });
 
   it("a host that checks whether an address is free learns that it is not", async () => {
     addAddress(client.netlink, { link: client.ifindex, address: parseAddress(net.v6.vip), bits: 64 });
