@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { crdVersionLabel, customResourceDefinitions } from "#api/crd/definitions.ts";
-import type { KubeClient } from "#k8s/client.ts";
+import type { KubeClient, ObjectRef } from "#k8s/client.ts";
 import { isNotFound } from "#k8s/errors.ts";
 import { type KubeObject, type Resource, resourceName, resourcePath, resources } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
-import { l2LeaseLabel } from "#model/l2-lease.ts";
+import { l2LeaseLabel, operatorLease } from "#model/leases.ts";
 import { type Applied, applyObject, deleteObject } from "./apply.ts";
 import { type Chart, renderChart } from "./chart.ts";
 import { type AgentSet, cleanupName, cleanupSet } from "./cleanup-pods.ts";
@@ -65,6 +65,7 @@ export async function uninstall(options: UninstallOptions): Promise<void> {
   if (options.nodesOnly) return;
   for (const resource of stateKinds) await deleteAll(client, resource, { signal });
   await deleteAll(client, resources.leases, { signal, labelSelector: l2LeaseLabel.join("=") });
+  await deleteLease(client, { namespace, name: operatorLease }, signal);
   const objects = inventory?.objects ?? rendered(options, {});
   for (const object of inOrder(objects).reverse()) await remove(object);
   await remove({ kind: "ConfigMap", namespace, name: "weft-inventory" });
@@ -130,6 +131,14 @@ async function deleteAll(
     const namespaces = new Set(items.map(({ metadata }) => metadata?.namespace));
     for (const namespace of namespaces)
       await client.request({ method: "DELETE", path: resourcePath(resource, { namespace }), query, signal });
+  } catch (thrown) {
+    if (!isNotFound(thrown)) throw thrown;
+  }
+}
+
+async function deleteLease(client: KubeClient, ref: ObjectRef, signal: AbortSignal): Promise<void> {
+  try {
+    await client.delete(resources.leases, ref, { signal });
   } catch (thrown) {
     if (!isNotFound(thrown)) throw thrown;
   }

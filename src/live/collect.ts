@@ -4,6 +4,7 @@ import type { KubeClient } from "#k8s/client.ts";
 import { isNotFound } from "#k8s/errors.ts";
 import { resources } from "#k8s/resource.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
+import { operatorLease } from "#model/leases.ts";
 import { askAgent, observerPath } from "./ask.ts";
 import { agentPerNode, listAll, notInstalled, weftPods } from "./components.ts";
 import { inParallel } from "./limit.ts";
@@ -18,7 +19,6 @@ export interface SnapshotOptions {
   readonly signal: AbortSignal;
 }
 
-const leaseName = "weft-operator-leader";
 /** An agent that does not answer in that time counts as not answering. */
 const answerMs = 15_000;
 const atOnce = 20;
@@ -37,7 +37,7 @@ export async function takeSnapshot(client: KubeClient, options: SnapshotOptions)
   if (!installed) throw notInstalled(client.server);
   const { namespace } = installed.metadata;
   const lease = client
-    .get<LeaseObject>(resources.leases, { namespace, name: leaseName }, signal)
+    .get<LeaseObject>(resources.leases, { namespace, name: operatorLease }, signal)
     .catch((thrown: unknown) => {
       if (isNotFound(thrown)) return undefined;
       throw thrown;

@@ -11,6 +11,7 @@ import type { Logger } from "#lib/log.ts";
 import { startMetricsServer } from "#lib/metrics.ts";
 import { startProbeServer } from "#lib/probes.ts";
 import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
+import { operatorLease } from "#model/leases.ts";
 import { loadOperatorConfig, type OperatorConfig } from "#operator/config.ts";
 import type { LbIpam } from "#operator/lb-ipam.ts";
 import { operatorMetrics } from "#operator/metrics.ts";
@@ -44,7 +45,7 @@ async function run(config: OperatorConfig, log: Logger, signal: AbortSignal): Pr
   await runElection({
     client,
     namespace: process.env.POD_NAMESPACE ?? "kube-system",
-    name: "weft-operator-leader",
+    name: operatorLease,
     identity: `${process.env.POD_NAME ?? hostname()}_${randomUUID()}`,
     leaseMs: leaseSec * 1000,
     renewMs: renewSec * 1000,

@@ -4,7 +4,7 @@ import type { KubeClient } from "#k8s/client.ts";
 import { monotonicClock } from "#lib/clock.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
-import { l2LeaseLabel } from "#model/l2-lease.ts";
+import { l2LeaseLabel } from "#model/leases.ts";
 import type { Node } from "#nodes/node.ts";
 import { startController } from "#store/controller.ts";
 import type { Reconciler } from "#store/reconciler.ts";
