@@ -46,6 +46,13 @@ export const parts: readonly Part[] = [
     usual: true,
   },
   {
+    name: "loadbalancing",
+    about: "addresses from pools and on the wire, egress gateways, local redirects, DSR, XDP",
+    files: ["tests/k8s/loadbalancing/*.test.ts"],
+    alone: true,
+    usual: true,
+  },
+  {
     name: "restart",
     about: "restarts and upgrades under load",
     files: ["tests/k8s/restart*.test.ts"],

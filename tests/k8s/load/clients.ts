@@ -16,7 +16,7 @@ export interface LoadClients extends AsyncDisposable {
 }
 
 /** An answer may take 10 s; then the second is printed. */
-const SETTLES_MS = 11_500;
+export const SETTLES_MS = 11_500;
 const podClients = ["client", "node-client", "stranger"] as const;
 
 /**
@@ -101,12 +101,14 @@ async function findTargets(cluster: Cluster, [near, far]: readonly [string, stri
   };
 }
 
-interface Outside {
+export interface Outside {
+  /** What it printed up to now, as {@link parseSeconds} reads it. */
   output(): string;
   stop(): void;
 }
 
-function startOutside(cluster: Cluster, flows: readonly string[]): Outside {
+/** Runs flows on the host outside until it is stopped. */
+export function startOutside(cluster: Cluster, flows: readonly string[]): Outside {
   const argv = inNamespace(cluster.layout.outsideNetns, [loadProgram(), "run", ...flows]);
   const child: ChildProcess = spawn(argv[0]!, argv.slice(1), { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
