@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes docs/reference/crds.md from the definitions the operator installs.
 import { mkdirSync, writeFileSync } from "node:fs";
-import {
-  type CustomResourceDefinition,
-  crdSchemaVersion,
-  customResourceDefinitions,
-} from "#api/crd/definitions.ts";
+import { type CustomResourceDefinition, crdSchemaVersion } from "#api/crd/definition.ts";
+import { customResourceDefinitions } from "#api/crd/definitions.ts";
 
 interface Schema {
   readonly type?: string;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { crdVersionLabel, customResourceDefinitions } from "#api/crd/definitions.ts";
+import { crdVersionLabel } from "#api/crd/definition.ts";
+import { customResourceDefinitions } from "#api/crd/definitions.ts";
 import type { KubeClient } from "#k8s/client.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";

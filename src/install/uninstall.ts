@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { crdVersionLabel, customResourceDefinitions } from "#api/crd/definitions.ts";
+import { crdVersionLabel } from "#api/crd/definition.ts";
+import { customResourceDefinitions } from "#api/crd/definitions.ts";
 import type { KubeClient, ObjectRef } from "#k8s/client.ts";
 import { isNotFound } from "#k8s/errors.ts";
 import { type KubeObject, type Resource, resourceName, resourcePath, resources } from "#k8s/resource.ts";

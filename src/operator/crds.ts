@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import {
-  type CustomResourceDefinition,
-  crdVersionLabel,
-  policyApiBundleAnnotation,
-} from "#api/crd/definitions.ts";
+import { type CustomResourceDefinition, crdVersionLabel } from "#api/crd/definition.ts";
+import { policyApiBundleAnnotation } from "#api/crd/policy-kinds.ts";
 import type { KubeClient } from "#k8s/client.ts";
 import { isConflict, isNotFound } from "#k8s/errors.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";

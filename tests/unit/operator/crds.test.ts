@@ -2,12 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pino } from "pino";
-import {
-  type CustomResourceDefinition,
-  crdSchemaVersion,
-  crdVersionLabel,
-  customResourceDefinitions,
-} from "#api/crd/definitions.ts";
+import { type CustomResourceDefinition, crdSchemaVersion, crdVersionLabel } from "#api/crd/definition.ts";
+import { customResourceDefinitions } from "#api/crd/definitions.ts";
 import { isNotFound } from "#k8s/errors.ts";
 import { type KubeObject, resources } from "#k8s/resource.ts";
 import { startTestApi, type TestApi } from "#kit/test-api.ts";
