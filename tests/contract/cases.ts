@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Case } from "./case.ts";
+import { customResourceCases } from "./cases/custom-resources.ts";
 import { definitionCases } from "./cases/definitions.ts";
 import { discoveryCases } from "./cases/discovery.ts";
 import { errorCases } from "./cases/errors.ts";
@@ -20,5 +21,6 @@ export const cases: readonly Case[] = [
   ...errorCases,
   ...networkCases,
   ...definitionCases,
+  ...customResourceCases,
   ...discoveryCases,
 ];
