@@ -3,8 +3,11 @@
 // image, which needs containerd and runc, and lab-long, what takes too long for every time.
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { relative } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
+import { mountBpffs } from "#kernel/mounts.ts";
 
 interface Part {
   readonly name: string;
@@ -13,6 +16,8 @@ interface Part {
   /** Only when asked for by name. */
   readonly apart?: boolean;
   readonly concurrency: number;
+  /** Files that run after the others, one at a time. */
+  readonly alone?: RegExp;
   readonly timeoutMs: number;
 }
 
@@ -52,7 +57,10 @@ const parts: readonly Part[] = [
     name: "lab",
     files: () => globSync("tests/lab/**/*.test.ts"),
     root: true,
-    concurrency: 1,
+    // Each file has a lab of its own, and much of its time is waiting for what must not answer.
+    concurrency: Math.min(2, availableParallelism()),
+    // They count what is lost while agents and pods go, or measure: what is beside them would decide.
+    alone: /\/(bench|kubectl|restart|services-local)\.test\.ts$/,
     timeoutMs: 300_000,
   },
   {
@@ -102,14 +110,36 @@ for (const part of parts) {
     sums.skipped += files.length;
     continue;
   }
+  // Two labs that come up at once would each mount it, and the second hides the first's pins.
+  if (part.root) mountBpffs();
   if (files.length > 0) await runPart(part, files);
 }
 console.log(`\n${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`);
 process.exit(sums.failed > 0 || sums.passed === 0 ? 1 : 0);
 
-function runPart(part: Part, files: string[]): Promise<void> {
+async function runPart(part: Part, files: readonly string[]): Promise<void> {
+  const beganMs = performance.now();
+  const tookMs = new Map<string, number>();
+  const isAlone = (file: string) => part.alone?.test(file) === true;
+  const together = files.filter((file) => !isAlone(file));
+  for (const [some, concurrency] of [
+    [together, part.concurrency],
+    [files.filter(isAlone), 1],
+  ] as const)
+    if (some.length > 0) await runFiles(some, { concurrency, timeoutMs: part.timeoutMs, tookMs });
+  console.log(`    ${part.name}: ${seconds(performance.now() - beganMs)}; longest: ${longest(tookMs)}`);
+}
+
+function runFiles(
+  files: readonly string[],
+  how: { readonly concurrency: number; readonly timeoutMs: number; readonly tookMs: Map<string, number> },
+): Promise<void> {
+  const { concurrency, timeoutMs, tookMs } = how;
   return new Promise((resolve) => {
-    const stream = run({ files, concurrency: part.concurrency, timeout: part.timeoutMs });
+    const stream = run({ files: [...files], concurrency, timeout: timeoutMs });
+    stream.on("test:complete", ({ nesting, file, details }) => {
+      if (nesting === 0 && file) tookMs.set(file, (tookMs.get(file) ?? 0) + details.duration_ms);
+    });
     stream.on("test:pass", (event) => {
       if (event.skip !== undefined && event.skip !== false) sums.skipped++;
       else if (event.details.type !== "suite") sums.passed++;
@@ -123,4 +153,16 @@ function runPart(part: Part, files: string[]): Promise<void> {
     stream.once("end", resolve);
     stream.compose(spec()).pipe(process.stdout, { end: false });
   });
+}
+
+function longest(tookMs: ReadonlyMap<string, number>): string {
+  return [...tookMs]
+    .sort(([, a], [, b]) => b - a)
+    .slice(0, 5)
+    .map(([file, ms]) => `${relative(".", file)} ${seconds(ms)}`)
+    .join(", ");
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1000)} s`;
 }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { cgroupRoot } from "#kernel/cgroup.ts";
+import { hasErrno } from "#kernel/errno.ts";
 import { mountBpffs } from "#kernel/mounts.ts";
 import { netnsPath } from "#kernel/netns.ts";
 import { listenTcp } from "#kernel/socket.ts";
 import { nodeArguments } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
+import { parseAddress } from "#model/ip.ts";
 import { type AgentSettings, agentConfig, operatorConfig } from "./agent-config.ts";
 import { advertise } from "./apiserver/bootstrap.ts";
 import { type ApiServer, startApiServer } from "./apiserver/server.ts";
@@ -36,6 +37,8 @@ import { processStartTicks, writeRecord } from "./record.ts";
 import { seedCluster } from "./seed.ts";
 import { storeCluster } from "./store-cluster.ts";
 import { startWorld } from "./world.ts";
+
+const loopback = parseAddress("127.0.0.1");
 
 export interface LabOptions {
   readonly shape: LabShape;
@@ -151,11 +154,11 @@ async function startApi(
     kubelet: createKubeletClient(plan),
     signal,
   };
-  const fabric = () =>
-    plan.gateways.map((gateway) => ({ fd: listenTcp(gateway, API_PORT, { netns, v6Only: true }) }));
-  const listen = (port: number) =>
-    startApiServer({ ...options, listen: [{ host: "127.0.0.1", port }, ...fabric()] });
-  const server = await listen((await isFree(HOST_API_PORT)) ? HOST_API_PORT : 0);
+  const fabric = plan.gateways.map((gateway) => listenTcp(gateway, API_PORT, { netns, v6Only: true }));
+  const server = await startApiServer({
+    ...options,
+    listen: [listenOnHost(), ...fabric].map((fd) => ({ fd })),
+  });
   const url = `https://127.0.0.1:${server.addresses[0]?.port}`;
   advertise(server.store, server.catalog, plan.gateways, API_PORT);
   writeSecret(statePaths.kubeconfig, server.kubeconfig(url));
@@ -168,13 +171,14 @@ async function startApi(
   return { server, url };
 }
 
-/** Somebody else's server may have the usual port: then any will do, the kubeconfig says which. */
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
+/** Another lab may have the usual port: then any will do, the kubeconfig says which. */
+function listenOnHost(): number {
+  try {
+    return listenTcp(loopback, HOST_API_PORT);
+  } catch (error) {
+    if (!hasErrno(error, "EADDRINUSE")) throw error;
+    return listenTcp(loopback, 0);
+  }
 }
 
 function writeSecret(path: string, text: string): void {

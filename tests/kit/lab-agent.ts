@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import assert from "node:assert/strict";
 import { renameSync } from "node:fs";
 import { join } from "node:path";
+import { hasErrno } from "#kernel/errno.ts";
 import { agentPid } from "./lab-kernel.ts";
 import { labStateDir, until, weft } from "./lab-run.ts";
 
@@ -13,11 +13,15 @@ export interface AgentStatus {
   readonly counts: Readonly<Record<string, number>>;
 }
 
-/** `kill -9`; the lab starts the agent again. */
+/** `kill -9`; the lab starts the agent again. One that is just being started is waited for. */
 export async function killAgent(node: string): Promise<void> {
-  const pid = agentPid(node);
-  assert.ok(pid);
-  process.kill(pid, "SIGKILL");
+  const pid = await until(`an agent of ${node}`, () => agentPid(node));
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    // It has ended by itself meanwhile.
+    if (!hasErrno(error, "ESRCH")) throw error;
+  }
   await until("the agent to die", () => agentPid(node) !== pid);
 }
 

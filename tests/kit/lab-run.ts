@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 export const checkout = join(import.meta.dirname, "../..");
-/** The labs of the tests have a name of their own, so that they never meet one a person has up. */
-export const labName = process.env.WEFT_LAB ?? "tests";
+/**
+ * The labs of the tests have names of their own, so that they never meet one a person has up, nor one another when two files run at once:
+ * the file's, so that its next run finds what a killed one left.
+ */
+export const labName = process.env.WEFT_LAB ?? nameFor(process.argv[1]);
 export const labPrefix = labName === "" ? "weft-lab" : `weft-${labName}-lab`;
 export const labStateDir = `/run/${labPrefix}`;
 export const labBpfDir = `/sys/fs/bpf/${labPrefix}`;
 /** Where cgroup2 is mounted: by itself, or below the older hierarchy. */
 const cgroupMount = existsSync("/sys/fs/cgroup/cgroup.procs") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
 export const labCgroup = join(cgroupMount, labPrefix);
+
+function nameFor(file = ""): string {
+  const letters = basename(file)
+    .replace(/\.test\.ts$/, "")
+    .replace(/[^a-z0-9]/g, "");
+  return letters.slice(0, 12) || "tests";
+}
 
 export interface RunResult {
   /** -1: killed by a signal. */

@@ -81,7 +81,7 @@ suite("kubectl against a lab", { skip }, () => {
     try {
       await until("the list", () => text.split("\n").length > 3);
       await inLoad("scale", "deployment", "far", "--replicas=2");
-      await inLoad("rollout", "status", "deployment", "far", "--timeout=20s");
+      await inLoad("rollout", "status", "deployment", "far", "--timeout=55s");
       const old = podOf(lab.status, "load", "far").name;
       await until("the new pod", () =>
         text.split("\n").some((l) => /^far-\S+ +1\/1 +Running/.test(l) && !l.startsWith(old)),
@@ -96,13 +96,13 @@ suite("kubectl against a lab", { skip }, () => {
 
   test("restarted by rollout under traffic: no connection is lost", async () => {
     await inLoad("scale", "deployment", "near", "--replicas=2");
-    await inLoad("rollout", "status", "deployment", "near", "--timeout=20s");
+    await inLoad("rollout", "status", "deployment", "near", "--timeout=55s");
     using client = await PodClient.start("load/client");
     const address = await inLoad("get", "service", "echo", "-o", "jsonpath={.spec.clusterIP}");
     const { load } = await client.call("start", { kind: "connections", address, port: 70, everyMs: 20 });
     const before = await nearPods();
     await inLoad("rollout", "restart", "deployment", "near");
-    await inLoad("rollout", "status", "deployment", "near", "--timeout=30s");
+    await inLoad("rollout", "status", "deployment", "near", "--timeout=55s");
     await until("the old pods to go", async () => (await nearPods()).every((name) => !before.includes(name)));
     const report = await client.call("stop", { load });
     assert.deepEqual(report.lost, []);
