@@ -38,6 +38,7 @@ export const libc = {
   socket: declare<[number, number, number], number>("int socket(int, int, int)"),
   bind: declare<[number, Bytes, number], number>("int bind(int, void *, uint32_t)"),
   connect: declare<[number, Bytes, number], number>("int connect(int, void *, uint32_t)"),
+  accept4: declare<[number, Bytes, Bytes, number], number>("int accept4(int, void *, void *, int)"),
   listen: declare<[number, number], number>("int listen(int, int)"),
   getsockname: declare<[number, Bytes, Bytes], number>("int getsockname(int, void *, void *)"),
   setsockopt: declare<[number, number, number, Bytes, number], number>(

@@ -16,6 +16,8 @@ const SOCK_NONBLOCK = 0x800;
 const SOCK_CLOEXEC = 0x80000;
 const SO_REUSEADDR = 2;
 const SO_ERROR = 4;
+const SO_RCVBUF = 8;
+const SO_MEMINFO = 55;
 const SO_NETNS_COOKIE = 71;
 const IPPROTO_IPV6 = 41;
 const IPV6_V6ONLY = 26;
@@ -89,24 +91,39 @@ export function setOption(fd: number, level: number, option: number, value: numb
   checked(libc.setsockopt(fd, level, option, bytes, 4), () => `set socket option ${level}/${option}`);
 }
 
+/** A connection that waits at a listener; non-blocking, close-on-exec. @throws KernelError, EAGAIN when there is none */
+export function acceptConnection(listener: number): number {
+  return checked(libc.accept4(listener, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC), "accept a connection");
+}
+
 /** Takes the pending error off a socket (SO_ERROR): 0, or an errno. */
 export function takeSocketError(fd: number): number {
-  const value = new Uint8Array(4);
+  return socketOption(fd, SO_ERROR, 4, "read the socket's error").getInt32(0, LITTLE_ENDIAN);
+}
+
+/** Bytes a socket has room for, as the kernel counts them. */
+export function receiveBuffer(fd: number): number {
+  return socketOption(fd, SO_RCVBUF, 4, "read the size of the socket's buffer").getInt32(0, LITTLE_ENDIAN);
+}
+
+/** Bytes in a socket's buffer that nobody has read, as the kernel counts them: with what they are kept in (SK_MEMINFO_RMEM_ALLOC). */
+export function unreadBytes(fd: number): number {
+  return socketOption(fd, SO_MEMINFO, 36, "read what the socket's buffer holds").getUint32(0, LITTLE_ENDIAN);
+}
+
+function socketOption(fd: number, option: number, size: number, what: string): DataView {
+  const value = new Uint8Array(size);
   const length = new Uint8Array(4);
-  new DataView(length.buffer).setUint32(0, 4, LITTLE_ENDIAN);
-  checked(libc.getsockopt(fd, SOL_SOCKET, SO_ERROR, value, length), "read the socket's error");
-  return new DataView(value.buffer).getInt32(0, LITTLE_ENDIAN);
+  new DataView(length.buffer).setUint32(0, size, LITTLE_ENDIAN);
+  checked(libc.getsockopt(fd, SOL_SOCKET, option, value, length), what);
+  return new DataView(value.buffer);
 }
 
 /** The number by which BPF programs know this thread's network namespace. */
 export function netnsCookie(options: SocketOptions = {}): bigint {
   const fd = openSocket("0.0.0.0" as Address, SOCK_DGRAM, 0, options);
   try {
-    const value = new Uint8Array(8);
-    const length = new Uint8Array(4);
-    new DataView(length.buffer).setUint32(0, value.length, LITTLE_ENDIAN);
-    checked(libc.getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, value, length), "read the namespace's cookie");
-    return new DataView(value.buffer).getBigUint64(0, LITTLE_ENDIAN);
+    return socketOption(fd, SO_NETNS_COOKIE, 8, "read the namespace's cookie").getBigUint64(0, LITTLE_ENDIAN);
   } finally {
     closeSync(fd);
   }

@@ -22,13 +22,18 @@ export interface Feature {
 const flat = { keySize: 4, valueSize: 4, maxEntries: 1 };
 const trie = { keySize: 8, valueSize: 4, maxEntries: 1, flags: MapFlag.noPrealloc };
 const ring = { keySize: 0, valueSize: 0, maxEntries: PAGE_SIZE };
-const { schedCls, cgroupSkb, skLookup } = ProgramType;
+const { schedCls, cgroupSkb, skLookup, skMsg } = ProgramType;
 
 /** What may be missing on a kernel that people run. */
 export const features = {
   tcx: { what: "tcx links", since: "6.6", probe: () => linkToNowhere(schedCls, AttachType.tcxIngress) },
   cgroupLink: { what: "cgroup links", since: "5.7", probe: () => linkToNowhere(cgroupSkb, 0) },
   skLookup: { what: "sk_lookup", since: "5.9", probe: () => programLoads(skLookup, AttachType.skLookup) },
+  sockmapLink: {
+    what: "links to maps of sockets",
+    since: "6.10",
+    probe: () => linkToNowhere(skMsg, AttachType.skMsgVerdict),
+  },
   ringbuf: { what: "ring buffers", since: "5.8", probe: () => mapCreates(MapType.ringbuf, ring) },
   lpmTrie: { what: "LPM tries", since: "4.11", probe: () => mapCreates(MapType.lpmTrie, trie) },
   mapInMap: { what: "maps in maps", since: "4.12", probe: probeMapInMap },

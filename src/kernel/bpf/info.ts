@@ -44,12 +44,14 @@ export interface LinkInfo {
   readonly programId: number;
   /** tcx and XDP: the device; 0 once it is gone. */
   readonly ifindex: number;
+  /** Sockets of a map: the map; else 0. */
+  readonly mapId: number;
   /** See `AttachType`; not known for XDP. */
   readonly attachType: number;
 }
 
 /** `enum bpf_link_type`. */
-const LinkType = { cgroup: 3, netns: 5, xdp: 6, tcx: 11 } as const;
+const LinkType = { cgroup: 3, netns: 5, xdp: 6, tcx: 11, sockmap: 14 } as const;
 
 /** BPF_OBJ_GET_INFO_BY_FD: fills the block with what the kernel says of a map, program, link or BTF. @throws KernelError */
 export function objectInfo(fd: number, info: Block, what: string): DataView {
@@ -111,6 +113,7 @@ export function linkInfo(fd: number): LinkInfo {
     [LinkType.cgroup]: 24,
     [LinkType.netns]: 20,
     [LinkType.tcx]: 20,
+    [LinkType.sockmap]: 20,
   };
   const at = attachAt[type];
   return {
@@ -118,6 +121,7 @@ export function linkInfo(fd: number): LinkInfo {
     id: view.getUint32(4, true),
     programId: view.getUint32(8, true),
     ifindex: onDevice ? view.getUint32(16, true) : 0,
+    mapId: type === LinkType.sockmap ? view.getUint32(16, true) : 0,
     attachType: at === undefined ? 0 : view.getUint32(at, true),
   };
 }

@@ -102,7 +102,7 @@ export function attachXdp({ program, ifindex, mode = "auto" }: AttachXdpOptions)
 
 export interface AttachFdOptions {
   readonly program: BpfProgram;
-  /** An open directory of cgroup 2, or an open network namespace. */
+  /** An open directory of cgroup 2, an open network namespace, or a map of sockets. */
   readonly fd: number;
   /** See `AttachType`; the program's section says which (`spec.kind.attachType`). */
   readonly attachType: number;
@@ -112,6 +112,12 @@ export interface AttachFdOptions {
 export function attachCgroup({ program, fd, attachType }: AttachFdOptions): BpfLink {
   const attr = new BpfAttr(16).u32(0, program.fd.number).u32(4, fd).u32(8, attachType);
   return create(attr, `cgroup (attach type ${attachType})`, { program, feature: features.cgroupLink });
+}
+
+/** A program on the sockets of a sockmap or sockhash (Linux 6.10): what they send, or receive. `fd` is the map's. */
+export function attachSockets({ program, fd, attachType }: AttachFdOptions): BpfLink {
+  const attr = new BpfAttr(16).u32(0, program.fd.number).u32(4, fd).u32(8, attachType);
+  return create(attr, "sockets of a map", { program, feature: features.sockmapLink });
 }
 
 /** A program on a network namespace: sk_lookup. */
