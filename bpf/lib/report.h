@@ -39,7 +39,7 @@ static __always_inline __u16 event_flags(const struct pkt *p)
 }
 
 /* Writes p->report and what the packet is into the ring buffer. Never wakes the reader. */
-__noinline int emit(frame_t *frame, struct pkt *p)
+__noinline int emit_at(struct pkt *p, __u32 ifindex)
 {
 	struct flow_event *e;
 
@@ -58,7 +58,7 @@ __noinline int emit(frame_t *frame, struct pkt *p)
 	e->length = p->length;
 	e->src_identity = p->src.identity;
 	e->dst_identity = p->dst.identity;
-	e->ifindex = frame_ifindex(frame);
+	e->ifindex = ifindex;
 	e->frontend = p->frontend;
 	e->egress_rule = p->egress_rule;
 	e->ingress_rule = p->ingress_rule;
@@ -78,6 +78,11 @@ __noinline int emit(frame_t *frame, struct pkt *p)
 	e->untold = p->report.untold;
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return 0;
+}
+
+static __always_inline void emit(frame_t *frame, struct pkt *p)
+{
+	emit_at(p, frame_ifindex(frame));
 }
 
 /* Whether the drop gets a record of its own; see drop-budget.h. */

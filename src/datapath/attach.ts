@@ -6,6 +6,7 @@ import { attachCgroup, attachTcx } from "#kernel/bpf/link.ts";
 import { addClsact, setBpfFilter } from "#kernel/netlink/filter.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
 import type { Logger } from "#lib/log.ts";
+import { attachAcceleration } from "./accelerate.ts";
 import type { Datapath } from "./load.ts";
 import { dropLink, ensureLink } from "./persistent-link.ts";
 
@@ -89,7 +90,7 @@ export function attachNode(target: AttachTarget, attachment: NodeAttachment): vo
   }
 }
 
-/** Service translation at connect for every process below the cgroup. */
+/** For every process below the cgroup: service translation at connect, and the way past the network where it is asked for. */
 export function attachSockets(target: AttachTarget, cgroup: string): void {
   const fd = openSync(cgroup, "r");
   try {
@@ -104,6 +105,7 @@ export function attachSockets(target: AttachTarget, cgroup: string): void {
         { log: target.log },
       );
     }
+    attachAcceleration(target, fd);
   } finally {
     closeSync(fd);
   }

@@ -8,6 +8,7 @@ import type { BpfProgram } from "#kernel/bpf/program.ts";
 import { type ObjectSpec, parseObject } from "#kernel/bpf/spec.ts";
 import { bpfObject } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
+import { accelerationObject } from "./accelerate.ts";
 
 /** One object a hook; they share their maps by name. */
 const objects = ["pod", "host", "overlay", "sock", "announce"] as const;
@@ -15,6 +16,8 @@ const objects = ["pod", "host", "overlay", "sock", "announce"] as const;
 export interface LoadDatapathOptions {
   /** Bytes of `struct node_config`. */
   readonly config: Uint8Array;
+  /** Take connections between pods of the node past the network. */
+  readonly accelerate?: boolean;
   /** Directory for pinned maps, on a bpffs. */
   readonly mapsDir: string;
   /** Entries of maps, by name, where not as many as their definition says. */
@@ -47,7 +50,8 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
   const programs = new Map<string, BpfProgram>();
   const kinds = new Map<string, ProgramKind>();
   const replaced: Carried[] = [];
-  for (const name of [...objects, ...(options.xdp ? ["xdp"] : [])]) {
+  const chosen = [...(options.xdp ? ["xdp"] : []), ...(options.accelerate ? [accelerationObject] : [])];
+  for (const name of [...objects, ...chosen]) {
     const spec = parseObject(readFileSync(bpfObject(name)));
     for (const program of spec.programs.values()) kinds.set(program.name, program.kind);
     const collection = undo.use(loadObject(spec, options, maps));

@@ -207,6 +207,8 @@ export class TestNode implements Disposable {
   readonly #netns: string;
   readonly #ring;
   readonly deviceIfindex: number;
+  /** Bytes of `struct node_config`. */
+  readonly config: Uint8Array;
   readonly #podIfindexes: readonly number[];
   readonly #podsById = new Map<number, PodFields>();
 
@@ -233,6 +235,7 @@ export class TestNode implements Disposable {
     const usual = defaultConfig(options.routing, links.device);
     const flags = usual.flags | (options.flags ?? 0);
     const config = encode(nodeConfigLayout, { ...usual, flags, ...options.config });
+    this.config = config;
     const maps = new Map<string, BpfMap>();
     this.#collections = ["pod", "host", "overlay", ...(options.xdp ? ["xdp"] : [])].map((object) => {
       const collection = undo.use(

@@ -13,7 +13,7 @@ import { parseAddress } from "#model/ip.ts";
 /** The kernel's bound is a million; a load that needs a tenth of it is felt at every start of the agent. */
 const MOST_INSTRUCTIONS = 100_000;
 
-const objects = ["pod", "host", "overlay", "sock", "announce", "xdp"] as const;
+const objects = ["pod", "host", "overlay", "sock", "announce", "xdp", "sockmap", "sock-probe"] as const;
 
 interface Variant {
   readonly routing: "tunnel" | "native";

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Connections between two pods of this node, past the network: what one end sends is put where the other reads. The
+ * handshake goes through the network and its policy; what follows is redirected as long as the connection's conntrack
+ * entry is one that a packet would pass by without being judged. All else goes by TCP, which is always right.
+ *
+ * Two ways into one socket must not change the order of what arrives. The kernel's reader takes what was redirected
+ * before what came by TCP, so turning from redirection to TCP is safe at any byte, and turning back is safe once the
+ * process has read all that went by TCP.
+ */
+#include "lib/packet.h"
+#include "lib/conntrack.h"
+#include "lib/identity.h"
+#include "lib/report.h"
+#include "lib/sock-end.h"
+#include "lib/kernel-sock.h"
+
+const volatile struct node_config config = {};
+
+#define AF_INET 2
+#define AF_INET6 10
+
+static __always_inline void key_of_peer(const struct sock_key *key, struct sock_key *peer)
+{
+	peer->local = key->remote;
+	peer->remote = key->local;
+	peer->local_port = key->remote_port;
+	peer->remote_port = key->local_port;
+	peer->pad = 0;
+}
+
+static __always_inline void flow_of_key(const struct sock_key *key, struct flow *f)
+{
+	f->high = sender_is_high(&key->local, &key->remote, key->local_port, key->remote_port);
+	f->key.low = f->high ? key->remote : key->local;
+	f->key.high = f->high ? key->local : key->remote;
+	f->key.low_port = f->high ? key->remote_port : key->local_port;
+	f->key.high_port = f->high ? key->local_port : key->remote_port;
+	f->key.proto = IPPROTO_TCP;
+	f->key.kind = CT_FLOW;
+	f->key.pad = 0;
+}
+
+/* Both ends are pods of this node, and what one sends to the other needs no judgement. */
+static __always_inline bool is_settled(const struct ct_entry *ct, bool reply, const struct endpoint *sender,
+				       const struct endpoint *receiver)
+{
+	const struct endpoint *from = reply ? receiver : sender, *to = reply ? sender : receiver;
+
+	if ((ct->flags & CT_CLOSING) || !(ct->flags & CT_SEEN_REPLY))
+		return false;
+	return from->policy_rev == ct->src_rev && to->policy_rev == ct->dst_rev &&
+	       from->identity == ct->src_identity && to->identity == ct->dst_identity;
+}
+
+/* ---- who takes part ---- */
+
+static __always_inline bool key_of_ops(struct bpf_sock_ops *ctx, struct sock_key *key)
+{
+	if (ctx->family == AF_INET) {
+		addr_set_v4(&key->local, ctx->local_ip4);
+		addr_set_v4(&key->remote, ctx->remote_ip4);
+	} else if (ctx->family == AF_INET6) {
+		key->local.words[0] = ctx->local_ip6[0];
+		key->local.words[1] = ctx->local_ip6[1];
+		key->local.words[2] = ctx->local_ip6[2];
+		key->local.words[3] = ctx->local_ip6[3];
+		key->remote.words[0] = ctx->remote_ip6[0];
+		key->remote.words[1] = ctx->remote_ip6[1];
+		key->remote.words[2] = ctx->remote_ip6[2];
+		key->remote.words[3] = ctx->remote_ip6[3];
+	} else {
+		return false;
+	}
+	key->local_port = bpf_htons(ctx->local_port);
+	key->remote_port = bpf_htons(bpf_ntohl(ctx->remote_port));
+	return true;
+}
+
+/* The handshake was let through between two pods of this node, one of which has this socket. */
+static __always_inline bool takes_part(struct bpf_sock_ops *ctx, const struct sock_key *key)
+{
+	__u64 *netns = bpf_map_lookup_elem(&sock_pods, &key->local);
+	struct flow f;
+
+	if (!netns || *netns != bpf_get_netns_cookie(ctx))
+		return false;
+	if (!bpf_map_lookup_elem(&sock_pods, &key->remote))
+		return false;
+	flow_of_key(key, &f);
+	return ct_lookup(&f, now_sec()) != NULL;
+}
+
+/* One whose process waits to be told of what it sent would wait for ever. */
+static __always_inline bool enter(struct bpf_sock_ops *ctx, struct sock_key *key)
+{
+	struct sock_end *end = bpf_map_lookup_elem(&sock_ends, key);
+
+	if (!end || sock_is_zerocopy(end->sk))
+		return false;
+	return bpf_sock_hash_update(ctx, &sock_hash, key, BPF_NOEXIST) == 0;
+}
+
+/* A live socket that another replaces would lose what its process has not read: who comes second goes by TCP. */
+static __always_inline void enrol(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct sock_key key = {};
+	struct sock_end end = {};
+
+	if (!sk || !key_of_ops(ctx, &key) || !takes_part(ctx, &key))
+		return;
+	end.sk = (__u64)sk;
+	end.cookie = bpf_get_socket_cookie(ctx);
+	if (bpf_map_update_elem(&sock_ends, &key, &end, BPF_NOEXIST) < 0)
+		return;
+	if (!enter(ctx, &key)) {
+		bpf_map_delete_elem(&sock_ends, &key);
+		return;
+	}
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+static __always_inline void forget(struct bpf_sock_ops *ctx)
+{
+	struct sock_key key = {};
+	struct sock_end *end;
+
+	if (!key_of_ops(ctx, &key))
+		return;
+	end = bpf_map_lookup_elem(&sock_ends, &key);
+	if (end && end->cookie == bpf_get_socket_cookie(ctx))
+		bpf_map_delete_elem(&sock_ends, &key);
+}
+
+SEC("sockops")
+int sock_track(struct bpf_sock_ops *ctx)
+{
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		enrol(ctx);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ctx->args[1] == BPF_TCP_CLOSE)
+			forget(ctx);
+		break;
+	}
+	return 1;
+}
+
+/* ---- what is sent ---- */
+
+static __always_inline bool key_of_msg(struct sk_msg_md *msg, struct sock_key *key)
+{
+	if (msg->family == AF_INET) {
+		addr_set_v4(&key->local, msg->local_ip4);
+		addr_set_v4(&key->remote, msg->remote_ip4);
+	} else if (msg->family == AF_INET6) {
+		key->local.words[0] = msg->local_ip6[0];
+		key->local.words[1] = msg->local_ip6[1];
+		key->local.words[2] = msg->local_ip6[2];
+		key->local.words[3] = msg->local_ip6[3];
+		key->remote.words[0] = msg->remote_ip6[0];
+		key->remote.words[1] = msg->remote_ip6[1];
+		key->remote.words[2] = msg->remote_ip6[2];
+		key->remote.words[3] = msg->remote_ip6[3];
+	} else {
+		return false;
+	}
+	key->local_port = bpf_htons(msg->local_port);
+	key->remote_port = bpf_htons(bpf_ntohl(msg->remote_port));
+	return true;
+}
+
+/* What is redirected counts in the reader's buffer, of which half is left to what comes by TCP after it. */
+static __always_inline bool has_room(const struct sock_end *reader, __u32 size)
+{
+	return (__u64)sock_queued(reader->sk) + size <= sock_rcvbuf(reader->sk) / 2;
+}
+
+/*
+ * The process has read all that went by TCP and does not wait for more of it: who owns the lock may be about to. That
+ * the two count the same bytes shows that they are the ends of one connection, too: names alone do not, where services
+ * are translated packet by packet.
+ */
+static __always_inline bool has_read_all(const struct sock_end *writer, const struct sock_end *reader)
+{
+	return !sock_is_owned(reader->sk) && sock_copied_seq(reader->sk) == sock_write_seq(writer->sk);
+}
+
+static __always_inline bool may_go_past(const struct sock_end *writer, const struct sock_end *reader, __u32 size)
+{
+	if (!has_room(reader, size) || sock_rcvlowat(reader->sk) > 1) /* who wants more at once may wait for TCP alone */
+		return false;
+	return writer->peer == reader->cookie || has_read_all(writer, reader);
+}
+
+/* A message's connection and who its ends are. */
+struct talk {
+	struct ct_entry *ct; /* NULL: what is sent has to be judged */
+	struct endpoint *sender;
+	struct endpoint *receiver;
+	bool reply;
+};
+
+static __always_inline void find_talk(const struct sock_key *key, struct talk *t)
+{
+	struct ct_entry *ct;
+	struct flow f;
+
+	t->ct = NULL;
+	t->sender = bpf_map_lookup_elem(&endpoints_by_addr, &key->local);
+	t->receiver = bpf_map_lookup_elem(&endpoints_by_addr, &key->remote);
+	if (!t->sender || !t->receiver)
+		return;
+	flow_of_key(key, &f);
+	ct = ct_lookup(&f, now_sec());
+	if (!ct)
+		return;
+	t->reply = is_reply(&f, ct);
+	if (is_settled(ct, t->reply, t->sender, t->receiver))
+		t->ct = ct;
+}
+
+/* Tells of the connection what a packet of this length would. */
+static __noinline int report_message(const struct sock_key *key, const struct talk *t, __u32 length)
+{
+	struct pkt p = {
+		.proto = IPPROTO_TCP,
+		.tcp_flags = TCP_ACK,
+		.direction = POLICY_EGRESS,
+		.length = length,
+		.report = { .type = EVENT_TRACE, .point = TRACE_TO_ENDPOINT, .file = FILE_SOCK },
+	};
+	struct ct_entry *ct = t->ct;
+
+	if (!ct || !t->sender || !t->receiver)
+		return 0;
+	p.saddr = key->local;
+	p.daddr = key->remote;
+	p.sport = key->local_port;
+	p.dport = key->remote_port;
+	set_end(&p.src, t->sender);
+	set_end(&p.dst, t->receiver);
+	p.frontend = ct->frontend;
+	p.egress_rule = ct->egress_rule;
+	p.ingress_rule = ct->ingress_rule;
+	p.ct_flags = ct->flags;
+	p.flags = (t->reply ? PKT_REPLY : 0) | (addr_is_v4(&key->local) ? 0 : PKT_V6);
+	p.report.reason = trace_reason(&p);
+	p.report.packets = ct->packets[t->reply];
+	p.report.bytes = ct->bytes[t->reply];
+	emit_at(&p, t->sender->ifindex);
+	return 0;
+}
+
+/* The connection's entry counts what a packet of this length would, and is told of as often. */
+static __always_inline void account(const struct sock_key *key, const struct talk *t, __u32 size)
+{
+	__u32 length = size + (addr_is_v4(&key->local) ? 40 : 60), now = now_sec();
+	struct ct_entry *ct = t->ct;
+	bool reply = t->reply;
+
+	ct->packets[reply]++;
+	ct->bytes[reply] += length;
+	if (ct->expires_sec != now + CT_TIMEOUT_TCP)
+		ct->expires_sec = now + CT_TIMEOUT_TCP;
+	if (!(config.flags & CONFIG_FLOWS) || now - ct->reported_sec[reply] < config.event_interval_sec)
+		return;
+	ct->reported_sec[reply] = now;
+	report_message(key, t, length);
+}
+
+static __always_inline void count_message(__u32 which, __u32 size)
+{
+	struct metric *m = bpf_map_lookup_elem(&sock_counts, &which);
+
+	if (!m)
+		return;
+	m->packets++;
+	m->bytes += size;
+}
+
+static __always_inline bool is_open(struct sk_msg_md *msg)
+{
+	struct bpf_sock *sk = msg->sk;
+
+	return sk && (sk->state == BPF_TCP_ESTABLISHED || sk->state == BPF_TCP_CLOSE_WAIT);
+}
+
+SEC("sk_msg")
+int sock_redirect(struct sk_msg_md *msg)
+{
+	struct sock_key key = {}, peer;
+	struct sock_end *writer, *reader;
+	struct talk t = {};
+
+	if (!key_of_msg(msg, &key))
+		return SK_PASS;
+	key_of_peer(&key, &peer);
+	writer = bpf_map_lookup_elem(&sock_ends, &key);
+	if (!writer)
+		return SK_PASS;
+	reader = bpf_map_lookup_elem(&sock_ends, &peer);
+	if (reader && is_open(msg))
+		find_talk(&key, &t);
+	if (t.ct && may_go_past(writer, reader, msg->size) &&
+	    bpf_msg_redirect_hash(msg, &sock_hash, &peer, BPF_F_INGRESS) == SK_PASS) {
+		writer->peer = reader->cookie;
+		account(&key, &t, msg->size);
+		count_message(SOCK_REDIRECTED, msg->size);
+		return SK_PASS;
+	}
+	writer->peer = 0;
+	count_message(SOCK_PASSED, msg->size);
+	return SK_PASS;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

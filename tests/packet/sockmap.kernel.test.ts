@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Connections between two pods of a node that go past the network: what arrives is what was sent. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { after, before, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { EventFile, EventType, TracePoint } from "#datapath/layouts/enums.ts";
+import { addressLayout } from "#kernel/bpf/field-codec.ts";
+import { typedMap, u64Layout } from "#kernel/bpf/typed-map.ts";
+import { netnsCookie } from "#kernel/socket.ts";
+import { eventually } from "#kit/eventually.ts";
+import { Proto } from "#kit/packet.ts";
+import { parseAddress } from "#model/ip.ts";
+import { compiledProgram, type Pod, SockWorld } from "./sockmap-world.ts";
+
+const PORT = "7000";
+const program = compiledProgram("streams");
+
+async function serve(world: SockWorld, pod: Pod, address: string) {
+  const child = world.run(pod, program, ["serve", address, PORT]);
+  let said = "";
+  child.stderr.on("data", (chunk) => {
+    said += String(chunk);
+  });
+  await once(child.stdout, "data");
+  return { child, said: () => said };
+}
+
+for (const family of ["v4", "v6"] as const) {
+  describe(`streams between two pods, ${family}`, () => {
+    let world: SockWorld;
+    before(async () => {
+      world = await SockWorld.create(`sm${family}`);
+    });
+    after(async () => await world[Symbol.asyncDispose]());
+
+    it("arrive whole, in order, and end where they ended", async () => {
+      const [client, server] = world.pods;
+      const { child, said } = await serve(world, server, server[family]);
+      const args = ["call", server[family], PORT, process.env["STREAMS"] ?? "5000", "16", "1", "400000"];
+      const { code, out, err } = await world.finish(client, program, args);
+      child.stdin.end();
+      assert.equal(err + said(), "");
+      assert.equal(code, 0);
+      const { redirected, passed } = world.counts();
+      const { connections, bytes } = JSON.parse(out) as { connections: number; bytes: number };
+      assert.equal(redirected + passed, bytes + 32 * connections, "no byte went by unseen");
+      assert.ok(
+        redirected > bytes / 10 && passed > bytes / 10,
+        `${redirected} past the network, ${passed} by TCP`,
+      );
+    });
+  });
+}
+
+/** What differs on the accelerated path, and has to be known before it is switched on: the kernel's doing. */
+const KNOWN = new Map([
+  ["FIONREAD after a big write", "none"],
+  ["MSG_WAITALL for 20 bytes that come in two parts", "10"],
+  ["urgent byte", "'a', the others: 'bxcd'"],
+  ["splice from the socket, 10 bytes to read", "-11"],
+  ["its completion", "-11"],
+  ["read from who closed without reading", "0"],
+  ["read while another thread shuts down the other half", "-11"],
+]);
+
+const manners = (text: string) =>
+  new Map(
+    text
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => line.split(/: (.*)/s) as [string, string]),
+  );
+
+describe("how a connection behaves beyond its bytes", () => {
+  it("is as without redirection but for what is known", async () => {
+    const seen: Map<string, string>[] = [];
+    for (const accelerate of [false, true]) {
+      await using world = await SockWorld.create(`smm${accelerate ? 1 : 0}`, { accelerate });
+      const [client, server] = world.pods;
+      const args = [server.netns, server.v4, PORT];
+      const { code, out, err } = await world.finish(client, compiledProgram("sock-manners"), args);
+      assert.equal(code, 0, err);
+      seen.push(manners(out));
+    }
+    assert.deepEqual(seen[1], new Map([...seen[0]!, ...KNOWN]));
+  });
+});
+
+/** A process of sock-talk.ts and all it has heard. */
+function talker(world: SockWorld, pod: Pod, args: readonly string[]) {
+  const script = fileURLToPath(new URL("sock-talk.ts", import.meta.url));
+  const child = world.run(pod, process.execPath, [script, ...args]);
+  let heard = "";
+  child.stdout.on("data", (chunk) => {
+    heard += String(chunk);
+  });
+  child.stderr.pipe(process.stderr);
+  return { child, heard: () => heard, say: (text: string) => child.stdin.write(text) };
+}
+
+describe("a connection past the network", () => {
+  let world: SockWorld;
+  before(async () => {
+    world = await SockWorld.create("smp", { eventIntervalSec: 0 });
+  });
+  after(async () => await world[Symbol.asyncDispose]());
+
+  const conversation = async (to = world.pods[1].v4, port = PORT) => {
+    const [client, server] = world.pods;
+    const b = talker(world, server, ["listen", server.v4, PORT]);
+    await eventually(() => assert.equal(b.heard(), "ready\n"));
+    const a = talker(world, client, ["connect", to, port]);
+    await eventually(() => assert.equal(a.heard(), "ready\n"));
+    return { a, b };
+  };
+  const entry = () =>
+    [...world.node.conntrack.entries()].find(([key]) =>
+      [key.lowPort, key.highPort].includes(Number(PORT)),
+    )?.[1];
+  const ends = () => [...world.sockets.map("sock_ends").keys()].length;
+
+  it("follows a policy at once, goes on by TCP when it may, then past the network again; leaves nothing", async () => {
+    const { a, b } = await conversation();
+    const before = entry();
+    world.node.events();
+    a.say("one\n");
+    await eventually(() => assert.equal(b.heard(), "ready\none\n"));
+    assert.equal(world.counts().redirected, 4);
+    assert.equal(entry()!.bytes[0]! - before!.bytes[0]!, 44n);
+    assert.equal(entry()!.packets[0]! - before!.packets[0]!, 1);
+
+    const told = world.node.events().filter(({ file, length }) => file === EventFile.sock && length === 44);
+    assert.equal(told.length, 1);
+    const { srcIdentity, dstIdentity, dport, bytes, type, point } = told[0]!;
+    assert.deepEqual(
+      { srcIdentity, dstIdentity, dport, bytes, type, point },
+      {
+        srcIdentity: 1001,
+        dstIdentity: 1002,
+        dport: Number(PORT),
+        bytes: entry()!.bytes[0],
+        type: EventType.trace,
+        point: TracePoint.toEndpoint,
+      },
+    );
+
+    const server = world.pods[1].fields;
+    world.node.events();
+    world.node.pod({ ...server, revision: 2, enforce: ["ingress"] });
+    a.say("two\n");
+    await eventually(() => assert.ok(world.node.events().some(({ type }) => type === EventType.drop)));
+    assert.equal(b.heard(), "ready\none\n");
+
+    world.node.pod({ ...server, revision: 3 });
+    await eventually(() => assert.equal(b.heard(), "ready\none\ntwo\n"));
+    assert.equal(world.counts().redirected, 4);
+    b.say("answer\n");
+    await eventually(() => assert.equal(a.heard(), "ready\nanswer\n"));
+    a.say("three\n");
+    await eventually(() => assert.equal(b.heard(), "ready\none\ntwo\nthree\n"));
+    assert.equal(world.counts().redirected, 4 + 7 + 6);
+
+    assert.equal(ends(), 2);
+    a.child.stdin.end();
+    await Promise.all([once(a.child, "close"), once(b.child, "close")]);
+    await eventually(() => assert.equal(ends(), 0));
+  });
+
+  for (const [manner, atSocket] of [
+    ["packet by packet goes by TCP", false],
+    ["at the socket goes past the network", true],
+  ] as const) {
+    it(`to a service that is translated ${manner}`, async () => {
+      const service = { id: 9, address: "10.96.0.9", proto: Proto.tcp, port: 80 };
+      const fields = { ...service, backends: [{ id: 9, address: world.pods[1].v4, port: Number(PORT) }] };
+      if (atSocket) world.translateServices(fields);
+      else world.node.service(fields);
+      const before = world.counts();
+      const { a, b } = await conversation(service.address, "80");
+      a.say("one\n");
+      await eventually(() => assert.equal(b.heard(), "ready\none\n"));
+      b.say("two\n");
+      await eventually(() => assert.equal(a.heard(), "ready\ntwo\n"));
+      assert.equal(world.counts().redirected - before.redirected, atSocket ? 8 : 0);
+      a.child.stdin.end();
+      await Promise.all([once(a.child, "close"), once(b.child, "close")]);
+    });
+  }
+
+  it("is not what a namespace makes that has borrowed the address of a pod", async () => {
+    const before = world.counts();
+    const [client] = world.pods;
+    typedMap(world.sockets.map("sock_pods"), addressLayout, u64Layout).set(parseAddress(client.v4), 1n);
+    const { a, b } = await conversation();
+    a.say("one\n");
+    await eventually(() => assert.equal(b.heard(), "ready\none\n"));
+    assert.equal(world.counts().redirected, before.redirected);
+    assert.equal(ends(), 1, "the server's end alone");
+    a.child.stdin.end();
+    await Promise.all([once(a.child, "close"), once(b.child, "close")]);
+    typedMap(world.sockets.map("sock_pods"), addressLayout, u64Layout).set(
+      parseAddress(client.v4),
+      netnsCookie({ netns: client.netns }),
+    );
+  });
+});

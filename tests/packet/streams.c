@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Streams of random length both ways over TCP, every byte checked where it arrives.
+ *
+ *   streams serve ADDRESS PORT             serves until stdin ends
+ *   streams call ADDRESS PORT CONNECTIONS AT_ONCE SEED MAX_BYTES
+ *
+ * A caller's first 32 bytes say what follows: a seed, the bytes to come, the bytes asked for, and a manner. Each side
+ * ends its half when it has sent all. A byte of a stream is a function of seed and position, so that loss, repetition
+ * and disorder show as a wrong byte with its place.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+enum manner {
+	SLOW_READERS = 1,   /* pauses between reads, small reads */
+	ANSWER_LATE = 2,    /* the answer begins when the question has ended: half-closed */
+	NON_BLOCKING = 4,   /* poll and partial writes */
+	HUGE_WRITES = 8,    /* up to 4 MB a write */
+	PEEKS = 16,         /* MSG_PEEK before reading */
+};
+
+/* Times a blocking read came back with EAGAIN long before its time-out: see receive_half. */
+static uint64_t early_returns;
+
+struct order {
+	uint64_t seed, up, down, manner;
+};
+
+enum { IO_TIMEOUT_SEC = 30, HUGE_BYTES = 4 << 20, CHUNK_BYTES = 64 << 10 };
+
+struct half {
+	int fd;
+	uint64_t seed, length;
+	unsigned manner;
+	char *failure; /* of 160 bytes; "": none */
+};
+
+static uint64_t mix(uint64_t x)
+{
+	x ^= x >> 33;
+	x *= 0xff51afd7ed558ccdull;
+	x ^= x >> 33;
+	x *= 0xc4ceb9fe1a85ec53ull;
+	return x ^ (x >> 33);
+}
+
+/* Eight bytes of the stream, from a position that is a multiple of eight. */
+static uint64_t word_at(uint64_t seed, uint64_t position)
+{
+	return mix(seed + position);
+}
+
+static void fill(unsigned char *bytes, uint64_t seed, uint64_t position, size_t n)
+{
+	for (size_t i = 0; i < n;) {
+		uint64_t at = position + i, word = word_at(seed, at & ~7ull);
+		size_t skip = at & 7, take = 8 - skip < n - i ? 8 - skip : n - i;
+
+		memcpy(bytes + i, (char *)&word + skip, take);
+		i += take;
+	}
+}
+
+static uint64_t dice(uint64_t *state)
+{
+	return *state = mix(*state + 0x9e3779b97f4a7c15ull);
+}
+
+/* Spread over magnitudes: as often tiny as huge. */
+static uint64_t size_up_to(uint64_t *state, uint64_t max)
+{
+	unsigned bits = 0;
+
+	while (bits < 63 && (1ull << bits) < max)
+		bits++;
+	uint64_t top = 1ull << (dice(state) % (bits + 1));
+	uint64_t size = 1 + dice(state) % top;
+
+	return size < max ? size : max;
+}
+
+static int wait_for(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	return poll(&p, 1, IO_TIMEOUT_SEC * 1000) == 1 ? 0 : -1;
+}
+
+static void *send_half(void *arg)
+{
+	struct half *h = arg;
+	uint64_t state = h->seed ^ 1, sent = 0;
+	size_t room = h->manner & HUGE_WRITES ? HUGE_BYTES : CHUNK_BYTES;
+	unsigned char *bytes = malloc(room);
+
+	while (sent < h->length) {
+		size_t want = size_up_to(&state, room), done = 0;
+
+		if (want > h->length - sent)
+			want = h->length - sent;
+		fill(bytes, h->seed, sent, want);
+		while (done < want) {
+			ssize_t n;
+
+			if ((h->manner & NON_BLOCKING) && wait_for(h->fd, POLLOUT) < 0) {
+				snprintf(h->failure, 160, "not writable at byte %llu of %llu",
+					 (unsigned long long)(sent + done), (unsigned long long)h->length);
+				goto out;
+			}
+			n = send(h->fd, bytes + done, want - done,
+				 MSG_NOSIGNAL | (h->manner & NON_BLOCKING ? MSG_DONTWAIT : 0));
+			if (n < 0 && errno == EAGAIN && (h->manner & NON_BLOCKING))
+				continue;
+			if (n <= 0) {
+				snprintf(h->failure, 160, "send at byte %llu of %llu: %s",
+					 (unsigned long long)(sent + done), (unsigned long long)h->length, strerror(errno));
+				goto out;
+			}
+			done += n;
+		}
+		sent += want;
+	}
+	if (shutdown(h->fd, SHUT_WR) < 0)
+		snprintf(h->failure, 160, "shutdown: %s", strerror(errno));
+out:
+	free(bytes);
+	return NULL;
+}
+
+static void *receive_half(void *arg)
+{
+	struct half *h = arg;
+	uint64_t state = h->seed ^ 2, got = 0;
+	unsigned char *bytes = malloc(CHUNK_BYTES), *wanted = malloc(CHUNK_BYTES);
+
+	for (;;) {
+		size_t room = h->manner & SLOW_READERS ? size_up_to(&state, 8192) : CHUNK_BYTES;
+		time_t began = time(NULL);
+		ssize_t n;
+
+		if ((h->manner & SLOW_READERS) && dice(&state) % 16 == 0)
+			usleep(dice(&state) % 3000);
+		if ((h->manner & NON_BLOCKING) && wait_for(h->fd, POLLIN) < 0) {
+			snprintf(h->failure, 160, "nothing to read at byte %llu of %llu", (unsigned long long)got,
+				 (unsigned long long)h->length);
+			break;
+		}
+		if (h->manner & PEEKS) {
+			n = recv(h->fd, bytes, room, MSG_PEEK);
+			if (n > 0)
+				room = n;
+		}
+		n = recv(h->fd, bytes, room, h->manner & NON_BLOCKING ? MSG_DONTWAIT : 0);
+		if (n < 0 && errno == EAGAIN && (h->manner & NON_BLOCKING))
+			continue;
+		/* The kernel's reader of redirected data takes any wake-up for the end of its wait (seen on 6.18). */
+		if (n < 0 && errno == EAGAIN && time(NULL) - began < IO_TIMEOUT_SEC) {
+			__atomic_fetch_add(&early_returns, 1, __ATOMIC_RELAXED);
+			continue;
+		}
+		if (n < 0) {
+			snprintf(h->failure, 160, "receive at byte %llu of %llu: %s", (unsigned long long)got,
+				 (unsigned long long)h->length, strerror(errno));
+			break;
+		}
+		if (n == 0) {
+			if (got != h->length)
+				snprintf(h->failure, 160, "ended at byte %llu of %llu", (unsigned long long)got,
+					 (unsigned long long)h->length);
+			break;
+		}
+		fill(wanted, h->seed, got, n);
+		if (got + n > h->length || memcmp(bytes, wanted, n)) {
+			size_t i = 0;
+
+			while (i < (size_t)n && bytes[i] == wanted[i])
+				i++;
+			snprintf(h->failure, 160, "wrong byte %llu of %llu", (unsigned long long)(got + i),
+				 (unsigned long long)h->length);
+			break;
+		}
+		got += n;
+	}
+	free(bytes);
+	free(wanted);
+	return NULL;
+}
+
+static int read_all(int fd, void *to, size_t n)
+{
+	for (size_t done = 0; done < n;) {
+		ssize_t more = recv(fd, (char *)to + done, n - done, 0);
+
+		if (more <= 0)
+			return -1;
+		done += more;
+	}
+	return 0;
+}
+
+/* Both halves of one side at once; true when all was right. */
+static bool run_side(int fd, const struct order *o, bool caller, char *failure)
+{
+	char sending[160] = "", receiving[160] = "";
+	struct half out = { fd, caller ? o->seed : ~o->seed, caller ? o->up : o->down, o->manner, sending };
+	struct half in = { fd, caller ? ~o->seed : o->seed, caller ? o->down : o->up, o->manner, receiving };
+	pthread_t sender;
+
+	if (!caller && (o->manner & ANSWER_LATE)) {
+		receive_half(&in);
+		send_half(&out);
+	} else {
+		pthread_create(&sender, NULL, send_half, &out);
+		receive_half(&in);
+		if (receiving[0]) /* wakes a sender that nobody reads from */
+			shutdown(fd, SHUT_RDWR);
+		pthread_join(sender, NULL);
+	}
+	if (!sending[0] && !receiving[0])
+		return true;
+	snprintf(failure, 512, "%s%s%s (manner %llu, up %llu, down %llu)", receiving, receiving[0] && sending[0] ? "; " : "",
+		 sending, (unsigned long long)o->manner, (unsigned long long)o->up, (unsigned long long)o->down);
+	return false;
+}
+
+static void set_timeouts(int fd)
+{
+	struct timeval limit = { .tv_sec = IO_TIMEOUT_SEC };
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
+static void *serve_one(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+	char failure[512] = "";
+	struct order o;
+
+	set_timeouts(fd);
+	if (read_all(fd, &o, sizeof(o)) < 0)
+		fprintf(stderr, "server: no order\n");
+	else if (!run_side(fd, &o, false, failure))
+		fprintf(stderr, "server: %s\n", failure);
+	close(fd);
+	return NULL;
+}
+
+static struct addrinfo *resolve(const char *address, const char *port)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST }, *found;
+
+	if (getaddrinfo(address, port, &hints, &found)) {
+		fprintf(stderr, "not an address: %s\n", address);
+		exit(2);
+	}
+	return found;
+}
+
+static void *accept_all(void *arg)
+{
+	int listener = (int)(intptr_t)arg;
+
+	for (;;) {
+		pthread_t thread;
+		int fd = accept(listener, NULL, NULL);
+
+		if (fd < 0)
+			continue;
+		pthread_create(&thread, NULL, serve_one, (void *)(intptr_t)fd);
+		pthread_detach(thread);
+	}
+	return NULL;
+}
+
+static int serve(const char *address, const char *port)
+{
+	struct addrinfo *a = resolve(address, port);
+	int fd = socket(a->ai_family, SOCK_STREAM, 0), on = 1;
+	pthread_t thread;
+	char byte;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, 1024) < 0) {
+		perror("listen");
+		return 2;
+	}
+	pthread_create(&thread, NULL, accept_all, (void *)(intptr_t)fd);
+	if (write(1, "ready\n", 6) != 6)
+		return 2;
+	while (read(0, &byte, 1) > 0)
+		;
+	return 0;
+}
+
+static struct {
+	struct addrinfo *server;
+	uint64_t connections, seed, max_bytes, next, failed, bytes;
+} calls;
+
+static bool call_once(uint64_t number)
+{
+	uint64_t state = mix(calls.seed + number);
+	struct order o = { .seed = dice(&state) };
+	char failure[512] = "";
+	int fd = socket(calls.server->ai_family, SOCK_STREAM, 0);
+	bool right;
+
+	o.up = size_up_to(&state, calls.max_bytes) - 1;
+	o.down = size_up_to(&state, calls.max_bytes) - 1;
+	o.manner = dice(&state) % 32;
+	set_timeouts(fd);
+	right = connect(fd, calls.server->ai_addr, calls.server->ai_addrlen) == 0 &&
+		send(fd, &o, sizeof(o), MSG_NOSIGNAL) == sizeof(o);
+	if (!right)
+		snprintf(failure, sizeof(failure), "connect: %s", strerror(errno));
+	else
+		right = run_side(fd, &o, true, failure);
+	close(fd);
+	if (!right)
+		fprintf(stderr, "connection %llu: %s\n", (unsigned long long)number, failure);
+	__atomic_fetch_add(&calls.bytes, o.up + o.down, __ATOMIC_RELAXED);
+	return right;
+}
+
+static void *call_some(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		uint64_t number = __atomic_fetch_add(&calls.next, 1, __ATOMIC_RELAXED);
+
+		if (number >= calls.connections)
+			return NULL;
+		if (!call_once(number))
+			__atomic_fetch_add(&calls.failed, 1, __ATOMIC_RELAXED);
+	}
+}
+
+static int call(char **argv)
+{
+	int at_once = atoi(argv[5]);
+	pthread_t threads[256];
+
+	calls.server = resolve(argv[2], argv[3]);
+	calls.connections = strtoull(argv[4], NULL, 0);
+	calls.seed = strtoull(argv[6], NULL, 0);
+	calls.max_bytes = strtoull(argv[7], NULL, 0);
+	if (at_once > 256)
+		at_once = 256;
+	for (int i = 0; i < at_once; i++)
+		pthread_create(&threads[i], NULL, call_some, NULL);
+	for (int i = 0; i < at_once; i++)
+		pthread_join(threads[i], NULL);
+	printf("{\"connections\":%llu,\"failed\":%llu,\"bytes\":%llu,\"earlyReturns\":%llu}\n",
+	       (unsigned long long)calls.connections, (unsigned long long)calls.failed, (unsigned long long)calls.bytes,
+	       (unsigned long long)early_returns);
+	return calls.failed ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 4 && !strcmp(argv[1], "serve"))
+		return serve(argv[2], argv[3]);
+	if (argc == 8 && !strcmp(argv[1], "call"))
+		return call(argv);
+	fprintf(stderr, "usage: streams serve ADDRESS PORT | call ADDRESS PORT CONNECTIONS AT_ONCE SEED MAX_BYTES\n");
+	return 2;
+}
