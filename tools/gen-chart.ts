@@ -50,7 +50,7 @@ function valuesYaml(of: Schema, indent: string): string {
         return `${head}${indent}${key}:${inner === "" ? " {}\n" : `\n${inner}`}`;
       }
       if (one.default === undefined) return `${head}${indent}# ${key}:\n`;
-      const text = stringify({ [key]: one.default }, { lineWidth: 0, indentSeq: false });
+      const text = stringify({ [key]: one.default }, { lineWidth: 0, indentSeq: false, version: "1.1" });
       return head + text.replace(/^(?=.)/gm, indent);
     })
     .join(indent === "" ? "\n" : "");

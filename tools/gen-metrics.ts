@@ -60,7 +60,7 @@ have Hubble's names and labels, so that its dashboards work. Generated from the 
 Port 9962 of every node.
 
 ${await own(
-  agentMetrics(health, () => []),
+  agentMetrics({ health, maps: () => [], announced: () => 0, acceleration: { counts: () => undefined } }),
   flows,
 )}
 ## Operator

@@ -168,6 +168,19 @@ export const agentConfigSchema = z.strictObject({
     })
     .prefault({})
     .describe("How the verdicts of policies are applied."),
+  acceleration: z
+    .strictObject({
+      // Not every reader of YAML takes a bare `off` for a text.
+      sockmap: z
+        .literal(["off", "annotated", "all", false])
+        .default("off")
+        .transform((mode) => mode || "off")
+        .describe(
+          "Take TCP connections between pods of one node past the network, once policy has let them through: none, those between two pods with the annotation weft.io/sockmap, or all but those of pods whose annotation is false. Needs Linux 6.14; programs can tell the difference (docs/acceleration.md).",
+        ),
+    })
+    .prefault({})
+    .describe("Shorter ways for what policy has let through."),
   hostFirewall: z
     .strictObject({
       enabled: z

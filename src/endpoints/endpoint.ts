@@ -34,6 +34,8 @@ export interface Endpoint {
   readonly audit?: true;
   /** May send from addresses that are not its own. */
   readonly anySource?: true;
+  /** Its connections may go past the network, or must not; absent: as the node's setting has it. */
+  readonly sockmap?: boolean;
 }
 
 export interface NamedPort {

@@ -53,7 +53,7 @@ export interface EndpointManagerDeps {
 
 interface Nature {
   readonly labels: Labels;
-  readonly modes: Pick<Endpoint, "audit" | "anySource">;
+  readonly modes: Pick<Endpoint, "audit" | "anySource" | "sockmap">;
 }
 
 const lastId = EndpointId.hostEndpoint - 1;
@@ -214,7 +214,8 @@ export class EndpointManager {
       const sameStatic = pod.staticUid !== undefined && pod.staticUid === endpoint.staticUid;
       if (endpoint.podUid !== "" && pod.uid !== endpoint.podUid && !sameStatic) continue;
       const { labels, modes } = await this.#natureOf(pod, signal);
-      const sameModes = modes.audit === endpoint.audit && modes.anySource === endpoint.anySource;
+      const { audit, anySource, sockmap, ...rest } = endpoint;
+      const sameModes = modes.audit === audit && modes.anySource === anySource && modes.sockmap === sockmap;
       const samePorts = JSON.stringify(pod.namedPorts) === JSON.stringify(endpoint.namedPorts);
       const sameLabels = labelText(labels) === labelText(endpoint.labels);
       const same = sameLabels && samePorts && sameModes && (!sameStatic || pod.uid === endpoint.podUid);
@@ -223,7 +224,6 @@ export class EndpointManager {
       const identity = await this.#deps.identityOf(labels, signal, prefer);
       if (same && identity === endpoint.identity) continue;
       if (endpoints.get(String(endpoint.id)) !== endpoint) continue;
-      const { audit: _audit, anySource: _anySource, ...rest } = endpoint;
       const changed: Endpoint = {
         ...rest,
         podUid: pod.uid,
@@ -268,7 +268,11 @@ export class EndpointManager {
     const known = namespaces.get(pod.namespace) ?? (await fetchNamespace(pod.namespace, signal));
     const namespace = known ?? { name: pod.namespace, labels: {} };
     const anySource = pod.anySource === true && namespace.delegatesSource === true;
-    const modes = { ...(pod.audit && { audit: pod.audit }), ...(anySource && { anySource }) };
+    const modes = {
+      ...(pod.audit && { audit: pod.audit }),
+      ...(anySource && { anySource }),
+      ...(pod.sockmap !== undefined && { sockmap: pod.sockmap }),
+    };
     return { labels: this.#deps.securityLabels(pod, namespace), modes };
   }
 

@@ -5,6 +5,8 @@ import {
   delegateSourceCheckAnnotation,
   isSwitchedOn,
   noSourceCheckAnnotation,
+  sockmapAnnotation,
+  switchOf,
 } from "#model/annotations.ts";
 import { isAddress, parseAddress } from "#model/ip.ts";
 import type { NamedPort } from "./endpoint.ts";
@@ -112,6 +114,7 @@ export function podRow(pod: PodObject): Pod {
     }
   }
   const workload = workloadOf(pod);
+  const sockmap = switchOf(annotations, sockmapAnnotation);
   // The kubelet's mirror of a static pod says here what the pod's uid is for the kubelet itself.
   const staticUid = annotations?.["kubernetes.io/config.mirror"];
   return {
@@ -127,6 +130,7 @@ export function podRow(pod: PodObject): Pod {
     ...(workload && { workload }),
     ...(isSwitchedOn(annotations, auditAnnotation) && { audit: true }),
     ...(isSwitchedOn(annotations, noSourceCheckAnnotation) && { anySource: true }),
+    ...(sockmap !== undefined && { sockmap }),
   };
 }
 

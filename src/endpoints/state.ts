@@ -30,6 +30,7 @@ const schema = z.object({
   staticUid: z.string().exactOptional(),
   audit: z.literal(true).exactOptional(),
   anySource: z.literal(true).exactOptional(),
+  sockmap: z.boolean().exactOptional(),
   namedPorts: z.array(z.object({ name: z.string(), port: z.number(), proto: z.number() })),
 });
 

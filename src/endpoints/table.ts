@@ -64,6 +64,8 @@ export interface Pod {
   readonly audit?: true;
   /** Asks to send from addresses that are not its own: granted where the namespace delegates it. */
   readonly anySource?: true;
+  /** Its connections may go past the network, or must not; absent: as the node's setting has it. */
+  readonly sockmap?: boolean;
 }
 
 /** A port of the node that leads to the pod. */

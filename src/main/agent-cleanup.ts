@@ -8,6 +8,7 @@ import { removeCniPrograms } from "#agent/cni-program.ts";
 import type { AgentConfig } from "#agent/config.ts";
 import { agentPaths } from "#agent/paths.ts";
 import { isHostIfname, routeProtocol as podRouteProtocol } from "#cni/names.ts";
+import { dropAcceleration } from "#datapath/accelerate.ts";
 import { readBefore, restoreSysctls } from "#datapath/before.ts";
 import { nodeNatPorts, removeTunnel, tunnelDevice } from "#datapath/devices.ts";
 import { BpfLink } from "#kernel/bpf/link.ts";
@@ -50,6 +51,7 @@ export async function cleanNode(config: AgentConfig, print: Print, waitMs = agen
   step("CNI configuration", () => {
     if (removeCniConf(config.cniConfDir)) print(`removed the CNI configuration in ${config.cniConfDir}`);
   });
+  step("connections past the network", () => dropAcceleration(paths.links));
   step("programs", () => detachLinks(paths.links, print));
   step("pods' devices", () => removePodDevices(netlink, print));
   step("routes", () => removeRoutes(netlink, print));

@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import type { AgentConfig } from "#agent/config.ts";
 import type { AgentPaths } from "#agent/paths.ts";
+import { accelerationProblem } from "#datapath/accelerate-probe.ts";
 import { type AttachTarget, attachNode, attachSockets } from "#datapath/attach.ts";
 import { attachBalancer } from "#datapath/attach-xdp.ts";
 import { BeforeRecord } from "#datapath/before.ts";
@@ -35,6 +36,10 @@ export interface NodeDatapath {
   readonly tunnelIfindex: number;
   /** Names of the node's devices by index, for flows. */
   readonly interfaces: ReadonlyMap<number, string>;
+  /** Connections between pods may go past the network. */
+  readonly accelerates: boolean;
+  /** Why they may not, although they should. */
+  readonly accelerationProblem: string | undefined;
   /** Of pods' devices, in bytes. */
   readonly podMtu: number;
   readonly underlay: Address;
@@ -91,9 +96,11 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const native = (of: Family): Prefix | undefined =>
     config.nativeRoutingCidrs.find((cidr) => family(cidr) === of);
   const balanced = xdpDevices(config, { netlink, device, log });
+  const acceleration = accelerationOf(config, log);
   const datapath = loadDatapath({
     mapsDir: paths.maps,
     maxEntries: serviceMapSizes(config.services.capacity),
+    accelerate: acceleration.accelerates,
     log,
     xdp: balanced.length > 0,
     config: nodeConfigBytes({
@@ -145,7 +152,21 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const sources = tunnel
     ? routers
     : { v4: serves(4) ? nodeAddress(node, 4) : undefined, v6: serves(6) ? nodeAddress(node, 6) : undefined };
-  return { datapath, target, device, tunnelIfindex: overlayIfindex, interfaces, podMtu, underlay, sources };
+  const tunnelIfindex = overlayIfindex;
+  return { datapath, target, device, tunnelIfindex, interfaces, ...acceleration, podMtu, underlay, sources };
+}
+
+/** A kernel on which connections past the network would not be sound has none; the node works all the same. */
+function accelerationOf(
+  config: Pick<AgentConfig, "acceleration">,
+  log: Logger,
+): Pick<NodeDatapath, "accelerates" | "accelerationProblem"> {
+  if (config.acceleration.sockmap === "off") return { accelerates: false, accelerationProblem: undefined };
+  const problem = accelerationProblem();
+  if (problem === undefined) return { accelerates: true, accelerationProblem: undefined };
+  const hint = "run Linux 6.14 or newer, or set `acceleration.sockmap: off`";
+  log.error({ problem, hint }, "acceleration.sockmap is refused; connections go through the network");
+  return { accelerates: false, accelerationProblem: problem };
 }
 
 function namedDevice(netlink: Netlink, name: string): Link {

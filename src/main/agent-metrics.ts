@@ -3,13 +3,18 @@ import type { MapFill } from "#agent/api.ts";
 import { mapWrites } from "#kernel/bpf/map-writes.ts";
 import type { Health } from "#lib/health.ts";
 import { Counter, createRegistry, Gauge, type Registry } from "#lib/metrics.ts";
+import type { Acceleration } from "./agent-acceleration.ts";
+
+export interface AgentMetricsDeps {
+  readonly health: Health;
+  maps(): readonly MapFill[];
+  /** Addresses this node answers for. */
+  announced(): number;
+  readonly acceleration: Pick<Acceleration, "counts">;
+}
 
 /** The agent's own metrics: its process, what it wrote to the kernel, how full its maps are, how its parts fare. */
-export function agentMetrics(
-  health: Health,
-  maps: () => readonly MapFill[],
-  announced: () => number = () => 0,
-): Registry {
+export function agentMetrics({ health, maps, announced, acceleration }: AgentMetricsDeps): Registry {
   const registry = createRegistry();
   new Counter({
     name: "weft_map_writes_total",
@@ -50,5 +55,31 @@ export function agentMetrics(
       this.set(announced());
     },
   });
+  accelerationMetrics(registry, acceleration);
   return registry;
+}
+
+/** What is counted in the kernel, where agents that come back go on counting. */
+function accelerationMetrics(registry: Registry, { counts }: AgentMetricsDeps["acceleration"]): void {
+  for (const [name, help, field] of [
+    [
+      "weft_sockmap_messages_total",
+      "Messages of pods' sockets that may go past the network, by the way they went",
+      "packets",
+    ],
+    ["weft_sockmap_bytes_total", "Bytes of these messages, by the way they went", "bytes"],
+  ] as const)
+    new Counter({
+      name,
+      help,
+      labelNames: ["way"],
+      registers: [registry],
+      collect() {
+        this.reset();
+        const now = counts();
+        if (!now) return;
+        this.inc({ way: "past" }, Number(now.past[field]));
+        this.inc({ way: "network" }, Number(now.through[field]));
+      },
+    });
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { AgentStatus, MapFill } from "#agent/api.ts";
 import type { AgentConfig } from "#agent/config.ts";
+import type { AccelerationCounts } from "#datapath/accelerate.ts";
 import type { Health } from "#lib/health.ts";
 import type { Node } from "#nodes/node.ts";
+import type { Acceleration } from "./agent-acceleration.ts";
 import type { AgentTables } from "./agent-tables.ts";
 
 export interface StatusDeps {
@@ -14,11 +16,12 @@ export interface StatusDeps {
   readonly startedMs: number;
   readonly version: string;
   readonly maps: readonly MapFill[];
+  readonly acceleration: Pick<Acceleration, "setting" | "counts">;
 }
 
 /** What `weft status` shows of this agent. */
 export function agentStatus(deps: StatusDeps): AgentStatus {
-  const { config, tables, health, node } = deps;
+  const { config, tables, health, node, acceleration } = deps;
   const refused = [...tables.policies.all()].filter((policy) => policy.refused).length;
   return {
     node: node.name,
@@ -34,6 +37,7 @@ export function agentStatus(deps: StatusDeps): AgentStatus {
       flows: config.flows ? "on" : "off",
       address: node.addresses.join(" "),
       pods: node.podCidrs.join(" "),
+      acceleration: acceleration.setting,
     },
     health: health.rows().map((row) => ({
       name: row.name,
@@ -51,7 +55,16 @@ export function agentStatus(deps: StatusDeps): AgentStatus {
       nodes: tables.nodes.size,
       "ipcache entries": tables.ipcache.size,
       ...(config.l2Announcements.enabled && { "announced addresses": tables.l2Announcements.size }),
+      ...accelerated(acceleration.counts()),
     },
     maps: deps.maps,
+  };
+}
+
+function accelerated(counts: AccelerationCounts | undefined): Record<string, number> {
+  if (!counts) return {};
+  return {
+    "messages past the network": Number(counts.past.packets),
+    "messages left to it": Number(counts.through.packets),
   };
 }

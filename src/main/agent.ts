@@ -28,6 +28,7 @@ import { startPoolStatus } from "#nodes/pool-status.ts";
 import { ownNode, ownNodeChanged } from "#nodes/self.ts";
 import { Snapshots } from "#store/snapshot.ts";
 import { Database, type Table } from "#store/table.ts";
+import { startAcceleration } from "./agent-acceleration.ts";
 import { cleanNode } from "./agent-cleanup.ts";
 import { startControl } from "./agent-control.ts";
 import { familiesOf, startNodeDatapath } from "./agent-datapath.ts";
@@ -102,9 +103,11 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   const endpoints = startEndpoints({ ...deps, paths, clusterName: config.clusterName, keepsLabel, settled });
   // Every pod has the new programs now: what the earlier ones wrote into maps that were replaced is complete.
   nodeDatapath.datapath.takeRest();
+  const acceleration = stack.use(startAcceleration(deps));
   stack.use(startSources(deps, signal));
   stack.use(startL2(deps, signal));
 
+  const hostProc = hostProcOf(config);
   const families = familiesOf(config);
   const ipam = new Ipam(node.podCidrs.filter((cidr) => families.includes(family(cidr))));
   const { ciliumNodes } = tables;
@@ -114,7 +117,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   const isReady = () => state() === undefined;
   const fill = mapFill(tables, (map) => nodeDatapath.datapath.map(map).info.maxEntries);
   const status = () =>
-    agentStatus({ config, tables, health, ready: isReady(), startedMs, version, node, maps: fill() });
+    agentStatus({ ...deps, acceleration, ready: isReady(), startedMs, version, maps: fill() });
   stack.use(
     await startAgentApi({
       socketPath: paths.api,
@@ -129,14 +132,16 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   stack.use(
     await startMetricsServer({
       listen: config.metrics.listen,
-      registries: [agentMetrics(health, fill, () => tables.l2Announcements.size), flows.metrics],
+      registries: [
+        agentMetrics({ health, maps: fill, announced: () => tables.l2Announcements.size, acceleration }),
+        flows.metrics,
+      ],
     }),
   );
   stack.use(
     await startServiceHealth({ ...deps, healthy: () => isReady() && control.servicesFollow() }, signal),
   );
   const { v4, v6 } = nodeDatapath.sources;
-  const hostProc = hostProcOf(config);
   stack.use(
     await startCniServer({
       socketPath: paths.cni,

@@ -57,6 +57,7 @@ const columns: readonly {
     wide: true,
   },
   { name: "ROUTING", of: ({ status }) => status?.settings["routing"] ?? "", wide: true },
+  { name: "SOCKMAP", of: ({ status }) => (status ? sockmapOf(status) : ""), wide: true },
   { name: "ADDRESSES", of: ({ addresses }) => addresses.join(","), wide: true },
   {
     name: "POD-CIDRS",
@@ -69,6 +70,14 @@ const columns: readonly {
 
 function nodeGrid(nodes: readonly NodeReport[]): Grid {
   return { columns, rows: nodes.map((node) => columns.map((column) => column.of(node))) };
+}
+
+/** `annotated, 98 % of messages`: of those that might, so many went past the network. */
+function sockmapOf({ settings, counts }: NonNullable<NodeReport["status"]>): string {
+  const { acceleration = "" } = settings;
+  const past = counts["messages past the network"] ?? 0;
+  const sum = past + (counts["messages left to it"] ?? 0);
+  return sum === 0 ? acceleration : `${acceleration}, ${Math.floor((100 * past) / sum)} % of messages`;
 }
 
 function fullestMap(
