@@ -27,9 +27,11 @@ import {
   defaultStatefulSet,
   startJob,
 } from "./defaults/workloads.ts";
+import { coreEvent, newEvent } from "./event-forms.ts";
 import { type KubeObject, stringAt } from "./object.ts";
 import type { Behaviour } from "./resource.ts";
 import type { SelectableFields } from "./selectors.ts";
+import { eventTable } from "./tables/cluster.ts";
 import { manifestErrors } from "./validate/manifest.ts";
 import { validatePod } from "./validate/pod.ts";
 import { validateService } from "./validate/service.ts";
@@ -56,16 +58,17 @@ const at =
 
 const involved = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"];
 
-function eventFields(reference: string): SelectableFields {
+/** By the names of one of its groups, of an Event as it is stored. */
+function eventFields(reference: string, reporting: string): SelectableFields {
   const fields = involved.map((name): [string, (object: KubeObject) => string] => [
     `${reference}.${name}`,
-    at(reference, name),
+    at("involvedObject", name),
   ]);
   return {
     ...Object.fromEntries(fields),
     reason: at("reason"),
     type: at("type"),
-    reportingComponent: at("reportingComponent"),
+    [reporting]: at("reportingComponent"),
   };
 }
 
@@ -99,9 +102,13 @@ export const behaviours: Readonly<Record<string, Behaviour>> = {
     fields: { "spec.clusterIP": at("spec", "clusterIP"), "spec.type": at("spec", "type") },
   },
   "/endpoints": { defaults: defaultEndpoints },
-  "/events": { fields: eventFields("involvedObject"), validate: validateEvent },
+  "/events": { fields: eventFields("involvedObject", "reportingComponent"), validate: validateEvent },
   "/configmaps": { validate: validateData },
-  "events.k8s.io/events": { fields: eventFields("regarding") },
+  "events.k8s.io/events": {
+    fields: eventFields("regarding", "reportingController"),
+    table: eventTable,
+    shownAs: { storage: "/events", toStored: coreEvent, fromStored: newEvent },
+  },
   "/secrets": { defaults: defaultSecret, validate: validateData, fields: { type: at("type") } },
   "/nodes": {
     validate: validateNode,

@@ -289,6 +289,6 @@ export function builtinResources(
     status: status === true,
     ...(scale ? { scale: workloadScale } : {}),
     custom: false,
-    storage: `${group}/${plural}`,
+    storage: behaviours[`${group}/${plural}`]?.shownAs?.storage ?? `${group}/${plural}`,
   }));
 }

@@ -140,7 +140,10 @@ function listText(
   const partial = form.as === "PartialObjectMetadata";
   const items = partial
     ? objects.map((object) => JSON.stringify(partialMetadata(object)))
-    : objects.map((object) => (resource.custom ? encode(inVersion(resource, object)) : encodeItem(object)));
+    : objects.map((object) => {
+        const shown = inVersion(resource, object);
+        return resource.custom ? encode(shown) : encodeItem(shown);
+      });
   const kind = partial ? "PartialObjectMetadataList" : `${resource.kind}List`;
   const apiVersion = partial ? "meta.k8s.io/v1" : apiVersionOf(resource);
   return `{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(apiVersion)},"metadata":${JSON.stringify(metadata)},"items":[${items.join(",")}]}`;

@@ -29,8 +29,15 @@ export interface Behaviour {
   readonly allocate?: (draft: KubeObject, old: KubeObject | undefined) => readonly FieldError[];
   /** How the kind's names must look; a DNS subdomain unless said otherwise. */
   readonly nameRule?: NameRule;
+  /** Of the object as it is stored. */
   readonly fields?: SelectableFields;
   readonly table?: TableLayout;
+  /** Of a kind that another one's objects are shown as: these are what is stored. */
+  readonly shownAs?: {
+    readonly storage: string;
+    readonly toStored: (object: KubeObject) => KubeObject;
+    readonly fromStored: (stored: KubeObject) => KubeObject;
+  };
 }
 
 /** One served kind in one version: what discovery says of it and how it behaves. */
@@ -55,10 +62,12 @@ export function apiVersionOf(resource: { group: string; version: string }): stri
   return resource.group === "" ? resource.version : `${resource.group}/${resource.version}`;
 }
 
-/** An object as one of its kind's versions says it: versions differ in name only, as with conversion strategy None. */
+/** An object as one of its kind's versions says it: versions of custom kinds differ in name only, as with conversion strategy None. */
 export function inVersion(resource: Resource, object: KubeObject): KubeObject {
-  if (!resource.custom) return object;
+  if (!resource.custom && !resource.shownAs) return object;
   const apiVersion = apiVersionOf(resource);
+  if (resource.shownAs)
+    return object.apiVersion === apiVersion ? object : resource.shownAs.fromStored(object);
   return object.apiVersion === apiVersion ? object : { ...object, apiVersion };
 }
 

@@ -227,3 +227,40 @@ test("a binding gives a pod its node", async () => {
   assert.equal(listAt(bound.body, "status", "conditions")[0]?.["type"], "PodScheduled");
   assert.equal((await api.call("POST", `${root}/pods/bindme/binding`, binding)).code, 409);
 });
+
+test("an Event is one object in both of its groups", async () => {
+  const newer = "/apis/events.k8s.io/v1/namespaces/default/events";
+  const regarding = { apiVersion: "v1", kind: "Pod", name: "web", namespace: "default" };
+  const event = {
+    apiVersion: "events.k8s.io/v1",
+    kind: "Event",
+    metadata: { name: "web.1" },
+    eventTime: "2026-01-01T00:00:00.000000Z",
+    reportingController: "weft.io/agent",
+    reportingInstance: "n1",
+    action: "Try",
+    reason: "Tried",
+    note: "in vain",
+    type: "Warning",
+    regarding,
+  };
+  const made = await api.call("POST", newer, event);
+  assert.equal(made.code, 201);
+  assert.equal(made.body["note"], "in vain");
+  const described = await api.call("GET", `${root}/events?fieldSelector=involvedObject.name%3Dweb`);
+  const [core] = listAt(described.body, "items") as JsonObject[];
+  assert.deepEqual(
+    [core?.["message"], core?.["involvedObject"], core?.["reportingComponent"]],
+    ["in vain", regarding, "weft.io/agent"],
+  );
+  const again = await api.call("GET", `${newer}?fieldSelector=regarding.name%3Dweb`);
+  assert.deepEqual((listAt(again.body, "items") as JsonObject[]).length, 1);
+  const patch = { series: { count: 2, lastObservedTime: "2026-01-01T00:00:01.000000Z" } };
+  const series = await api.call("PATCH", `${newer}/web.1`, patch, {
+    "content-type": "application/merge-patch+json",
+  });
+  assert.equal(series.code, 200);
+  assert.deepEqual([series.body["note"], objectAt(series.body, "series")["count"]], ["in vain", 2]);
+  const seen = await api.call("GET", `${root}/events/web.1`);
+  assert.deepEqual([seen.body["message"], seen.body["note"]], ["in vain", undefined]);
+});

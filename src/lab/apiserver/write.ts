@@ -5,7 +5,7 @@ import { checkIdentity, checkNamespace, checkObject, hasGeneration, isSpecChange
 import { alreadyExists, badRequest, conflict, notFound } from "./errors.ts";
 import { trackWrite } from "./managed/track.ts";
 import { clone, type KubeObject, listAt, now, type ObjectMeta, same, stringAt } from "./object.ts";
-import type { Resource } from "./resource.ts";
+import { inVersion, type Resource } from "./resource.ts";
 import { objectKey, type Store } from "./store.ts";
 
 /** Which object of which kind a request is about. */
@@ -65,7 +65,7 @@ export function createObject(
   checkObject(resource, body, undefined);
   if (!options.applied) trackWrite(resource, undefined, body, options);
   if (options.dryRun) return body;
-  return store.put(resource.storage, objectKey(namespace, meta.name), body);
+  return store.put(resource.storage, objectKey(namespace, meta.name), stored(resource, body));
 }
 
 /**
@@ -80,7 +80,8 @@ export function updateObject(
 ): KubeObject {
   const body = clone(wanted);
   const { resource, namespace, name } = target;
-  const old = getObject(store, target);
+  const found = getObject(store, target);
+  const old = resource.shownAs ? inVersion(resource, found) : found;
   const meta = checkIdentity(target, body);
   if (meta.name && meta.name !== name) {
     throw badRequest(`the name of the object (${meta.name}) does not match the name on the URL (${name})`);
@@ -106,10 +107,16 @@ export function updateObject(
   if (options.dryRun) return draft;
   const finished = draft.metadata.deletionTimestamp && !draft.metadata.finalizers?.length;
   if (finished && !draft.metadata.deletionGracePeriodSeconds && resource.kind !== "Namespace") {
-    store.put(resource.storage, objectKey(namespace, name), draft);
+    store.put(resource.storage, objectKey(namespace, name), stored(resource, draft));
     return store.remove(resource.storage, objectKey(namespace, name)) ?? draft;
   }
-  return same(draft, old) ? old : store.put(resource.storage, objectKey(namespace, name), draft);
+  return same(draft, old)
+    ? old
+    : store.put(resource.storage, objectKey(namespace, name), stored(resource, draft));
+}
+
+function stored({ shownAs }: Resource, object: KubeObject): KubeObject {
+  return shownAs ? shownAs.toStored(object) : object;
 }
 
 /** The next state of an object: what the client may set from `body`, everything else from `old`. */
