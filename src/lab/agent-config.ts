@@ -55,8 +55,8 @@ export function agentConfig(plan: LabPlan, node: NodePlan, settings: AgentSettin
   return stringify({ l2Announcements, ...config, ...settings });
 }
 
-/** The settings file of the operator, which runs on one of the nodes. */
-export function operatorConfig(node: NodePlan): string {
-  const l2Announcements = { enabled: true };
+/** The settings file of the operator, which runs on one of the nodes: what the agents are told of announcements it is told too. */
+export function operatorConfig(node: NodePlan, settings: AgentSettings = {}): string {
+  const { l2Announcements = { enabled: true } } = settings;
   return stringify({ clusterName: "weft-lab", kubeconfig: node.kubeconfig, l2Announcements });
 }

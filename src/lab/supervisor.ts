@@ -213,7 +213,7 @@ function startNode(
       { log },
     );
   const withOperator = options.agents !== false && node.index === 1;
-  if (withOperator) writeFileSync(node.operatorConfig, operatorConfig(node));
+  if (withOperator) writeFileSync(node.operatorConfig, operatorConfig(node, options.settings));
   const operator = { file: node.operatorConfig, log: node.operatorLog };
   return {
     plan: node,
