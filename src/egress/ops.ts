@@ -33,6 +33,8 @@ export function startEgressReconciler(deps: EgressReconcilerDeps): Reconciler {
   return startReconciler<EgressRow, MapEntry<EgressKey, EgressEntry>>({
     name: "egress-map",
     kernelIsNewer: true,
+    // An edit of a policy's destinations leaves no moment in which a pod leaves the usual way.
+    updatesFirst: true,
     table: egress,
     db,
     encode: egressEntry,

@@ -55,7 +55,7 @@ function world(kernel: Record<string, number> = {}) {
     db.write((tx) => {
       for (const key of keys) tx.delete(table, key);
     });
-  const start = (options: { batchSize?: number } = {}) =>
+  const start = (options: { batchSize?: number; updatesFirst?: boolean } = {}) =>
     startReconciler({
       name: "r",
       table,
@@ -121,6 +121,19 @@ test("deletes go before updates; a key put and deleted between rounds costs noth
   w.remove("a", "x");
   await reconciler.settled("a");
   assert.deepEqual(w.take(), ["delete(a=1)", "update(b=2)"]);
+});
+
+test("where entries stand in for one another updates go before deletes", async () => {
+  const w = world();
+  w.source.synced();
+  await using reconciler = w.start({ updatesFirst: true });
+  w.put({ key: "a", value: 1 });
+  await reconciler.settled("a");
+  w.take();
+  w.put({ key: "b", value: 2 });
+  w.remove("a");
+  await reconciler.settled("a");
+  assert.deepEqual(w.take(), ["update(b=2)", "delete(a=1)"]);
 });
 
 test("a failed key backs off by itself, the others go on, its newest row wins", async () => {

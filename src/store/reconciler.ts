@@ -48,6 +48,8 @@ export interface ReconcilerOptions<V, A> {
    * or the sources have spoken.
    */
   readonly kernelIsNewer?: boolean;
+  /** Entries stand in for one another, as prefixes do: what is new is written before what is old goes. Without it deletes go first, to make room. */
+  readonly updatesFirst?: boolean;
   readonly signal: AbortSignal;
   readonly health: Health;
   readonly log: Logger;
@@ -74,7 +76,7 @@ export interface Reconciler extends AsyncDisposable {
 /**
  * Makes the kernel equal to a desired table. At start it lists what is there and adopts it: equal entries are not
  * written. Entries that nobody wants are taken away only once the table is ready, and no source goes on with a snapshot. Deletes go before updates, to make
- * room. A failed key is tried again by itself with a growing wait; its newest row wins.
+ * room, unless told otherwise. A failed key is tried again by itself with a growing wait; its newest row wins.
  */
 export function startReconciler<V, A>(options: ReconcilerOptions<V, A>): Reconciler {
   return new TableReconciler(options);
@@ -248,8 +250,9 @@ class TableReconciler<V, A> implements Reconciler {
     this.#dirty = new Set();
     const plan = this.#plan(keys, revision);
     this.#succeeded(plan.equal);
+    if (this.#options.updatesFirst) await this.#apply("update", plan.updates, revision);
     await this.#apply("delete", plan.deletes, revision);
-    await this.#apply("update", plan.updates, revision);
+    if (!this.#options.updatesFirst) await this.#apply("update", plan.updates, revision);
     if (this.#stopped) return;
     this.#doneRevision = revision;
     this.#report();
