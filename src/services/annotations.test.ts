@@ -14,6 +14,14 @@ test("known values are read", () => {
     problems: [],
   });
   assert.deepEqual(read("node-selector", "edge=yes"), { nodeSelector: "edge=yes", problems: [] });
+  assert.deepEqual(read("node", "beefy"), { nodeSelector: "service.cilium.io/node=beefy", problems: [] });
+  assert.deepEqual(
+    readServiceAnnotations({
+      "service.cilium.io/node": "beefy",
+      "service.cilium.io/node-selector": "edge=yes",
+    }),
+    { nodeSelector: "edge=yes", problems: [] },
+  );
   assert.deepEqual(read("src-ranges-policy", "deny"), { denyRanges: true, problems: [] });
   assert.deepEqual(read("src-ranges-policy", "allow"), { problems: [] });
   assert.deepEqual(read("forwarding-mode", "snat"), { forwarding: "snat", problems: [] });
@@ -26,6 +34,7 @@ test("unknown values are problems that name annotation and value, and have no ef
     ["type", "LoadBalancer,Ingress"],
     ["type", ""],
     ["node-selector", "a in"],
+    ["node", "a b"],
     ["src-ranges-policy", "reject"],
     ["forwarding-mode", "ipip"],
   ] as const) {

@@ -37,7 +37,9 @@ export function readServiceAnnotations(annotations: Annotations): ServiceAnnotat
   const policy = oneOf("src-ranges-policy", ["allow", "deny"]);
   const forwarding = oneOf("forwarding-mode", ["snat", "dsr"] as const);
   const exposed = readExposed(annotations?.[`${prefix}type`], problems);
-  const nodeSelector = readSelector(annotations?.[`${prefix}node-selector`], problems);
+  const node = annotations?.[`${prefix}node`]?.trim();
+  const selector = annotations?.[`${prefix}node-selector`];
+  const nodeSelector = selector === undefined ? labelled(node, problems) : readSelector(selector, problems);
   if (forwarding === "dsr" && nodeSelector !== undefined)
     problems.push(`${prefix}forwarding-mode: dsr needs every node to serve it, snat is used`);
   return {
@@ -68,6 +70,14 @@ function readSelector(text: string | undefined, problems: string[]): string | un
     problems.push(errorText(thrown));
     return undefined;
   }
+}
+
+/** `service.cilium.io/node: X`: nodes with a label of the same name and value. */
+function labelled(value: string | undefined, problems: string[]): string | undefined {
+  if (value === undefined) return undefined;
+  if (/^[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?$/.test(value)) return `${prefix}node=${value}`;
+  problems.push(`${prefix}node: "${value}" is no value of a label`);
+  return undefined;
 }
 
 /** The share of new connections that each endpoint of an EndpointSlice gets; undefined: as others. Unknown values count as none. */
