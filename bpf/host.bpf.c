@@ -8,6 +8,7 @@
 #include "lib/sender.h"
 #include "lib/admit.h"
 #include "lib/service.h"
+#include "lib/service-error.h"
 #include "lib/source-nat.h"
 #include "lib/nat-restore.h"
 #include "lib/masquerade.h"
@@ -59,7 +60,9 @@ __noinline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const str
 		return too_long(skb, p, sent, room - growth);
 	if (p->flags & PKT_NEW)
 		p->flags |= PKT_REPORT;
-	if (!(p->flags & PKT_DSR))
+	if (p->flags & PKT_ICMP_ERROR)
+		reason = 0; /* whole already: service-error.h */
+	else if (!(p->flags & PKT_DSR))
 		reason = nat_source(skb, p, sent, &source);
 	else
 		reason = growth ? dsr_tell(skb, p, sent) : 0;
@@ -152,6 +155,18 @@ static __always_inline int to_host(struct __sk_buff *skb, struct pkt *p, int mal
 	return reason ? drop(skb, p, reason) : to_stack(skb, p, TRACE_TO_HOST);
 }
 
+/* What is for a service, or about an answer of one, goes to its backend: PKT_NODEPORT. 0 or a drop reason. */
+static __always_inline int find_service(struct __sk_buff *skb, struct pkt *p)
+{
+	int reason;
+
+	if (!(p->flags & PKT_ICMP_ERROR))
+		return translate_from_outside(skb, p);
+	reason = error_to_backend(skb, p);
+	p->flags |= p->frontend ? PKT_NODEPORT : 0;
+	return reason;
+}
+
 /* Everything that arrives on the device. What is none of ours goes to the stack untouched. */
 SEC("tcx/ingress")
 int from_device(struct __sk_buff *skb)
@@ -180,7 +195,7 @@ int from_device(struct __sk_buff *skb)
 	nat_sent_key(&p, &sent);
 	reason = nat_restore(skb, &p);
 	if (!reason && !(p.flags & PKT_RESTORED))
-		reason = translate_from_outside(skb, &p);
+		reason = find_service(skb, &p);
 	if (!reason && !(p.flags & (PKT_NODEPORT | PKT_RESTORED)) && dsr_has_room(&p) && is_for_host(skb, &p))
 		reason = dsr_arrive(skb, &p);
 	if (!reason && !(p.flags & (PKT_NODEPORT | PKT_RESTORED)))

@@ -8,6 +8,7 @@
 #include "lib/identity.h"
 #include "lib/admit.h"
 #include "lib/service.h"
+#include "lib/service-error.h"
 #include "lib/deliver.h"
 #include "lib/egress.h"
 #include "lib/hairpin.h"
@@ -131,7 +132,7 @@ int from_pod(struct __sk_buff *skb)
 	if (!is_pod_identity(p.dst.identity)) {
 		if (is_tunnelled(&p)) /* a node would believe the identity a pod writes there */
 			return drop(skb, &p, DROP_ENCAPSULATION_TRAFFIC_IS_PROHIBITED);
-		reason = translate_from_pod(skb, &p);
+		reason = p.flags & PKT_ICMP_ERROR ? error_to_backend(skb, &p) : translate_from_pod(skb, &p);
 		if (reason)
 			return refuse(skb, &p, reason);
 		if (addr_equal(&p.saddr, &p.daddr) || answers_hairpin(&p))

@@ -86,6 +86,17 @@ static __always_inline bool node_may_ask(const struct lb_frontend *f, const stru
 	return client_may_ask(f, &client);
 }
 
+/* A process of the node asks the node's own address: no packet of it passes anybody who could meet it by silence. */
+static __always_inline bool asks_its_node(struct bpf_sock_addr *ctx, const struct lb_frontend *f, const struct peer *peer)
+{
+	const volatile struct addr *node = addr_is_v4(&peer->addr) ? &config.node_v4 : &config.node_v6;
+
+	if (!is_host(ctx))
+		return false;
+	return (f->flags & LB_HOST_ONLY) ||
+	       (peer->addr.halves[0] == node->halves[0] && peer->addr.halves[1] == node->halves[1]);
+}
+
 /* A frontend becomes one of its backends. */
 static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct peer *peer)
 {
@@ -107,7 +118,7 @@ static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct 
 		asker.client.client.halves[1] = bpf_get_netns_cookie(ctx);
 	backend = backend_choose(f, &asker, &id);
 	if (!backend) /* where silence is asked for, the packets meet it: from_pod and to_device drop them */
-		return config.flags & CONFIG_REFUSE ? NO_BACKEND : NOT_A_SERVICE;
+		return (config.flags & CONFIG_REFUSE) || asks_its_node(ctx, f, peer) ? NO_BACKEND : NOT_A_SERVICE;
 	peer->addr = backend->addr;
 	peer->port = backend->port;
 	remember(ctx, peer, &asked, f->id);

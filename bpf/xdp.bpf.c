@@ -51,7 +51,7 @@ static __always_inline bool find_backend(struct pkt *p, const struct lb_frontend
 			return true;
 	}
 	*known = NULL;
-	c->id = choose(p, f);
+	c->id = find_or_choose(p, f);
 	return take(c, backend_find(c->id));
 }
 

@@ -6,6 +6,7 @@
 #include "embedded.h"
 #include "adopt.h"
 #include "service.h"
+#include "beside.h"
 
 /* An ICMP error belongs to the connection of the packet it carries, if that packet was its receiver's. */
 static __always_inline bool ct_relate(struct __sk_buff *skb, struct pkt *p)
@@ -32,9 +33,9 @@ static __always_inline bool ct_relate(struct __sk_buff *skb, struct pkt *p)
 /*
  * Conntrack and policy in one: finds or creates the packet's entry, judging what is new and what was judged under
  * other policies or identities. A packet of a connection now denied is dropped in both directions; its entry stays
- * and runs out, so that it comes back to life when the policy allows it again. Returns 0 or a drop reason.
+ * and runs out, so that it comes back to life when the policy allows it again. Returns 0, a drop reason or MEETS_SERVICE.
  */
-__noinline int admit(struct __sk_buff *skb, struct pkt *p)
+__noinline int admit_as_is(struct __sk_buff *skb, struct pkt *p)
 {
 	struct ct_entry *ct;
 	struct flow f;
@@ -46,6 +47,10 @@ __noinline int admit(struct __sk_buff *skb, struct pkt *p)
 		return 0;
 	flow_of_packet(p, &f);
 	ct = ct_find(p, &f);
+	if (ct && meets_service(p, ct)) {
+		keep_beside(p, ct);
+		return MEETS_SERVICE;
+	}
 	if (ct) {
 		ct_follow_frontend(p, ct);
 		adopt(p, ct);
@@ -66,6 +71,17 @@ __noinline int admit(struct __sk_buff *skb, struct pkt *p)
 	ct_set_judged(p, ct);
 	ct_update(p, ct);
 	return 0;
+}
+
+/* The same, from another source port where the packet would pass for one of a service's connection. 0 or a drop reason. */
+static __always_inline int admit(struct __sk_buff *skb, struct pkt *p)
+{
+	int reason = admit_as_is(skb, p);
+
+	if (reason != MEETS_SERVICE)
+		return reason;
+	reason = go_beside(skb, p);
+	return reason ? reason : admit_as_is(skb, p);
 }
 
 /* Conntrack, policy, and the frontend's address on what answers a service connection. 0 or a drop reason. */

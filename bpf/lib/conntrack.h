@@ -105,6 +105,7 @@ static __always_inline void ct_follow_frontend(const struct pkt *p, struct ct_en
 	if ((p->flags & PKT_REPLY) || same || (!p->frontend && (ct->flags & (CT_SOCKET_LB | CT_DSR))))
 		return;
 	ct->frontend = p->frontend;
+	ct->port = p->client_port;
 	ct->flags = (ct->flags & ~(CT_SOCKET_LB | CT_NODEPORT | CT_DSR)) | flags;
 }
 

@@ -80,6 +80,31 @@ static __always_inline int dsr_remember(const struct pkt *p, const struct peer *
 	return 0;
 }
 
+/* The client ends its connection, of which only the answers are seen otherwise. */
+static __always_inline void dsr_note_end(const struct pkt *p)
+{
+	struct nat_entry *known;
+	struct nat_key key;
+
+	dsr_key(p, &key);
+	known = bpf_map_lookup_elem(&nat, &key);
+	if (!known)
+		return;
+	nat_note_end(p, known, NAT_CLOSING);
+	known->expires_sec = p->now + (nat_closed(known) ? NAT_TIMEOUT_CLOSED : NAT_TIMEOUT_FRESH);
+}
+
+/* A connection to the backend itself begins while one by a frontend is used: the answers could be either's. */
+static __always_inline bool dsr_is_used(const struct pkt *p)
+{
+	struct nat_key key;
+
+	if (!begins_tcp(p))
+		return false;
+	dsr_key(p, &key);
+	return bpf_map_lookup_elem(&nat, &key) && dsr_meets_connection(p);
+}
+
 /*
  * For what comes to a pod or process of this node: remembers the frontend, if it was sent to one, and sets PKT_DIRECT.
  * 0 or a drop reason.
@@ -91,8 +116,13 @@ __noinline int dsr_arrive(frame_t *frame, struct pkt *p)
 
 	if (!p)
 		return DROP_INVALID_PACKET_DROPPED;
-	if (!is_port_protocol(p->proto) || !dsr_read(frame, p, &told))
+	if (!is_port_protocol(p->proto))
 		return 0;
+	if (!dsr_read(frame, p, &told)) {
+		if (p->tcp_flags & (TCP_FIN | TCP_RST))
+			dsr_note_end(p);
+		return dsr_is_used(p) ? DROP_NO_MAPPING_FOR_NAT_MASQUERADE : 0;
+	}
 	frontend = dsr_frontend(p, &told);
 	if (!frontend)
 		return DROP_SNAT_NO_MAP_FOUND;

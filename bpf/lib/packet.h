@@ -32,6 +32,7 @@ enum pkt_flag {
 	PKT_RESTORED = 4096,    /* answers something whose source this node had translated */
 	PKT_HAIRPIN = 8192,     /* from a pod to itself through a service */
 	PKT_DIRECT = 16384,     /* came from a node that is not to see the answers; says for which frontend they are */
+	PKT_BESIDE = 32768,     /* met a service connection of the same ends: beside.h */
 };
 
 /* One end of a packet, as far as judging and reporting need it. */

@@ -91,34 +91,39 @@ static __always_inline int make_error_v4(struct __sk_buff *skb, struct pkt *p, c
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_RECOMPUTE_CSUM);
 }
 
+#define IPV6_FRAGMENT_HEAD 8
+
 struct icmp6_error {
 	struct ipv6hdr ip;
 	struct icmp_head icmp;
-	__u8 about[48];
+	__u8 about[sizeof(struct ipv6hdr) + IPV6_FRAGMENT_HEAD + 8];
 };
 
+/* Of packets without extension headers, but for a first fragment's. */
 static __always_inline int make_error_v6(struct __sk_buff *skb, struct pkt *p, const struct icmp_head *icmp)
 {
+	__u32 extension = p->l4 == ETH_HLEN + sizeof(struct ipv6hdr) ? 0 : IPV6_FRAGMENT_HEAD;
+	__u32 about = sizeof(struct ipv6hdr) + extension + 8, length = sizeof(*icmp) + about;
 	struct icmp6_error r = {
-		.ip = { .version = 6, .payload_len = bpf_htons(sizeof(r) - sizeof(r.ip)), .nexthdr = IPPROTO_ICMP6,
-			.hop_limit = REFUSAL_TTL },
+		.ip = { .version = 6, .payload_len = bpf_htons(length), .nexthdr = IPPROTO_ICMP6, .hop_limit = REFUSAL_TTL },
 		.icmp = *icmp,
 	};
 	/* of the pseudo header: length and next header, as 32-bit words */
-	__be32 pseudo[2] = { bpf_htonl(sizeof(r) - sizeof(r.ip)), bpf_htonl(IPPROTO_ICMP6) };
+	__be32 pseudo[2] = { bpf_htonl(length), bpf_htonl(IPPROTO_ICMP6) };
 	__s64 sum;
 
-	if (p->l4 != ETH_HLEN + sizeof(struct ipv6hdr) || bpf_skb_load_bytes(skb, ETH_HLEN, r.about, sizeof(r.about)) < 0)
+	if (p->l4 != ETH_HLEN + sizeof(struct ipv6hdr) + extension || bpf_skb_load_bytes(skb, ETH_HLEN, r.about, about) < 0)
 		return -1;
 	__builtin_memcpy(&r.ip.saddr, &p->daddr, 16);
 	__builtin_memcpy(&r.ip.daddr, &p->saddr, 16);
 	sum = bpf_csum_diff(NULL, 0, pseudo, sizeof(pseudo), 0);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.ip.saddr, 32, sum);
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.icmp, sizeof(r.icmp) + sizeof(r.about), sum);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.icmp, length, sum);
 	r.icmp.csum = csum_fold(sum);
-	if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(r), 0) < 0)
+	length += sizeof(r.ip);
+	if (bpf_skb_change_tail(skb, ETH_HLEN + length, 0) < 0)
 		return -1;
-	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_RECOMPUTE_CSUM);
+	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, length, BPF_F_RECOMPUTE_CSUM);
 }
 
 /* Makes an ICMP "destination unreachable" of the packet. */

@@ -5,6 +5,7 @@
 #include "translate.h"
 #include "backend.h"
 #include "source-port.h"
+#include "lost.h"
 #include "dsr-answer.h"
 
 static __always_inline struct lb_frontend *frontend_find(const struct pkt *p, __u8 scope)
@@ -102,6 +103,14 @@ __noinline __u32 choose(const struct pkt *p, const struct lb_frontend *f)
 	return backend_choose(f, &asker, &id) ? id : 0;
 }
 
+/* The backend of a connection that nothing is remembered of, by its id: the one it has all the same, or a new one. 0: there is none. */
+static __always_inline __u32 find_or_choose(const struct pkt *p, const struct lb_frontend *f)
+{
+	__u32 id = p->proto == IPPROTO_TCP && !begins_tcp(p) ? lost_backend(p, f) : 0;
+
+	return id ? id : choose(p, f);
+}
+
 /*
  * Remembers the choice for the packets to come, retransmissions and fragments. packets: 1, or 0 where another hook
  * sends this one.
@@ -155,7 +164,7 @@ static __always_inline struct lb_backend *backend_of(struct pkt *p, const struct
 		service_sent(p, known);
 		*port = known->port;
 	} else {
-		id = choose(p, f);
+		id = find_or_choose(p, f);
 		backend = backend_find(id);
 		if (!backend)
 			return NULL;
@@ -256,6 +265,21 @@ static __always_inline int find_shown(frame_t *frame, struct pkt *p, struct peer
 	return 0;
 }
 
+/* What answers a connection that went beside a service's (beside.h) gets the client's port back. 0 or a drop reason. */
+static __always_inline int reverse_beside(frame_t *frame, struct pkt *p)
+{
+	struct embedded e = {};
+	struct peer client = {};
+
+	if (!(p->flags & PKT_RELATED))
+		return set_client_port(frame, p);
+	if (!embedded_parse(frame, p, &e))
+		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
+	client.addr = e.saddr;
+	client.port = p->client_port;
+	return set_embedded(frame, p, &e, SIDE_SOURCE, &client);
+}
+
 /* An answer of a service connection shows the frontend (p->frontend) as its source. 0 or a drop reason. */
 __noinline int reverse_translate(frame_t *frame, struct pkt *p)
 {
@@ -264,6 +288,8 @@ __noinline int reverse_translate(frame_t *frame, struct pkt *p)
 
 	if (!p)
 		return DROP_INVALID_PACKET_DROPPED;
+	if (!p->frontend)
+		return reverse_beside(frame, p);
 	reason = find_shown(frame, p, &shown);
 	if (reason)
 		return reason;
@@ -275,5 +301,5 @@ __noinline int reverse_translate(frame_t *frame, struct pkt *p)
 
 static __always_inline bool needs_reverse(const struct pkt *p)
 {
-	return (p->flags & PKT_REPLY) && p->frontend && !(p->ct_flags & CT_SOCKET_LB);
+	return (p->flags & PKT_REPLY) && (p->frontend || p->client_port) && !(p->ct_flags & CT_SOCKET_LB);
 }

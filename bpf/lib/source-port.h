@@ -6,13 +6,13 @@
 #include "translate.h"
 
 /*
- * One client port may ask two services at once, which lead it to one backend. To the backend that would be one connection,
- * and its answers could be either's; so the second gets another source port on the way. The connection's entry keeps the
- * client's own, which answers get back.
+ * One client port may ask two services at once, which lead it to one backend, or a service and that backend itself. To the
+ * backend that would be one connection, and its answers could be either's; so the second gets another source port on the
+ * way. The connection's entry keeps the client's own, which answers get back.
  */
 #define SOURCE_PORT_TRIES 8
 
-/* Whether what the address sends from the port to the backend is a living connection of another service, or of none. */
+/* Whether what the address sends from the port to the backend is a living connection, but for the frontend's own (0: nobody's). */
 static __always_inline bool source_port_is_taken(const struct pkt *p, const struct addr *from, __be16 port,
 						 const struct lb_backend *backend, __u32 frontend)
 {
@@ -21,7 +21,7 @@ static __always_inline bool source_port_is_taken(const struct pkt *p, const stru
 
 	flow_to(p, from, port, backend, &f);
 	ct = ct_lookup(&f, p->now);
-	if (!ct || ct->frontend == frontend || ((ct->flags & CT_CLOSING) && begins_tcp(p)))
+	if (!ct || (frontend && ct->frontend == frontend) || ((ct->flags & CT_CLOSING) && begins_tcp(p)))
 		return false;
 	return !ct->frontend || bpf_map_lookup_elem(&lb_reverse, &ct->frontend); /* of a service made anew: the same one */
 }
@@ -43,7 +43,7 @@ __noinline int free_source_port(const struct pkt *p, __u32 frontend, const struc
 	start = bpf_get_prandom_u32();
 	for (i = 0; i < SOURCE_PORT_TRIES; i++) {
 		port = bpf_htons(config.nat_port_min + (start + i) % count);
-		if (!source_port_is_taken(p, &from, port, backend, frontend))
+		if (!source_port_is_taken(p, &from, port, backend, 0))
 			return port;
 	}
 	return 0;
