@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { after, before, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { ConfigFlag } from "#datapath/layouts/enums.ts";
+import { ConfigFlag, LbFlag } from "#datapath/layouts/enums.ts";
 import { lbSockLayout } from "#datapath/layouts/lb-sock.ts";
 import { lbSockKeyLayout } from "#datapath/layouts/lb-sock-key.ts";
 import { nodeConfigLayout } from "#datapath/layouts/node-config.ts";
@@ -17,6 +17,7 @@ import { createCgroup, joinCgroup, removeCgroup } from "#kernel/cgroup.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { setLink } from "#kernel/netlink/link.ts";
 import { createNetns, deleteNetns, inNetns } from "#kernel/netns.ts";
+import { netnsCookie } from "#kernel/socket.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
 import { writeService } from "#kit/datapath.ts";
 import { Proto } from "#kit/packet.ts";
@@ -36,6 +37,8 @@ before(async () => {
   seen = await run();
   const silent = hooked(`${name}-silent`, 0);
   writeServices(silent.loaded);
+  const own = { id: 20, address: "127.0.0.1", port: 18_080, proto: Proto.tcp, flags: LbFlag.hostOnly };
+  writeService(silent.loaded.maps, { ...own, backends: [] });
   seenInSilence = await silent.run();
 });
 after(async () => await stack[Symbol.asyncDispose]());
@@ -59,10 +62,10 @@ function writeServices({ maps }: Collection): void {
 /** The hooks on a cgroup of their own, and what runs the client there, in a network namespace that has a loopback device alone. */
 function hooked(name: string, flags: number): { loaded: Collection; run(): Promise<Seen> } {
   const spec = compiledSpec("bpf/sock.bpf.c");
-  const config = encode(nodeConfigLayout, { ...noConfig, flags });
-  const loaded = stack.use(loadCollection(spec, { rodata: { config } }));
   const netns = createNetns(name);
   stack.defer(() => void deleteNetns(name));
+  const config = encode(nodeConfigLayout, { ...noConfig, flags, hostNetns: netnsCookie({ netns }) });
+  const loaded = stack.use(loadCollection(spec, { rodata: { config } }));
   using netlink = openNetlink({ netns });
   setLink(netlink, "lo", { up: true });
   const cgroup = createCgroup(name);
@@ -107,6 +110,10 @@ it("refuses a service without backends", () => {
 
 it("leaves it to packets where silence is asked for", () => {
   assert.deepEqual([seenInSilence.refused4, seenInSilence.refused6], ["ENETUNREACH", "ENETUNREACH"]);
+});
+
+it("refuses the node's own processes at the node's own ports there: whoever listens on one is not the service", () => {
+  assert.equal(seenInSilence.direct, "ECONNREFUSED");
 });
 
 it("leads datagrams to a backend, whose answers show the service", () => {
