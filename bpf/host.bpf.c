@@ -5,6 +5,7 @@
 #include "lib/packet.h"
 #include "lib/after-xdp.h"
 #include "lib/parse.h"
+#include "lib/prefilter.h"
 #include "lib/sender.h"
 #include "lib/admit.h"
 #include "lib/service.h"
@@ -180,6 +181,8 @@ int from_device(struct __sk_buff *skb)
 		return TC_ACT_OK;
 	if ((config.flags & CONFIG_GENERIC_XDP) && begin_at_link_header(skb) < 0)
 		return TC_ACT_OK;
+	if (!(config.flags & CONFIG_XDP) && prefilter_denies(skb, &p))
+		return drop(skb, &p, DROP_POLICY_DENY);
 	reason = parse(skb, &p);
 	if (reason)
 		return to_host(skb, &p, reason);

@@ -57,6 +57,7 @@ STRUCT(metric);
 
 ENUM(config_flag);
 ENUM(endpoint_flag);
+ENUM(rule_number);
 ENUM(endpoint_id);
 ENUM(policy_direction);
 ENUM(policy_round);

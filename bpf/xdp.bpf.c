@@ -3,11 +3,12 @@
  * The load balancer before the node's network stack: what the outside sends to services whose backends are on other
  * nodes goes out again by the device it came in by, and so do the answers. It looks first: what it can't bring to its
  * end, local backends among it, goes up as it came, to the same work at traffic control (host.bpf.c) with the same maps.
- * So it drops only what that would drop too.
+ * So it drops only what that would drop too, and before all that what comes from denied sources.
  */
 #include "lib/frame-xdp.h"
 #include "lib/packet.h"
 #include "lib/parse.h"
+#include "lib/prefilter.h"
 #include "lib/sender.h"
 #include "lib/service.h"
 #include "lib/source-nat.h"
@@ -186,6 +187,8 @@ int from_wire(struct xdp_md *frame)
 	__u32 wrapped = 0;
 	int verdict;
 
+	if (prefilter_denies(frame, &p))
+		return drop(frame, &p, DROP_POLICY_DENY);
 	if (!is_addressed_to_device(frame))
 		return XDP_PASS;
 	if (config.tunnel_ifindex)

@@ -60,7 +60,13 @@ have Hubble's names and labels, so that its dashboards work. Generated from the 
 Port 9962 of every node.
 
 ${await own(
-  agentMetrics({ health, maps: () => [], announced: () => 0, acceleration: { counts: () => undefined } }),
+  agentMetrics({
+    health,
+    maps: () => [],
+    announced: () => 0,
+    acceleration: { counts: () => undefined },
+    prefilter: { size: 0, dropped: () => ({ packets: 0, bytes: 0 }) },
+  }),
   flows,
 )}
 ## Operator

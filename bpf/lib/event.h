@@ -70,6 +70,9 @@ enum trace_point {
 
 enum trace_reason { TRACE_REASON_NEW = 1, TRACE_REASON_ESTABLISHED = 2, TRACE_REASON_REPLY = 3, TRACE_REASON_RELATED = 4 };
 
+/* In the place of a rule: what decides without being one. Policies' rules have other numbers. */
+enum rule_number { RULE_PREFILTER = 1 };
+
 enum event_file { FILE_POD = 1, FILE_HOST = 2, FILE_OVERLAY = 3, FILE_SOCK = 4, FILE_XDP = 5 };
 
 /*

@@ -66,6 +66,30 @@ struct {
 	__type(value, __u32); /* 1 */
 } masq_exempt SEC(".maps"); /* destinations to which pods go by their own addresses */
 
+struct denied_cidrs {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(struct ipcache_key));
+	__uint(value_size, sizeof(struct ipcache_key)); /* the key itself: a look-up does not say which it found */
+};
+
+/* [0]: sources that end at the device; no map: there are none. Exchanged whole, so a list is in force or it is not. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct denied_cidrs);
+} prefilter SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct ipcache_key);
+	__type(value, struct metric);
+} prefilter_drops SEC(".maps"); /* of those that something came from */
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 65536);

@@ -88,11 +88,12 @@ static __always_inline void emit(frame_t *frame, struct pkt *p)
 /* Whether the drop gets a record of its own; see drop-budget.h. */
 static __always_inline bool is_told(struct pkt *p, __u8 reason)
 {
+	bool prefiltered = p->ingress_rule == RULE_PREFILTER; /* who floods chooses ports and protocols */
 	struct drop_key key = {
 		.src_identity = p->src.identity,
 		.dst_identity = p->dst.identity,
-		.dport = is_icmp(p) ? 0 : p->dport,
-		.proto = p->proto,
+		.dport = prefiltered || is_icmp(p) ? 0 : p->dport,
+		.proto = prefiltered ? 0 : p->proto,
 		.reason = reason,
 	};
 	struct drop_budget *budget = bpf_map_lookup_elem(&drop_budgets, &key);

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { dumpRows, startAgentApi, type TableDump } from "#agent/api.ts";
-import { agentGet } from "#agent/api-client.ts";
+import { agentGet, agentPost } from "#agent/api-client.ts";
+import { WeftError } from "#lib/errors.ts";
 import { Database } from "#store/table.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "weft-agent-api-"));
@@ -40,6 +41,13 @@ before(async () => {
       health: [],
       counts: {},
     }),
+    actions: {
+      async double(body) {
+        const { n } = body as { n?: number };
+        if (n === undefined) throw new WeftError("E_NUMBER", "no number", { hint: "say n" });
+        return { n: 2 * n };
+      },
+    },
     maps: { nat: () => dumpRows("nat", [{ name: "N", of: (row: number) => row }], [1, 2]) },
   });
 });
@@ -112,4 +120,12 @@ test("what is no agent is named", async () => {
     code: "E_AGENT",
     message: `what answers on ${other} is no agent`,
   });
+});
+
+test("an action gets what is posted, and its refusal reaches the asker", async () => {
+  const ask = (path: string, body: unknown) => agentPost(socketPath, { path, body }, signal);
+  assert.deepEqual(await ask("/v1/double", { n: 21 }), { n: 42 });
+  await assert.rejects(ask("/v1/double", {}), { code: "E_NUMBER", message: "no number", hint: "say n" });
+  await assert.rejects(ask("/v1/status", {}), { code: "E_METHOD" });
+  await assert.rejects(ask("/v1/double", "x".repeat(17 * 2 ** 20)), { code: "E_TOO_LONG" });
 });

@@ -51,6 +51,8 @@ export interface AgentApiDeps {
   readonly maps: Readonly<Record<string, () => TableDump>>;
   /** What is made of tables when asked. */
   readonly views?: Readonly<Record<string, () => TableDump>>;
+  /** What can be asked to be done, by name: what is posted → the answer. A WeftError is the asker's to read. */
+  readonly actions?: Readonly<Record<string, (body: unknown) => Promise<unknown>>>;
 }
 
 /** Reads a table into its dump, rows in key order. */
@@ -67,19 +69,19 @@ export function dumpRows<V>(name: string, columns: readonly Column<V>[], rows: I
 }
 
 /**
- * The agent's local API: HTTP and JSON on a unix socket that only root can open. Read-only.
- * `GET /v1/status`, `/v1/healthz`, `/v1/tables`, `/v1/db/NAME`, `/v1/bpf`, `/v1/bpf/NAME`, `/v1/view/NAME`.
+ * The agent's local API: HTTP and JSON on a unix socket that only root can open.
+ * `GET /v1/status`, `/v1/healthz`, `/v1/tables`, `/v1/db/NAME`, `/v1/bpf`, `/v1/bpf/NAME`, `/v1/view/NAME`; `POST /v1/NAME`: an action.
  * @throws WeftError E_LISTEN when the path is unfit or another agent serves there
  */
 export async function startAgentApi(deps: AgentApiDeps): Promise<AsyncDisposable> {
   const server = createServer((request, response) => {
-    try {
-      const answer = route(deps, request);
-      send(response, answer.status, answer.body);
-    } catch (error) {
-      const code = error instanceof WeftError ? error.code : "E_INTERNAL";
-      send(response, code === "E_NOT_FOUND" ? 404 : 500, { code, message: errorText(error) });
-    }
+    void answer(deps, request).then(
+      ({ status, body }) => send(response, status, body),
+      (error: unknown) => {
+        const { code, hint } = error instanceof WeftError ? error : { code: "E_INTERNAL", hint: undefined };
+        send(response, code === "E_NOT_FOUND" ? 404 : 500, { code, message: errorText(error), hint });
+      },
+    );
   });
   await listenOwnerOnly(server, deps.socketPath);
   return {
@@ -98,9 +100,42 @@ const tableColumns: readonly Column<Table<unknown>>[] = [
   { name: "READY", of: (table) => table.isReady },
 ];
 
-function route(deps: AgentApiDeps, request: IncomingMessage): { status: number; body: unknown } {
-  if (request.method !== "GET")
-    return { status: 405, body: { code: "E_METHOD", message: "only GET is served" } };
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+}
+
+async function answer(deps: AgentApiDeps, request: IncomingMessage): Promise<Answer> {
+  if (request.method === "GET") return route(deps, request);
+  const name = request.url?.startsWith("/v1/") ? request.url.slice("/v1/".length) : "";
+  const { actions = {} } = deps;
+  if (request.method !== "POST" || !Object.hasOwn(actions, name))
+    return {
+      status: 405,
+      body: { code: "E_METHOD", message: `${request.method} ${request.url} is not served` },
+    };
+  return { status: 200, body: await actions[name]!(await readBody(request)) };
+}
+
+const mostBodyBytes = 16 * 2 ** 20;
+
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size > mostBodyBytes)
+      throw new WeftError("E_TOO_LONG", `what is asked has more than ${mostBodyBytes} bytes`);
+    parts.push(part);
+  }
+  try {
+    return JSON.parse(Buffer.concat(parts).toString());
+  } catch (cause) {
+    throw new WeftError("E_REQUEST", "what is asked is not JSON", { cause });
+  }
+}
+
+function route(deps: AgentApiDeps, request: IncomingMessage): Answer {
   const [version, what, name = "", ...rest] = (request.url ?? "")
     .split("?")[0]!
     .split("/")

@@ -14,6 +14,8 @@ export interface AgentPaths {
   readonly endpoints: string;
   /** The cluster's state as it was last known, for a start without API server. */
   readonly snapshots: string;
+  /** CIDRs that the node's device denies. */
+  readonly prefilter: string;
   /** What the node was like before the first agent. */
   readonly before: string;
   readonly maps: string;
@@ -28,6 +30,7 @@ export function agentPaths(config: Pick<AgentConfig, "runDir" | "stateDir" | "bp
     observer: join(config.runDir, "observer.sock"),
     endpoints: join(config.stateDir, "endpoints"),
     snapshots: join(config.stateDir, "cluster"),
+    prefilter: join(config.stateDir, "prefilter.json"),
     before: join(config.stateDir, "before.json"),
     maps: join(config.bpfDir, "maps"),
     links: join(config.bpfDir, "links"),

@@ -18,6 +18,8 @@ export interface NodeSettings {
   readonly denyIcmp: boolean;
   /** Policies may select the node itself. */
   readonly hostFirewall: boolean;
+  /** XDP runs before traffic control on the node's device. */
+  readonly xdp: boolean;
   /** XDP may run in the stack, before traffic control. */
   readonly genericXdp: boolean;
   /** Cookie of the node's network namespace. */
@@ -80,6 +82,7 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
       flag(node.denyIcmp, ConfigFlag.denyIcmp) |
       flag(node.hostFirewall, ConfigFlag.hostFirewall) |
       flag(node.egressGateway, ConfigFlag.egressGateway) |
+      flag(node.xdp, ConfigFlag.xdp) |
       flag(node.genericXdp, ConfigFlag.genericXdp),
     eventIntervalSec,
     worldV4: dual ? ReservedIdentity.worldV4 : ReservedIdentity.world,

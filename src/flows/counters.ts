@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import { EventFlag, EventType } from "#datapath/layouts/enums.ts";
+import { EventFlag, EventType, RuleNumber } from "#datapath/layouts/enums.ts";
 import { FlowEventOffset } from "#datapath/layouts/flow-event.ts";
 import { IpProtocol } from "./names.ts";
 import { deniedReasons } from "./policies.ts";
@@ -104,6 +104,8 @@ export class FlowCounters {
         offset + (ingress === 1 ? FlowEventOffset.ingressRule : FlowEventOffset.egressRule),
         true,
       );
+      // Denied before any policy was asked.
+      if (rule === RuleNumber.prefilter) continue;
       bump(this.verdicts, ingress * 8 + (rule !== 0 ? 4 : 0) + (decides ? no : 0));
     }
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { RuleNumber } from "#datapath/layouts/enums.ts";
 import { type Address, addressBytes } from "#model/ip.ts";
 import type {
   DirectoryUpdate,
@@ -27,6 +28,19 @@ interface KnownParty {
   readonly seen: { lastMs: number };
 }
 
+/** What decides in the place of a policy's rule where the node's operator denies a source. */
+const prefilter: PolicyOrigin = {
+  kind: "Prefilter",
+  namespace: "",
+  name: "denied-cidrs",
+  uid: "",
+  fields: [],
+  ruleNames: [],
+  labels: [],
+  log: [],
+  sources: [],
+};
+
 interface ServiceName {
   readonly namespace: string;
   readonly name: string;
@@ -51,7 +65,7 @@ export class Directory {
   readonly #serviceByFrontend = new Map<number, number>();
   readonly #serviceByAddress = new Map<AddressKey, Map<number, number>>();
   readonly #labels = new Map<number, readonly string[]>();
-  readonly #rules = new Map<number, readonly PolicyOrigin[]>();
+  readonly #rules = new Map<number, readonly PolicyOrigin[]>([[RuleNumber.prefilter, [prefilter]]]);
   readonly #interfaceByKey = new Map<string, number>();
   readonly #leaving: { readonly atMs: number; readonly index: number; readonly party: Party }[] = [];
   readonly #peerListeners = new Set<() => void>();

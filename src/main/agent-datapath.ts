@@ -25,12 +25,14 @@ import { WeftError } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import { type Address, type Family, family, type Prefix } from "#model/ip.ts";
 import { type Node, nodeAddress, routerAddress } from "#nodes/node.ts";
+import { Prefilter } from "#prefilter/prefilter.ts";
 import { serviceMapSizes } from "#services/capacity.ts";
 import { ensureBpffs, socketCgroup } from "./agent-host.ts";
 
 /** The node's share of the datapath, loaded and attached. */
 export interface NodeDatapath {
   readonly datapath: Datapath;
+  readonly prefilter: Prefilter;
   readonly target: AttachTarget;
   readonly device: Link;
   readonly tunnelIfindex: number;
@@ -113,6 +115,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       refuse: config.services.withoutBackends === "refuse",
       denyIcmp: config.policy.denyResponse === "icmp",
       hostFirewall: config.hostFirewall.enabled,
+      xdp: balanced.length > 0,
       genericXdp: balanced.length > 0 && config.xdp.mode !== "native",
       hostNetns: netnsCookie(),
       deviceIfindex: device.index,
@@ -124,6 +127,8 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       natPorts,
     }),
   });
+  // Before the programs are attached: after a restart of the machine no denied packet gets through meanwhile.
+  const prefilter = new Prefilter({ map: (name) => datapath.map(name), file: paths.prefilter, log });
   const interfaces = new Map([[device.index, device.name]]);
   if (overlay) interfaces.set(overlayIfindex, tunnelDevice);
   const target = { datapath, linksDir: paths.links, netlink, log };
@@ -153,7 +158,18 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
     ? routers
     : { v4: serves(4) ? nodeAddress(node, 4) : undefined, v6: serves(6) ? nodeAddress(node, 6) : undefined };
   const tunnelIfindex = overlayIfindex;
-  return { datapath, target, device, tunnelIfindex, interfaces, ...acceleration, podMtu, underlay, sources };
+  return {
+    datapath,
+    prefilter,
+    target,
+    device,
+    tunnelIfindex,
+    interfaces,
+    ...acceleration,
+    podMtu,
+    underlay,
+    sources,
+  };
 }
 
 /** A kernel on which connections past the network would not be sound has none; the node works all the same. */

@@ -32,9 +32,9 @@ function frontend(port: number, backends: readonly string[], more: Partial<Front
 
 test("maps are as full as the tables that fill them; a shared backend counts once", () => {
   const tables = agentTables();
-  const fill = mapFill(tables, (map) => map.length);
+  const fill = mapFill(tables, { size: 9 }, (map) => map.length);
   const entries = () => Object.fromEntries(fill().map((map) => [map.name, map.entries]));
-  assert.ok(Object.values(entries()).every((count) => count === 0));
+  assert.ok(Object.entries(entries()).every(([name, count]) => count === (name === "prefilter" ? 9 : 0)));
 
   const policy = { id: 1, revision: 1, enforceIngress: true, enforceEgress: false, entries: [] };
   const rule = { identity: 0 } as ResolvedPolicy["entries"][number];
@@ -61,6 +61,7 @@ test("maps are as full as the tables that fill them; a shared backend counts onc
     lb_backends: 3,
     lb_source_ranges: 2,
     l2_responders: 0,
+    prefilter: 9,
   });
   tables.db.write((tx) => tx.delete(tables.frontends, tables.frontends.keyOf(frontend(80, []))));
   assert.deepEqual([entries()["lb_slots"], entries()["lb_backends"]], [1, 1]);

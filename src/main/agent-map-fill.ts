@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { MapFill } from "#agent/api.ts";
 import { policyCapacity } from "#policy/ops.ts";
+import { mostCidrs } from "#prefilter/cidrs.ts";
 import type { AgentTables } from "./agent-tables.ts";
 
 type Counted = Pick<
@@ -20,7 +21,11 @@ type Counted = Pick<
  * like are none of them: there the oldest entry makes room, and entries past their time stay until then.
  * `maxEntries`: of the kernel's map of that name.
  */
-export function mapFill(tables: Counted, maxEntries: (map: string) => number): () => readonly MapFill[] {
+export function mapFill(
+  tables: Counted,
+  prefilter: { readonly size: number },
+  maxEntries: (map: string) => number,
+): () => readonly MapFill[] {
   const { ipcache, blocks, egress, masqueradeExempt, datapathEndpoints, policyMaps, frontends } = tables;
   const lb = whenChanged(frontends, () => countFrontends(frontends.all()));
   const largestPolicy = whenChanged(policyMaps, () => {
@@ -46,6 +51,7 @@ export function mapFill(tables: Counted, maxEntries: (map: string) => number): (
     fill("lb_backends", lb().backends),
     fill("lb_source_ranges", lb().ranges),
     fill("l2_responders", tables.l2Announcements.size),
+    { name: "prefilter", entries: prefilter.size, maxEntries: mostCidrs },
   ];
 }
 

@@ -21,6 +21,7 @@ import { prefixOfKey } from "#datapath/prefix-key.ts";
 import { egressKeyText } from "#egress/ops.ts";
 import { typedMap } from "#kernel/bpf/typed-map.ts";
 import { readPolicies } from "#policy/ops.ts";
+import { KernelPrefilter } from "#prefilter/kernel.ts";
 import { serviceMaps } from "#services/maps.ts";
 import { protoName, tupleText } from "#services/service.ts";
 import type { AgentTables } from "./agent-tables.ts";
@@ -65,6 +66,9 @@ export function agentMaps(
       maps.masqExempt.entries(),
     ),
     ct: conntrackDump(maps),
+    prefilter: mapDump("prefilter", [{ name: "CIDR", of: (cidr) => cidr }], () =>
+      new KernelPrefilter((name) => datapath.map(name)).denied(),
+    ),
     nat: mapDump(
       "nat",
       [

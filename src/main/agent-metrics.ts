@@ -3,6 +3,7 @@ import type { MapFill } from "#agent/api.ts";
 import { mapWrites } from "#kernel/bpf/map-writes.ts";
 import type { Health } from "#lib/health.ts";
 import { Counter, createRegistry, Gauge, type Registry } from "#lib/metrics.ts";
+import type { Prefilter } from "#prefilter/prefilter.ts";
 import type { Acceleration } from "./agent-acceleration.ts";
 
 export interface AgentMetricsDeps {
@@ -11,10 +12,17 @@ export interface AgentMetricsDeps {
   /** Addresses this node answers for. */
   announced(): number;
   readonly acceleration: Pick<Acceleration, "counts">;
+  readonly prefilter: Pick<Prefilter, "size" | "dropped">;
 }
 
 /** The agent's own metrics: its process, what it wrote to the kernel, how full its maps are, how its parts fare. */
-export function agentMetrics({ health, maps, announced, acceleration }: AgentMetricsDeps): Registry {
+export function agentMetrics({
+  health,
+  maps,
+  announced,
+  acceleration,
+  prefilter,
+}: AgentMetricsDeps): Registry {
   const registry = createRegistry();
   new Counter({
     name: "weft_map_writes_total",
@@ -56,7 +64,29 @@ export function agentMetrics({ health, maps, announced, acceleration }: AgentMet
     },
   });
   accelerationMetrics(registry, acceleration);
+  prefilterMetrics(registry, prefilter);
   return registry;
+}
+
+function prefilterMetrics(registry: Registry, prefilter: AgentMetricsDeps["prefilter"]): void {
+  new Gauge({
+    name: "weft_prefilter_cidrs",
+    help: "CIDRs whose packets end at the node's device",
+    registers: [registry],
+    collect() {
+      this.set(prefilter.size);
+    },
+  });
+  for (const what of ["packets", "bytes"] as const)
+    new Counter({
+      name: `weft_prefilter_dropped_${what}_total`,
+      help: `${what === "packets" ? "Packets" : "Bytes of packets"} that the prefilter dropped`,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(prefilter.dropped()[what]);
+      },
+    });
 }
 
 /** What is counted in the kernel, where agents that come back go on counting. */

@@ -39,6 +39,7 @@ import { startL2 } from "./agent-l2.ts";
 import { mapFill } from "./agent-map-fill.ts";
 import { agentMaps } from "./agent-maps.ts";
 import { agentMetrics } from "./agent-metrics.ts";
+import { startPrefilter } from "./agent-prefilter.ts";
 import { probeNode, requireNode } from "./agent-requirements.ts";
 import { serviceBackendsView } from "./agent-service-view.ts";
 import { startServiceHealth } from "./agent-services.ts";
@@ -108,6 +109,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   stack.use(startL2(deps, signal));
 
   const hostProc = hostProcOf(config);
+  const prefilter = stack.use(startPrefilter(deps));
   const families = familiesOf(config);
   const ipam = new Ipam(node.podCidrs.filter((cidr) => families.includes(family(cidr))));
   const { ciliumNodes } = tables;
@@ -115,7 +117,11 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   stack.use(startPoolStatus({ client, ciliumNodes, nodeName: node.name, usage, health, log, signal }));
   state = () => waitingFor("the cluster's state is being read", firstTables(tables));
   const isReady = () => state() === undefined;
-  const fill = mapFill(tables, (map) => nodeDatapath.datapath.map(map).info.maxEntries);
+  const fill = mapFill(
+    tables,
+    nodeDatapath.prefilter,
+    (map) => nodeDatapath.datapath.map(map).info.maxEntries,
+  );
   const status = () =>
     agentStatus({ ...deps, acceleration, ready: isReady(), startedMs, version, maps: fill() });
   stack.use(
@@ -124,7 +130,8 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
       db: tables.db,
       status,
       maps: agentMaps(control.maps, nodeDatapath.datapath, tables),
-      views: { "service-backends": serviceBackendsView(tables, families) },
+      views: { "service-backends": serviceBackendsView(tables, families), prefilter: prefilter.view },
+      actions: { prefilter: prefilter.change },
     }),
   );
   const flows = stack.use(await flowsStarting);
@@ -133,7 +140,13 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
     await startMetricsServer({
       listen: config.metrics.listen,
       registries: [
-        agentMetrics({ health, maps: fill, announced: () => tables.l2Announcements.size, acceleration }),
+        agentMetrics({
+          health,
+          maps: fill,
+          announced: () => tables.l2Announcements.size,
+          acceleration,
+          prefilter: nodeDatapath.prefilter,
+        }),
         flows.metrics,
       ],
     }),

@@ -12,6 +12,7 @@ import {
 import { installCommand, upgradeCommand } from "#cli/commands/install.ts";
 import { labCommand } from "#cli/commands/lab.ts";
 import { policyCommand } from "#cli/commands/policy.ts";
+import { prefilterCommand } from "#cli/commands/prefilter.ts";
 import { rawCommand } from "#cli/commands/raw.ts";
 import { serviceCommand } from "#cli/commands/service.ts";
 import { statusCommand } from "#cli/commands/status.ts";
@@ -43,6 +44,7 @@ function program(): Command {
     .addCommand(identityCommand())
     .addCommand(serviceCommand())
     .addCommand(egressCommand())
+    .addCommand(prefilterCommand())
     .addCommand(policyCommand());
   weft.addCommand(bpfCommand()).addCommand(dbCommand()).addCommand(rawCommand(), { hidden: true });
   inheritExit(weft);

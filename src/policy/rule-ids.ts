@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { RuleNumber } from "#datapath/layouts/enums.ts";
 import { hash32 } from "#lib/hash.ts";
 import type { RuleOrigin } from "./rule.ts";
 
@@ -7,7 +8,7 @@ const remembered = 4096;
 
 /**
  * Numbers for sets of rules, as map entries and flow events carry them: the hash of the origins, the next free number when two sets
- * hash to one. Equal sets have equal numbers, also after a restart. 0: no rule.
+ * hash to one. Equal sets have equal numbers, also after a restart. 0: no rule; 1: what is no policy's (`enum rule_number`).
  */
 export class RuleIds {
   readonly #byText = new Map<string, number>();
@@ -34,8 +35,8 @@ export class RuleIds {
       );
       return known;
     }
-    let id = this.#hash(text) || 1;
-    while (this.#byId.has(id)) id = (id + 1) >>> 0 || 1;
+    let id = this.#hash(text);
+    while (id <= RuleNumber.prefilter || this.#byId.has(id)) id = (id + 1) >>> 0;
     this.#byText.set(text, id);
     this.#changed.add(id);
     this.#byId.set(id, { text, origins: texts.map((one) => byText.get(one)!) });

@@ -12,7 +12,14 @@ import { type Load, type LoadOptions, type LoadReport, startLoad } from "./lab-p
 
 export interface Operations {
   hello: Record<string, never>;
-  http: { readonly host: string; readonly port: number; readonly path?: string; readonly timeoutMs?: number };
+  http: {
+    readonly host: string;
+    readonly port: number;
+    readonly path?: string;
+    /** An address of its own to ask from. */
+    readonly from?: string;
+    readonly timeoutMs?: number;
+  };
   udp: {
     readonly address: string;
     readonly port: number;
@@ -90,19 +97,23 @@ function http({
   host,
   port,
   path = "/hostname",
+  from,
   timeoutMs = 1_500,
 }: Operations["http"]): Promise<Answers["http"]> {
   const none = { pod: "", body: "" };
   return new Promise((resolve) => {
     const signal = AbortSignal.timeout(timeoutMs);
-    const outgoing = request({ host, port, path, agent: false, signal }, (answer) => {
-      let body = "";
-      answer.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
-      answer.once("end", () =>
-        resolve({ outcome: "answered", pod: String(answer.headers["x-weft-pod"] ?? ""), body }),
-      );
-      answer.once("error", () => resolve({ outcome: "reset", ...none }));
-    });
+    const outgoing = request(
+      { host, port, path, agent: false, signal, ...(from && { localAddress: from }) },
+      (answer) => {
+        let body = "";
+        answer.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+        answer.once("end", () =>
+          resolve({ outcome: "answered", pod: String(answer.headers["x-weft-pod"] ?? ""), body }),
+        );
+        answer.once("error", () => resolve({ outcome: "reset", ...none }));
+      },
+    );
     outgoing.once("error", (error: NodeJS.ErrnoException) => {
       const refused = error.code === "ECONNREFUSED";
       resolve({ outcome: signal.aborted ? "timeout" : refused ? "refused" : "reset", ...none });

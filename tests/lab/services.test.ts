@@ -3,13 +3,23 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { addAddress } from "#kernel/netlink/address.ts";
+import { openNetlink } from "#kernel/netlink/handle.ts";
+import { linkIndex } from "#kernel/netlink/link.ts";
 import { netnsPath } from "#kernel/netns.ts";
 import { finishChecksums } from "#kit/checksum-offload.ts";
 import { agentReady, killAgent } from "#kit/lab-agent.ts";
 import { kernelState } from "#kit/lab-kernel.ts";
 import { PodClient } from "#kit/lab-pod.ts";
-import { labPrefix, labStateDir, until } from "#kit/lab-run.ts";
+import { labPrefix, labStateDir, until, weftJson, weftOk } from "#kit/lab-run.ts";
 import { kubectlOk, type LabPod, manifests, podOf, useLab } from "#kit/lab-use.ts";
+import { parseAddress } from "#model/ip.ts";
+
+interface DeniedRow {
+  readonly cidr: string;
+  readonly packets: number;
+  readonly comment: string;
+}
 
 type Family = 4 | 6;
 const families: readonly Family[] = [4, 6];
@@ -128,6 +138,52 @@ for (const routing of ["tunnel", "native"] as const) {
       });
     }
 
+    /** Further addresses of the outside. */
+    const attackers = { 4: "198.51.100.9", 6: "2001:db8:9::9" } as const;
+
+    const attacked = async (name: string, family: Family) => {
+      const asks = {
+        host: nodeAddress(name, family),
+        port: 30080,
+        from: attackers[family],
+        timeoutMs: 1_000,
+      };
+      return (await world.call("http", asks)).outcome;
+    };
+
+    /** Denies attackers at n1, and shows that this is so, there alone, and seen. */
+    const denyAttackers = async () => {
+      using netlink = openNetlink({ netns: netnsPath(`${labPrefix}-world`) });
+      for (const family of families) {
+        const address = parseAddress(attackers[family]);
+        addAddress(netlink, {
+          link: linkIndex(netlink, "lo"),
+          address,
+          bits: family === 4 ? 32 : 128,
+          noDad: true,
+        });
+        assert.equal(await attacked("n1", family), "answered");
+      }
+      const cidrs = ["198.51.100.0/24", "2001:db8:9::/48"];
+      const said = await weftOk("prefilter", "add", "--node", "n1", "--comment", "drill", ...cidrs);
+      assert.equal(said, "n1: 2 added; 2 CIDRs denied\n");
+      for (const family of families) {
+        assert.equal(await attacked("n1", family), "timeout");
+        assert.equal(await attacked("n2", family), "answered");
+        await until(`a flow that says so of IPv${family}`, async () => {
+          const from = ["--from-ip", attackers[family], "--last", "5"];
+          return /denied by Prefilter/.test(await weftOk("observe", "--verdict", "DROPPED", ...from));
+        });
+      }
+      const rows = await weftJson<DeniedRow[]>("prefilter", "list", "--node", "n1");
+      const seen = rows.map(({ cidr, packets, comment }) => [cidr, packets > 0, comment]);
+      assert.deepEqual(
+        seen,
+        cidrs.map((cidr) => [cidr, true, "drill"]),
+      );
+      return cidrs;
+    };
+
     test("from outside through the balancer at XDP, which outlives its agent and goes by setting", async () => {
       const asked = async () => {
         for (const family of families) await reached(world, { host: nodeAddress("n1", family), near, far });
@@ -141,9 +197,16 @@ for (const routing of ["tunnel", "native"] as const) {
         await agentReady("n1");
       };
       finishChecksums("n1", netnsPath(`${labPrefix}-world`));
+      const denied = routing === "native" ? await denyAttackers() : [];
       await restarted(`${without}xdp: {devices: [eth0], mode: generic}\n`);
       assert.match(links().join(), /^xdp_generic_\d+$/);
       await asked();
+      if (denied.length > 0) {
+        for (const family of families) assert.equal(await attacked("n1", family), "timeout");
+        const left = await weftOk("prefilter", "delete", "--node", "n1", ...denied);
+        assert.equal(left, "n1: 2 deleted; 0 CIDRs denied\n");
+        for (const family of families) assert.equal(await attacked("n1", family), "answered");
+      }
       await killAgent("n1");
       await asked();
       await agentReady("n1");

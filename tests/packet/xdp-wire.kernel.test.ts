@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Frames out of a cable, through a device with the balancer in its driver, and back into the cable. */
 import assert from "node:assert/strict";
-import { closeSync } from "node:fs";
 import { it } from "node:test";
 import { ConfigFlag, LbFlag } from "#datapath/layouts/enums.ts";
 import { attachTcx, attachXdp } from "#kernel/bpf/link.ts";
 import { loadCollection } from "#kernel/bpf/object.ts";
 import { typedMap, u32Layout } from "#kernel/bpf/typed-map.ts";
-import { checked, libc } from "#kernel/libc.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { linkIndex } from "#kernel/netlink/link.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
 import { at, TestNode } from "#kit/datapath.ts";
 import { eventually } from "#kit/eventually.ts";
 import { buildPacket, Proto, readPacket } from "#kit/packet.ts";
+import { sendFrame } from "#kit/send-frame.ts";
 
 /** BPF_F_TEST_XDP_LIVE_FRAMES: what the program says is done. */
 const LIVE = 2;
@@ -63,24 +62,6 @@ for (const name of ["v4", "v6"] as const)
       assert.equal(readPacket(kept).destinationMac, "02:00:00:00:00:02");
       assert.deepEqual([sent.destination, sent.dport], [net.remote, 53]);
     });
-
-/** Sends a frame by a device, as packet(7) does. */
-function sendFrame(ifindex: number, frame: Uint8Array): void {
-  const AF_PACKET = 17;
-  const SOCK_RAW = 3;
-  const fd = checked(libc.socket(AF_PACKET, SOCK_RAW, 0), "open a packet socket");
-  try {
-    const address = new Uint8Array(20);
-    const view = new DataView(address.buffer);
-    view.setUint16(0, AF_PACKET, true);
-    view.setUint16(2, 0x0300);
-    view.setInt32(4, ifindex, true);
-    checked(libc.bind(fd, address, address.length), "bind a packet socket");
-    checked(libc.send(fd, frame, frame.length, 0), "send a frame");
-  } finally {
-    closeSync(fd);
-  }
-}
 
 for (const name of ["v4", "v6"] as const)
   it(`what the balancer in the stack leaves, traffic control gets as it came, ${name}`, async () => {

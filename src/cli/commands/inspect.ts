@@ -95,6 +95,7 @@ const maps = [
   "l2",
   "endpoints",
   "nat",
+  "prefilter",
   "metrics",
 ];
 

@@ -12,6 +12,7 @@ export const ConfigFlag = {
   hostFirewall: 128,
   genericXdp: 4096,
   denyIcmp: 64,
+  xdp: 256,
   refuse: 32,
 } as const;
 export type ConfigFlag = (typeof ConfigFlag)[keyof typeof ConfigFlag];
@@ -26,6 +27,7 @@ export const configFlagNames: ReadonlyMap<number, string> = new Map([
   [128, "HOST_FIREWALL"],
   [4096, "GENERIC_XDP"],
   [64, "DENY_ICMP"],
+  [256, "XDP"],
   [32, "REFUSE"],
 ]);
 
@@ -489,6 +491,16 @@ export const policyVerdictNames: ReadonlyMap<number, string> = new Map([
   [1, "ALLOW"],
   [2, "DENY"],
   [3, "PASS"],
+]);
+
+/** `enum rule_number` */
+export const RuleNumber = {
+  prefilter: 1,
+} as const;
+export type RuleNumber = (typeof RuleNumber)[keyof typeof RuleNumber];
+
+export const ruleNumberNames: ReadonlyMap<number, string> = new Map([
+  [1, "PREFILTER"],
 ]);
 
 /** `enum trace_point` */
