@@ -1,29 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 import { Command, CommanderError } from "commander";
-import { connectivityCommand } from "#cli/commands/connectivity.ts";
-import { explainCommand } from "#cli/commands/explain.ts";
-import {
-  bpfCommand,
-  dbCommand,
-  egressCommand,
-  endpointCommand,
-  identityCommand,
-} from "#cli/commands/inspect.ts";
-import { installCommand, upgradeCommand } from "#cli/commands/install.ts";
-import { labCommand } from "#cli/commands/lab.ts";
-import { policyCommand } from "#cli/commands/policy.ts";
-import { prefilterCommand } from "#cli/commands/prefilter.ts";
-import { rawCommand } from "#cli/commands/raw.ts";
-import { serviceCommand } from "#cli/commands/service.ts";
-import { statusCommand } from "#cli/commands/status.ts";
-import { sysdumpCommand } from "#cli/commands/sysdump.ts";
-import { uninstallCommand } from "#cli/commands/uninstall.ts";
-import { observeCommand } from "#cli/observe.ts";
+import { type Commands, loadCommands } from "#cli/lazy.ts";
 import { installedVersion } from "#cli/version.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
-import { startLabServices } from "./lab-services.ts";
 
-function program(): Command {
+const startServices = async () => (await import("./lab-services.ts")).startLabServices;
+
+/** By heading of the help. `asked`: the words of the command line. */
+const commandsOf = (asked: readonly string[]): Readonly<Record<string, Commands>> => ({
+  "Try it:": {
+    lab: async () => (await import("#cli/commands/lab.ts")).labCommand(startServices, asked[1]),
+  },
+  "Run a cluster's network:": {
+    install: async () => (await import("#cli/commands/install.ts")).installCommand(),
+    upgrade: async () => (await import("#cli/commands/install.ts")).upgradeCommand(),
+    uninstall: async () => (await import("#cli/commands/uninstall.ts")).uninstallCommand(),
+  },
+  "Look at the network:": {
+    observe: async () => (await import("#cli/observe.ts")).observeCommand(),
+    explain: async () => (await import("#cli/commands/explain.ts")).explainCommand(),
+    status: async () => (await import("#cli/commands/status.ts")).statusCommand(),
+    connectivity: async () => (await import("#cli/commands/connectivity.ts")).connectivityCommand(),
+    sysdump: async () => (await import("#cli/commands/sysdump.ts")).sysdumpCommand(),
+  },
+  "Look inside:": {
+    endpoint: async () => (await import("#cli/commands/inspect.ts")).endpointCommand(),
+    identity: async () => (await import("#cli/commands/inspect.ts")).identityCommand(),
+    service: async () => (await import("#cli/commands/service.ts")).serviceCommand(),
+    egress: async () => (await import("#cli/commands/inspect.ts")).egressCommand(),
+    prefilter: async () => (await import("#cli/commands/prefilter.ts")).prefilterCommand(),
+    policy: async () => (await import("#cli/commands/policy.ts")).policyCommand(),
+    bpf: async () => (await import("#cli/commands/inspect.ts")).bpfCommand(),
+    db: async () => (await import("#cli/commands/inspect.ts")).dbCommand(),
+  },
+});
+
+const hidden: Commands = {
+  raw: async () => (await import("#cli/commands/raw.ts")).rawCommand(),
+};
+
+async function program(asked: readonly string[]): Promise<Command> {
   const weft = new Command("weft")
     .description("weft connects, balances, secures and shows the network of a Kubernetes cluster.")
     .version(installedVersion())
@@ -31,22 +47,17 @@ function program(): Command {
     .enablePositionalOptions()
     .exitOverride()
     .showSuggestionAfterError();
-  weft.commandsGroup("Try it:").addCommand(labCommand(startLabServices));
-  weft.commandsGroup("Run a cluster's network:");
-  weft.addCommand(installCommand()).addCommand(upgradeCommand()).addCommand(uninstallCommand());
-  weft.commandsGroup("Look at the network:");
-  weft.addCommand(observeCommand()).addCommand(explainCommand()).addCommand(statusCommand());
-  weft.addCommand(connectivityCommand());
-  weft.addCommand(sysdumpCommand());
-  weft.commandsGroup("Look inside:");
-  weft
-    .addCommand(endpointCommand())
-    .addCommand(identityCommand())
-    .addCommand(serviceCommand())
-    .addCommand(egressCommand())
-    .addCommand(prefilterCommand())
-    .addCommand(policyCommand());
-  weft.addCommand(bpfCommand()).addCommand(dbCommand()).addCommand(rawCommand(), { hidden: true });
+  const [name = ""] = asked;
+  const groups = Object.entries(commandsOf(asked));
+  const isOf = (commands: Commands) => name in commands;
+  const isKnown = isOf(hidden) || groups.some(([, commands]) => isOf(commands));
+  for (const [heading, commands] of groups) {
+    if (isKnown && !isOf(commands)) continue;
+    weft.commandsGroup(heading);
+    for (const command of await loadCommands(commands, name)) weft.addCommand(command);
+  }
+  if (!isKnown || isOf(hidden))
+    for (const command of await loadCommands(hidden, name)) weft.addCommand(command, { hidden: true });
   inheritExit(weft);
   return weft;
 }
@@ -62,7 +73,7 @@ function inheritExit(command: Command): void {
 /** Exit codes: 0 done, 1 failed, 2 called wrongly. */
 async function main(): Promise<void> {
   try {
-    await program().parseAsync();
+    await (await program(process.argv.slice(2))).parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? 0 : 2;
