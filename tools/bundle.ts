@@ -37,17 +37,6 @@ const httpWithoutFetch: Plugin = {
   },
 };
 
-/** Of zod's messages in fifty languages we show the English ones; the others make a two-byte string of the whole chunk. */
-const zodInEnglish: Plugin = {
-  name: "zod-in-english",
-  setup({ onLoad }) {
-    onLoad({ filter: /[/\\]zod[/\\]v4[/\\]locales[/\\]index\.js$/ }, () => ({
-      contents: 'export { default as en } from "./en.js";',
-      loader: "js",
-    }));
-  },
-};
-
 const { metafile } = await build({
   entryPoints: programs,
   outdir,
@@ -57,7 +46,7 @@ const { metafile } = await build({
   target: "node24",
   format: "esm",
   external: ["koffi"],
-  plugins: [httpWithoutFetch, zodInEnglish],
+  plugins: [httpWithoutFetch],
   // What is imported only when needed (credential plug-ins) stays out of the programs, in chunks of its own.
   splitting: true,
   chunkNames: "chunks/[name]-[hash]",

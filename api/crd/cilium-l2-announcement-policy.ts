@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { labelSelector } from "./fields.ts";
 
 /** cilium.io/v2alpha1 CiliumL2AnnouncementPolicy: which Services' addresses are answered for on the wire, by which nodes, on which devices. */

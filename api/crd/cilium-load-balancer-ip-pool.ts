@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { cidr, labelSelector } from "./fields.ts";
 
 /** cilium.io/v2 CiliumLoadBalancerIPPool: addresses for Services of type LoadBalancer. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { contains, parsePrefix } from "#model/ip.ts";
 import { fqdnSelector, icmpRule, ingressPortRule, portDenyRule, portRule } from "./cilium-ports.ts";
 import { cidr, cidrOrAddress, ciliumSelector, labelSelector, metadata } from "./fields.ts";

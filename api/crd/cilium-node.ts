@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { cidr } from "./fields.ts";
 
 const owned = z.object({ owner: z.string().optional(), resource: z.string().optional() });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { endPort, isPortName } from "./fields.ts";
 import { icmpType } from "./icmp.ts";
 import { quote } from "./manifest.ts";

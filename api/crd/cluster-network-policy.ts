@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { cidr, isPortName, labelSelector, metadata, endPort as portNumber } from "./fields.ts";
 import { quote, readManifest, withoutNulls } from "./manifest.ts";
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import type { PrinterColumn } from "./definition.ts";
 
 const byType = { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { parseAddress, parsePrefix } from "#model/ip.ts";
 import { quote } from "./manifest.ts";
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 
 /** weft.io/v1alpha1 NodePolicyStatus: what an agent says of the policies on its node. One object for each node, under its name. */
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { CniError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { z } from "zod";
+import * as z from "zod";
 import { readSysctl, writeSysctl } from "#kernel/sysctl.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseDocument } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { type Prefix, parsePrefix } from "#model/ip.ts";
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { parseSettings, readSettings } from "#lib/settings.ts";
 import { apiServerSetting, clusterNameSetting, listenSetting } from "#model/settings.ts";
 

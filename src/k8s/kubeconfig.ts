@@ -4,7 +4,7 @@ import type { RequestOptions } from "node:https";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parse } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import { errorText, WeftError } from "#lib/errors.ts";
 
 /** How to reach an API server and who to be there. */

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { parseDocument } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import { WeftError } from "#lib/errors.ts";
 import type { Container } from "./objects.ts";
 import { harmlessCommand } from "./stand-in/harmless.ts";

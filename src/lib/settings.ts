@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from "node:fs";
 import { parseDocument } from "yaml";
-import type { z } from "zod";
+import type * as z from "zod";
 import { errorText, WeftError } from "#lib/errors.ts";
 
 /** Reads a program's YAML file by its schema. @throws WeftError E_CONFIG naming the file and the setting. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { type Prefix, parsePrefix } from "#model/ip.ts";
 
 /** Settings that agent and operator share; both read the same words. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { WeftError } from "#lib/errors.ts";
 import type { Prefix } from "#model/ip.ts";
 import { mostCidrs, parseCidr } from "./cidrs.ts";

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { WeftError } from "#lib/errors.ts";
 import type { DeniedCidrs } from "./change.ts";
 import { parseCidr } from "./cidrs.ts";

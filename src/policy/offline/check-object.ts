@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { z } from "zod";
+import * as z from "zod";
 import { readManifest, withoutNulls } from "#api/crd/manifest.ts";
 import type { ManifestObject } from "#k8s/manifest.ts";
 import { WeftError } from "#lib/errors.ts";
