@@ -32,6 +32,7 @@ enum lb_flag {
 	LB_HOST_ONLY = 32,     /* a loopback address: for the node's own processes */
 	LB_SOURCE_RANGES = 128, /* for clients in its lb_source_ranges alone: packet by packet, which tells the client */
 	LB_DENY_RANGES = 512,  /* those are the clients it is not for */
+	LB_PASS_DENIED = 2048, /* pods it is not for meet the entry of LB_SCOPE_LOCAL, or the address itself (local redirects) */
 	LB_DSR = 1024,         /* backends on other nodes answer the client themselves */
 	LB_HASHED = 256,       /* the connection's hash says the place in the table (Maglev); else chance does (weights) */
 	LB_ELSEWHERE = 64,     /* a traffic policy keeps it from the backends there are: without one of its own it is silent */

@@ -205,6 +205,8 @@ __noinline int translate_from_pod(frame_t *frame, struct pkt *p)
 	if (!p)
 		return DROP_INVALID_PACKET_DROPPED;
 	f = frontend_find(p, LB_SCOPE_ANY);
+	if (f && (f->flags & LB_PASS_DENIED) && !client_may_ask(f, &p->saddr))
+		f = frontend_find(p, LB_SCOPE_LOCAL);
 	return f && !(f->flags & LB_HOST_ONLY) ? to_backend(frame, p, f) : 0;
 }
 

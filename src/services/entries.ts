@@ -55,6 +55,7 @@ function flagsOf(row: Frontend): number {
     flag(row.dsr, LbFlag.dsr) |
     flag(row.elsewhere, LbFlag.elsewhere) |
     flag(row.denyRanges, LbFlag.denyRanges) |
+    flag(row.passDenied, LbFlag.passDenied) |
     flag(row.sourceRanges, LbFlag.sourceRanges)
   );
 }

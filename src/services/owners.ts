@@ -46,6 +46,8 @@ export class Owners {
   readonly #table: WritableTable<Frontend>;
   readonly #byOwner = new Map<string, Claims>();
   readonly #byFrontend = new Map<string, Set<string>>();
+  /** Rows of scope "local" that stand beside another owner's, by its key. */
+  readonly #beside = new Map<string, string>();
 
   constructor(table: WritableTable<Frontend>) {
     this.#table = table;
@@ -65,12 +67,32 @@ export class Owners {
     for (const key of new Set([...(before?.keys() ?? []), ...now.keys()])) this.#decide(tx, key);
   }
 
+  /** Whom a redirect passes on meets what would be without it. */
+  #putBeside(tx: Transaction, key: string, row: Frontend | undefined): void {
+    const beside = row && ({ ...row, scope: "local" } as const);
+    const before = this.#beside.get(key);
+    if (beside) {
+      this.#beside.set(key, this.#table.keyOf(beside));
+      tx.put(this.#table, beside);
+    } else if (before !== undefined) {
+      this.#beside.delete(key);
+      tx.delete(this.#table, before);
+    }
+  }
+
   #decide(tx: Transaction, key: string): void {
     const claims = [...(this.#byFrontend.get(key) ?? [])];
     const age = (name: string) => this.#byOwner.get(name)?.age ?? "";
     if (claims.length > 1) claims.sort((a, b) => (age(a) < age(b) ? -1 : 1));
     const [winner, ...contested] = claims;
-    const row = winner === undefined ? undefined : this.#byOwner.get(winner)?.rows.get(key);
+    const rowOf = (name: string | undefined) =>
+      name === undefined ? undefined : this.#byOwner.get(name)?.rows.get(key);
+    const row = rowOf(winner);
+    this.#putBeside(
+      tx,
+      key,
+      row?.passDenied ? contested.map(rowOf).find((one) => one?.type !== "LocalRedirect") : undefined,
+    );
     if (row) {
       // A Service that is redirected is meant to be.
       const told = contested.length > 0 && !age(winner!).startsWith(ofItsService);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readLocalRedirectPolicy } from "#api/crd/cilium-local-redirect-policy.ts";
 import type { KubeObject } from "#k8s/resource.ts";
-import { WeftError } from "#lib/errors.ts";
 import { type Address, parseAddress } from "#model/ip.ts";
 import type { LabelSelector } from "#model/selects-labels.ts";
 import type { Database, WritableTable } from "#store/table.ts";
@@ -25,20 +24,16 @@ export interface RedirectPolicy {
   /** Of pods of the namespace, on the node. */
   readonly pods: LabelSelector;
   readonly targets: readonly RedirectPort[];
+  /** What the pods themselves ask is not redirected. */
+  readonly skipOwn?: true;
 }
 
-/** @throws WeftError E_MANIFEST with the path of the field that is wrong, E_NOT_SUPPORTED for what Weft does not do */
+/** @throws WeftError E_MANIFEST with the path of the field that is wrong */
 export function redirectPolicyRow(object: KubeObject): RedirectPolicy {
   const kind = { apiVersion: "cilium.io/v2", kind: "CiliumLocalRedirectPolicy" };
   const { metadata, spec } = readLocalRedirectPolicy({ ...object, ...kind });
   const { addressMatcher, serviceMatcher } = spec.redirectFrontend;
   const namespace = metadata.namespace ?? "default";
-  if (spec.skipRedirectFromBackend)
-    throw new WeftError(
-      "E_NOT_SUPPORTED",
-      `CiliumLocalRedirectPolicy ${namespace}/${metadata.name}: spec.skipRedirectFromBackend is not supported`,
-      { hint: "let the pods that are redirected to ask by an address that is not redirected" },
-    );
   return {
     namespace,
     name: metadata.name,
@@ -49,6 +44,7 @@ export function redirectPolicyRow(object: KubeObject): RedirectPolicy {
     ports: (addressMatcher ?? serviceMatcher)?.toPorts?.map(portOf) ?? [],
     pods: spec.redirectBackend.localEndpointSelector,
     targets: spec.redirectBackend.toPorts.map(portOf),
+    ...(spec.skipRedirectFromBackend && { skipOwn: true }),
   };
 }
 

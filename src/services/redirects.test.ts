@@ -134,7 +134,6 @@ test("what is wrong is said with its place", () => {
     [(spec) => (spec.redirectBackend.toPorts = [tcp("70000")]), /"70000" is not a port/],
     [(spec) => (spec.redirectBackend.toPorts = [{ port: "80", protocol: "UDP" }]), /has no counterpart/],
     [(spec) => (spec.redirectBackend.toPorts = []), /toPorts/],
-    [(spec) => (spec["skipRedirectFromBackend"] = true), /skipRedirectFromBackend is not supported/],
     [(spec) => (spec["ports"] = []), /spec\.ports: unknown field/],
   ];
   for (const [change, said] of broken) assert.throws(() => of(change), said);
@@ -167,6 +166,37 @@ endpoints: [{addresses: [10.0.2.9], conditions: {ready: true}}]
   at.setRedirect({ ...row, ofService: false });
   await at.settle();
   assert.deepEqual(backends(), ["10.0.2.9"]);
+});
+
+test("with skipRedirectFromBackend its pods, ready or not, meet the Service itself", async () => {
+  await using at = await room();
+  at.sync();
+  await at.apply(`
+kind: Service
+metadata: {namespace: kube-system, name: kube-dns}
+spec: {clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], ports: [{name: dns, port: 53, protocol: UDP}]}
+---
+kind: EndpointSlice
+metadata: {namespace: kube-system, name: kube-dns-1, labels: {kubernetes.io/service-name: kube-dns}}
+addressType: IPv4
+ports: [{name: dns, port: 53, protocol: UDP}]
+endpoints: [{addresses: [10.0.2.9], conditions: {ready: true}}]
+`);
+  const selected = [...pods, parseAddress("10.0.1.6")];
+  const row = redirectOf({ ...nodeLocalDns, skipOwn: true }, { service: dns, pods, selected });
+  const passed = row.frontends.map(({ sourceRanges, denyRanges, passDenied }) => {
+    assert.ok(denyRanges && passDenied);
+    return sourceRanges?.join(" ");
+  });
+  assert.deepEqual([...new Set(passed)], ["10.0.1.5/32 10.0.1.6/32", "fd00:1::5/128"]);
+  const backends = (key: string) => at.frontends.get(key)?.backends.map(({ address }) => address);
+  const both = () => [backends("10.96.0.10:53/UDP"), backends("10.96.0.10:53/UDP/local")];
+  at.setRedirect(row);
+  await at.settle();
+  assert.deepEqual(both(), [["10.0.1.5"], ["10.0.2.9"]]);
+  at.setRedirect({ ...row, createdMs: row.createdMs + 1, frontends: [] });
+  await at.settle();
+  assert.deepEqual(both(), [["10.0.2.9"], undefined]);
 });
 
 test("follows policies, Services and the ready pods of the node", async () => {

@@ -2,7 +2,7 @@
 import { targetOf } from "#api/crd/cilium-local-redirect-policy.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
-import { type Address, family } from "#model/ip.ts";
+import { type Address, family, hostPrefix } from "#model/ip.ts";
 import { selectsLabels } from "#model/selects-labels.ts";
 import { startController } from "#store/controller.ts";
 import type { Database, Table, WritableTable } from "#store/table.ts";
@@ -61,6 +61,8 @@ export interface RedirectWorld {
   readonly service: Service | undefined;
   /** Addresses of the ready pods it selects. */
   readonly pods: readonly Address[];
+  /** Of all it selects: also of those that ask before they are ready. */
+  readonly selected?: readonly Address[];
   readonly nodeName?: string | undefined;
 }
 
@@ -108,6 +110,7 @@ function frontendOf(
   const pods = world.pods.filter((pod) => family(pod) === family(address));
   if (!target || pods.length === 0) return undefined;
   const proto = protocols[port.protocol];
+  const excepted = (world.selected ?? world.pods).filter((pod) => family(pod) === family(address));
   const backend = (pod: Address): Backend => ({
     address: pod,
     port: target.port,
@@ -126,6 +129,7 @@ function frontendOf(
     port: port.port,
     proto,
     backends: pods.map(backend),
+    ...(policy.skipOwn && { sourceRanges: excepted.map(hostPrefix), denyRanges: true, passDenied: true }),
   };
 }
 
@@ -159,7 +163,15 @@ export function startRedirects(deps: RedirectDeps, signal: AbortSignal): AsyncDi
         const { namespace, from } = policy;
         const service =
           "service" in from ? services.get(serviceKey({ namespace, name: from.service })) : undefined;
-        return redirectOf(policy, { service, pods: podsOf(policy, { pods, endpoints }), nodeName });
+        const selected = podsOf(policy, { pods, endpoints });
+        const addresses = (found: typeof selected) =>
+          [...new Set(found.map(({ address }) => address))].sort();
+        return redirectOf(policy, {
+          service,
+          pods: addresses(selected.filter(({ ready }) => ready)),
+          selected: addresses(selected),
+          nodeName,
+        });
       });
       const keys = new Set(rows.map((row) => redirects.keyOf(row)));
       db.write((tx) => {
@@ -173,16 +185,18 @@ export function startRedirects(deps: RedirectDeps, signal: AbortSignal): AsyncDi
   });
 }
 
+/** Addresses of the node's pods that it selects. */
 function podsOf(
   policy: RedirectPolicy,
   { pods, endpoints }: Pick<RedirectDeps, "pods" | "endpoints">,
-): Address[] {
-  const found = new Set<Address>();
+): { readonly address: Address; readonly ready: boolean }[] {
+  const found: { readonly address: Address; readonly ready: boolean }[] = [];
   for (const pod of pods.all()) {
-    if (pod.namespace !== policy.namespace || !pod.ready || !selectsLabels(policy.pods, pod.labels)) continue;
+    if (pod.namespace !== policy.namespace || !selectsLabels(policy.pods, pod.labels)) continue;
     // The latest attachment alone: of a pod whose sandbox is being replaced there are two for a moment.
     const latest = [...endpoints.by("pod", `${pod.namespace}/${pod.name}`)].at(-1);
-    for (const address of [latest?.v4, latest?.v6]) if (address !== undefined) found.add(address);
+    const ready = pod.ready === true;
+    for (const address of [latest?.v4, latest?.v6]) if (address !== undefined) found.push({ address, ready });
   }
-  return [...found].sort();
+  return found;
 }

@@ -34,11 +34,13 @@ export interface Frontend {
   readonly draining?: readonly Backend[];
   /** How long a client stays with its backend (sessionAffinity ClientIP); absent: not at all. */
   readonly affinitySec?: number;
-  /** Who comes from outside meets this one in place of the other of its address (externalTrafficPolicy Local). */
+  /** Who comes from outside meets this one in place of the other of its address (externalTrafficPolicy Local), or who the other passes on. */
   readonly scope?: "local";
   /** Who may ask, or, with `denyRanges`, who may not; absent: everybody (loadBalancerSourceRanges). */
   readonly sourceRanges?: readonly Prefix[];
   readonly denyRanges?: true;
+  /** Pods that may not ask meet the frontend of scope "local" in place of this one, or the address itself where there is none. */
+  readonly passDenied?: true;
   /** Absent: any backend, by chance. */
   readonly algorithm?: Algorithm;
   /** Backends on other nodes answer the client themselves. */

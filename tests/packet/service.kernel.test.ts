@@ -126,6 +126,22 @@ for (const name of ["v4", "v6"] as const) {
       assert.equal(may.packet.destination, near);
     });
 
+    it("passes on pods that a redirect is not for: to what is beside it, or to the address itself", () => {
+      const [vip] = net.vips;
+      const fields = { address: vip, port: 445, proto: Proto.tcp, type: "ClusterIP" } as const;
+      const flags = LbFlag.sourceRanges | LbFlag.denyRanges | LbFlag.passDenied;
+      node.service({ ...fields, id: 52, flags, backends: backends([520, near]) });
+      const asks = () =>
+        node.fromPod(client, packet(net.client, vip, [++port, 445], "tcp")).packet.destination;
+      assert.equal(asks(), near);
+      node
+        .typed("lb_source_ranges", lbSourceRangeKeyLayout, lbSourceRangeLayout)
+        .set({ prefixlen: 32 + 128, frontend: 52, addr: parseAddress(net.client) }, { allowed: 1 });
+      assert.equal(asks(), vip);
+      node.service({ ...fields, id: 53, scope: LbScope.local, backends: backends([530, far]) });
+      assert.equal(asks(), far);
+    });
+
     it("leads datagrams on to another backend at once when theirs is gone, and its answers back", () => {
       const fields = { id: 20, address: net.node, port: 30_081, proto: Proto.udp, type: "NodePort" } as const;
       node.service({ ...fields, backends: backends([200, far]) });

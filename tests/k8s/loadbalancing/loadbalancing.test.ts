@@ -168,6 +168,8 @@ suite("load balancing", { timeout: 600_000 }, () => {
       await until(`${pod} to ask ${proxy}`, 30_000, async () =>
         (await asked(pod)).every((name) => name === proxy),
       );
+    const [, itself] = await asked("proxy-near");
+    assert.equal(itself, "web", "what is redirected to asks the Service itself");
     await ours("delete", "ciliumlocalredirectpolicies", "--all");
     await until("the Service itself", 30_000, async () => (await asked("far"))[1] === "web");
     assert.equal((await asked("far"))[0], "");

@@ -168,6 +168,7 @@ export const redirects = [
   metadata: meta(name),
   spec: {
     redirectFrontend,
+    skipRedirectFromBackend: true,
     redirectBackend: {
       localEndpointSelector: { matchLabels: { app: "proxy" } },
       toPorts: [{ port: "8080", protocol: "TCP" }],
