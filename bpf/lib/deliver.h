@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
 #include <linux/if_packet.h>
+#include <linux/ip.h>
+#include "csum.h"
 #include "packet.h"
 #include "report.h"
 #include "identity.h"
@@ -13,16 +15,43 @@ static __always_inline int to_stack(struct __sk_buff *skb, struct pkt *p, __u8 p
 	return TC_ACT_OK;
 }
 
+/* The Ethernet header, with the first bytes of IP's behind it; NULL: there are none. */
+static __always_inline void *writable_head(struct __sk_buff *skb)
+{
+	const __u32 size = ETH_HLEN + sizeof(struct iphdr);
+	void *head = frame_at(skb, 0, size);
+
+	if (head || bpf_skb_pull_data(skb, size) < 0)
+		return head;
+	return frame_at(skb, 0, size);
+}
+
+/*
+ * One hop further, to the pod, written where it lies: the calls for it would cost more than all else that a packet of a
+ * known connection takes here. Of IPv6 the stack may keep a sum that the hop limit is part of.
+ */
+static __always_inline long hop_to(struct __sk_buff *skb, struct pkt *p, const struct endpoint *to)
+{
+	void *head = writable_head(skb);
+	struct iphdr *ip = head + ETH_HLEN;
+
+	if (!head)
+		return -1;
+	_Static_assert(offsetof(struct endpoint, host_mac) == offsetof(struct endpoint, mac) + ETH_ALEN, "as in a frame");
+	frame_copy(head, to->mac, 2 * ETH_ALEN);
+	if (is_v6(p))
+		return decrement_ttl(skb, p);
+	ip->ttl--;
+	ip->check = csum_fold((__u16)~ip->check + (__u16)~1); /* one less, in the low byte of its word */
+	return 0;
+}
+
 /* To a pod of this node, past the node's stack straight into the pod. */
 static __always_inline int deliver(struct __sk_buff *skb, struct pkt *p, const struct endpoint *to)
 {
-	struct macs macs;
-
 	if (p->ttl <= 1) /* the stack answers "time exceeded" */
 		return to_stack(skb, p, TRACE_TO_STACK);
-	__builtin_memcpy(macs.dst, to->mac, 6);
-	__builtin_memcpy(macs.src, to->host_mac, 6);
-	if (decrement_ttl(skb, p) < 0 || bpf_skb_store_bytes(skb, 0, &macs, sizeof(macs), 0) < 0)
+	if (hop_to(skb, p, to) < 0)
 		return drop(skb, p, DROP_ERROR_WRITING_TO_PACKET);
 	forwarded(skb, p, TRACE_TO_ENDPOINT);
 	return bpf_redirect_peer(to->ifindex, 0);

@@ -9,9 +9,17 @@ typedef struct __sk_buff frame_t;
 
 enum frame_verdict { FRAME_DROP = TC_ACT_SHOT };
 
+#include "frame-at.h"
+
+/* Headers mostly lie in the first buffer; a call for each would cost more than the copy. */
 static __always_inline long frame_load(frame_t *frame, __u32 off, void *to, __u32 size)
 {
-	return bpf_skb_load_bytes(frame, off, to, size);
+	const void *at = frame_at(frame, off, size);
+
+	if (!at)
+		return bpf_skb_load_bytes(frame, off, to, size);
+	frame_copy(to, at, size);
+	return 0;
 }
 
 static __always_inline long frame_store(frame_t *frame, __u32 off, const void *from, __u32 size, __u64 flags)
