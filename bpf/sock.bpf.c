@@ -16,6 +16,7 @@ const volatile struct node_config config = {};
 
 #define ALLOW 1
 #define REFUSE 0
+#define AF_INET 2
 
 /* An address and port a socket talks to or hears from. */
 struct peer {
@@ -244,6 +245,32 @@ SEC("cgroup/getpeername6")
 int sock_getpeername6(struct bpf_sock_addr *ctx)
 {
 	return show_v6(ctx);
+}
+
+/*
+ * A socket that closes is forgotten, so that those that stay open keep their entries however many short connections come,
+ * and so that a new connection takes memory that was used just now. What was sent without a connection is forgotten in
+ * its turn.
+ */
+SEC("cgroup/sock_release")
+int sock_release(struct bpf_sock *sk)
+{
+	struct lb_sock_key key = { .port = sk->dst_port, .proto = sk->protocol };
+	const volatile __u32 *v6 = sk->dst_ip6; /* volatile, or both families' reads would become one at a computed place */
+
+	if (!key.port || (key.proto != IPPROTO_TCP && key.proto != IPPROTO_UDP))
+		return ALLOW;
+	if (sk->family == AF_INET) {
+		addr_set_v4(&key.addr, sk->dst_ip4);
+	} else {
+		key.addr.words[0] = v6[0];
+		key.addr.words[1] = v6[1];
+		key.addr.words[2] = v6[2];
+		key.addr.words[3] = v6[3];
+	}
+	key.cookie = bpf_get_socket_cookie(sk);
+	bpf_map_delete_elem(&lb_socks, &key);
+	return ALLOW;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

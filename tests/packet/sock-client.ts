@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
  * The process of sock.kernel.test.ts: backends and clients of services, in one network namespace and cgroup. Waits for a
- * line on stdin, then prints what its sockets saw as one line of JSON.
+ * line on stdin, then prints what its sockets saw as one line of JSON. At the next line it closes the sockets and says so with
+ * another line; it ends with stdin.
  */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
+import { createInterface } from "node:readline";
 
 const BACKEND_PORT = 18_080;
+/** Resolves when the socket is closed. */
+const closing: (() => Promise<unknown>)[] = [];
 
 /** "address port answer" of each attempt, or an error's code. */
 export type Seen = typeof seen;
 
 async function tcp(host: string, port: number): Promise<string> {
   const socket = connect({ host, port });
+  closing.push(() => (socket.closed ? Promise.resolve() : once(socket.destroy(), "close")));
   try {
     await once(socket, "connect");
     const seen = `${socket.remoteAddress} ${socket.remotePort}`;
@@ -22,8 +27,6 @@ async function tcp(host: string, port: number): Promise<string> {
     return `${seen} ${answer.toString()}`;
   } catch (error) {
     return codeOf(error);
-  } finally {
-    socket.destroy();
   }
 }
 
@@ -34,19 +37,27 @@ async function answerOf(socket: UdpSocket): Promise<string> {
 
 async function udp(type: "udp4" | "udp6", host: string, port: number): Promise<string> {
   const socket = createSocket(type);
+  closing.push(() => {
+    const closed = once(socket, "close");
+    socket.close();
+    return closed;
+  });
   try {
     const answer = answerOf(socket);
     socket.send("ping", port, host);
     return await answer;
   } catch (error) {
     return codeOf(error);
-  } finally {
-    socket.close();
   }
 }
 
 async function udpConnected(type: "udp4" | "udp6", host: string, port: number): Promise<string> {
   const socket = createSocket(type);
+  closing.push(() => {
+    const closed = once(socket, "close");
+    socket.close();
+    return closed;
+  });
   try {
     socket.connect(port, host);
     await once(socket, "connect");
@@ -56,8 +67,6 @@ async function udpConnected(type: "udp4" | "udp6", host: string, port: number): 
     return `${address} ${await answer}`;
   } catch (error) {
     return codeOf(error);
-  } finally {
-    socket.close();
   }
 }
 
@@ -75,7 +84,9 @@ async function serve(host: string, type: "udp4" | "udp6"): Promise<void> {
   await once(echo, "listening");
 }
 
-await once(process.stdin, "data");
+const lines = createInterface(process.stdin)[Symbol.asyncIterator]();
+const answer = (line: string) => new Promise<void>((done) => process.stdout.write(`${line}\n`, () => done()));
+await lines.next();
 await serve("127.0.0.1", "udp4");
 await serve("::1", "udp6");
 const seen = {
@@ -90,4 +101,9 @@ const seen = {
   udpConnected4: await udpConnected("udp4", "10.96.0.1", 53),
   udpConnected6: await udpConnected("udp6", "fd00:96::1", 53),
 };
-process.stdout.write(`${JSON.stringify(seen)}\n`, () => process.exit(0));
+await answer(JSON.stringify(seen));
+await lines.next();
+await Promise.all(closing.map((close) => close()));
+await answer("closed");
+await lines.next();
+process.exit(0);

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { after, before, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ConfigFlag, LbFlag } from "#datapath/layouts/enums.ts";
@@ -19,7 +20,7 @@ import { setLink } from "#kernel/netlink/link.ts";
 import { createNetns, deleteNetns, inNetns } from "#kernel/netns.ts";
 import { netnsCookie } from "#kernel/socket.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
-import { writeService } from "#kit/datapath.ts";
+import { type ServiceFields, writeService } from "#kit/datapath.ts";
 import { Proto } from "#kit/packet.ts";
 import type { Seen } from "./sock-client.ts";
 
@@ -28,18 +29,14 @@ const name = `c-pkt-${process.pid}-sock`;
 const stack = new AsyncDisposableStack();
 let seen: Seen;
 let seenInSilence: Seen;
-let loaded: Collection;
+/** The frontends remembered of the client's sockets while they are open, and when they are closed. */
+let remembered: { readonly open: readonly number[]; readonly closed: readonly number[] };
 
 before(async () => {
-  let run: () => Promise<Seen>;
-  ({ loaded, run } = hooked(name, ConfigFlag.refuse));
-  writeServices(loaded);
-  seen = await run();
-  const silent = hooked(`${name}-silent`, 0);
-  writeServices(silent.loaded);
+  ({ seen, ...remembered } = await hooked(name, ConfigFlag.refuse));
   const own = { id: 20, address: "127.0.0.1", port: 18_080, proto: Proto.tcp, flags: LbFlag.hostOnly };
-  writeService(silent.loaded.maps, { ...own, backends: [] });
-  seenInSilence = await silent.run();
+  const silent = await hooked(`${name}-silent`, 0, { ...own, backends: [] });
+  seenInSilence = silent.seen;
 });
 after(async () => await stack[Symbol.asyncDispose]());
 
@@ -59,13 +56,21 @@ function writeServices({ maps }: Collection): void {
   }
 }
 
-/** The hooks on a cgroup of their own, and what runs the client there, in a network namespace that has a loopback device alone. */
-function hooked(name: string, flags: number): { loaded: Collection; run(): Promise<Seen> } {
+/** Numbers of the frontends that sockets were led from. */
+function rememberedBy({ maps }: Collection): number[] {
+  const socks = typedMap(maps.get("lb_socks")!, lbSockKeyLayout, lbSockLayout);
+  return [...socks.entries()].map(([, { frontend }]) => frontend).toSorted();
+}
+
+/** Runs the client with the hooks on a cgroup of its own, in a network namespace that has a loopback device alone. */
+async function hooked(name: string, flags: number, ...more: ServiceFields[]) {
   const spec = compiledSpec("bpf/sock.bpf.c");
   const netns = createNetns(name);
   stack.defer(() => void deleteNetns(name));
   const config = encode(nodeConfigLayout, { ...noConfig, flags, hostNetns: netnsCookie({ netns }) });
   const loaded = stack.use(loadCollection(spec, { rodata: { config } }));
+  writeServices(loaded);
+  for (const service of more) writeService(loaded.maps, service);
   using netlink = openNetlink({ netns });
   setLink(netlink, "lo", { up: true });
   const cgroup = createCgroup(name);
@@ -76,22 +81,33 @@ function hooked(name: string, flags: number): { loaded: Collection; run(): Promi
     stack.use(attachCgroup({ program, fd, attachType }));
   }
   closeSync(fd);
-  return { loaded, run: () => runClient(netns, cgroup) };
+  await using client = startClient(netns, cgroup);
+  const seen = JSON.parse(await client.ask()) as Seen;
+  const open = rememberedBy(loaded);
+  assert.equal(await client.ask(), "closed");
+  return { seen, open, closed: rememberedBy(loaded) };
 }
 
-async function runClient(netns: string, cgroup: string): Promise<Seen> {
+/** The client: `ask` lets it go on to its next answer. */
+function startClient(netns: string, cgroup: string) {
   const script = fileURLToPath(new URL("sock-client.ts", import.meta.url));
   const child = inNetns(netns, () =>
     spawn(process.execPath, [script], { stdio: ["pipe", "pipe", "inherit"], timeout: 20_000 }),
   );
   joinCgroup(cgroup, child.pid!);
-  child.stdin.write("go\n");
-  let text = "";
-  child.stdout.on("data", (chunk) => {
-    text += String(chunk);
-  });
-  await once(child, "close");
-  return JSON.parse(text) as Seen;
+  const closed = once(child, "close");
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  return {
+    async ask(): Promise<string> {
+      child.stdin.write("go\n");
+      const { value } = await lines.next();
+      return value ?? "";
+    },
+    async [Symbol.asyncDispose]() {
+      child.stdin.end();
+      await closed;
+    },
+  };
 }
 
 it("leads connections to a backend and shows the service as the peer", () => {
@@ -127,6 +143,9 @@ it("does so for connected datagram sockets", () => {
 });
 
 it("remembers what each socket asked for, for the flow events", () => {
-  const socks = [...typedMap(loaded.map("lb_socks"), lbSockKeyLayout, lbSockLayout).entries()];
-  assert.deepEqual([...new Set(socks.map(([, { frontend }]) => frontend))].toSorted(), [1, 2, 3, 4]);
+  assert.deepEqual([...new Set(remembered.open)], [1, 2, 3, 4]);
+});
+
+it("forgets connected sockets when they close; what was sent without a connection goes in its turn", () => {
+  assert.deepEqual(remembered.closed, [2, 4]);
 });
