@@ -15,6 +15,7 @@
 #include "lib/nat-restore.h"
 #include "lib/xdp-forward.h"
 #include "lib/xdp-unwrap.h"
+#include "lib/xdp-shortcut.h"
 
 const volatile struct node_config config = {};
 
@@ -27,8 +28,6 @@ struct choice {
 	struct addr addr;
 	__u32 id;
 	__be16 port;
-	__u8 tunnelled;
-	__u8 growth; /* bytes by which the packet tells the backend's node of its frontend */
 };
 
 static __always_inline int take(struct choice *c, const struct lb_backend *backend)
@@ -67,11 +66,11 @@ __noinline int leads_to_backend(frame_t *frame, struct pkt *p, struct choice *c,
 	p->dst.identity = identity_of(p, entry);
 	if (p->dst.identity == IDENTITY_HOST)
 		return false;
-	c->tunnelled = config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel);
+	way->tunnelled = config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel);
 	way->from = node_address(p);
 	way->to = c->addr;
-	way->length = p->length + c->growth;
-	if (entry && c->tunnelled) {
+	way->length = p->length + way->growth;
+	if (entry && way->tunnelled) {
 		way->to = entry->tunnel;
 		way->from = node_address_beside(&way->to);
 		way->length += tunnel_overhead(&way->to);
@@ -80,33 +79,38 @@ __noinline int leads_to_backend(frame_t *frame, struct pkt *p, struct choice *c,
 }
 
 /* Destination and source as to_service of host.bpf.c gives them. 0 or a drop reason. */
-static __always_inline int rewrite(frame_t *frame, struct pkt *p, struct choice *c)
+static __always_inline int rewrite(frame_t *frame, struct pkt *p, struct choice *c, const struct way *way)
 {
-	struct addr source = c->tunnelled ? router_address(p) : node_address(p);
+	struct addr source = way->tunnelled ? router_address(p) : node_address(p);
 	int reason;
 
 	nat_sent_key(p, &c->sent);
 	p->report.flags |= EVENT_DNAT;
 	reason = set_destination(frame, p, &c->addr, c->port);
+	if (!reason && !(p->flags & PKT_DSR))
+		reason = nat_source(frame, p, &c->sent, &source);
 	if (reason)
 		return reason;
-	if (!(p->flags & PKT_DSR))
-		return nat_source(frame, p, &c->sent, &source);
-	return c->growth ? dsr_tell(frame, p, &c->sent) : 0;
+	shortcut_learn(frame, p, &c->sent, way);
+	if (way->growth)
+		reason = dsr_tell(frame, p, &c->sent);
+	return reason ? reason : one_hop_further(frame, p);
 }
 
 /* From a client outside to the frontend. */
-static __always_inline int from_client(frame_t *frame, struct pkt *p, const struct lb_frontend *f)
+__noinline int from_client(frame_t *frame, struct pkt *p, const struct lb_frontend *f)
 {
 	struct ct_entry *known;
 	struct choice c = {};
 	struct way way = {};
 	int reason;
 
+	if (!p || !f)
+		return XDP_PASS;
 	p->frontend = f->id;
 	if (!client_may_ask(f, &p->saddr) || identify_sender(p) || !find_backend(p, f, &c, &known))
 		return XDP_PASS;
-	c.growth = dsr_growth(p, false, 0, 0);
+	way.growth = dsr_growth(p, false, 0, 0);
 	if (!leads_to_backend(frame, p, &c, &way)) {
 		if (!known) /* traffic control would choose again, and local backends be chosen more often than others */
 			service_remember(p, &c.key, c.id, 0);
@@ -119,20 +123,25 @@ static __always_inline int from_client(frame_t *frame, struct pkt *p, const stru
 		p->flags |= PKT_NEW;
 	}
 	p->flags |= p->flags & PKT_NEW ? PKT_NODEPORT | PKT_REPORT : PKT_NODEPORT;
-	reason = rewrite(frame, p, &c);
+	reason = rewrite(frame, p, &c, &way);
 	if (reason)
 		return drop(frame, p, reason);
-	return c.tunnelled ? send_wrapped(frame, p, &way) : send_back(frame, p, &way);
+	return way.tunnelled ? send_wrapped(frame, p, &way) : send_back(frame, p, &way.macs);
 }
 
 /* From another node's backend, whose answer goes on to the client; entry is the mapping it answers. */
-static __always_inline int from_backend(frame_t *frame, struct pkt *p, struct nat_entry *entry)
+__noinline int from_backend(frame_t *frame, struct pkt *p, struct nat_entry *entry)
 {
-	struct lb_reverse_key key = { .frontend = entry->frontend };
-	struct lb_reverse *shown = bpf_map_lookup_elem(&lb_reverse, &key);
+	struct lb_reverse_key key = {};
+	struct lb_reverse *shown;
+	struct nat_key came;
 	struct way way = {};
 	int reason;
 
+	if (!p || !entry)
+		return XDP_PASS;
+	key.frontend = entry->frontend;
+	shown = bpf_map_lookup_elem(&lb_reverse, &key);
 	if (!shown || (!(p->flags & PKT_TUNNEL) && identify_sender(p)))
 		return XDP_PASS;
 	way.from = shown->addr;
@@ -140,12 +149,17 @@ static __always_inline int from_backend(frame_t *frame, struct pkt *p, struct na
 	way.length = p->length;
 	if (!leads_back(frame, p, &way))
 		return XDP_PASS;
+	nat_sent_key(p, &came);
 	reason = nat_undo(frame, p, NULL, entry);
 	if (!reason)
 		reason = show_source(frame, p, &way.from, shown->port);
 	p->flags |= PKT_REPLY;
 	p->dst.identity = identity_of(p, ipcache_lookup(&p->daddr));
-	return reason ? drop(frame, p, reason) : send_back(frame, p, &way);
+	if (!reason) {
+		shortcut_learn(frame, p, &came, &way);
+		reason = one_hop_further(frame, p);
+	}
+	return reason ? drop(frame, p, reason) : send_back(frame, p, &way.macs);
 }
 
 /* An enum xdp_action; XDP_PASS: the frame is as it was. */
@@ -153,9 +167,13 @@ static __always_inline int balance(frame_t *frame, struct pkt *p)
 {
 	struct nat_entry *answered;
 	struct lb_frontend *f;
+	int verdict;
 
 	if (!is_ip(frame) || parse(frame, p) || !is_port_protocol(p->proto) || is_tunnelled(p) || p->ttl <= 1)
 		return XDP_PASS;
+	verdict = shortcut_take(frame, p);
+	if (verdict != XDP_PASS)
+		return verdict;
 	answered = nat_answered(frame, p, NULL);
 	if (answered)
 		return answered->frontend ? from_backend(frame, p, answered) : XDP_PASS;

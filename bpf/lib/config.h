@@ -19,6 +19,7 @@ struct node_config {
 	__u32 event_interval_sec; /* a busy flow reports at most once in this time per direction */
 	__u32 world_v4;        /* identity of what no ipcache entry knows: 2, or 9 and 10 in dual stack */
 	__u32 world_v6;
+	__u32 shortcuts;       /* places for each CPU, a power of two; 0: none */
 	__u16 nat_port_min;    /* source ports masquerade and NodePort SNAT may take, host byte order */
 	__u16 nat_port_max;
 	__u16 mtu;             /* of the underlay device */

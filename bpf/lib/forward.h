@@ -26,6 +26,12 @@ static __always_inline int decrement_ttl(frame_t *frame, struct pkt *p)
 	return write_ttl(frame, p, p->ttl - 1);
 }
 
+/* 0 or a drop reason. */
+static __always_inline int one_hop_further(frame_t *frame, struct pkt *p)
+{
+	return decrement_ttl(frame, p) < 0 ? DROP_ERROR_WRITING_TO_PACKET : 0;
+}
+
 struct macs {
 	__u8 dst[6];
 	__u8 src[6];

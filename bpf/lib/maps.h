@@ -12,6 +12,7 @@
 #include "fragment.h"
 #include "event.h"
 #include "drop-budget.h"
+#include "shortcut-map.h"
 
 /*
  * Every map of the datapath. User space pins them by these names, fills those the programs only read, and may
@@ -204,6 +205,22 @@ struct {
 	__type(key, struct lb_sock_key);
 	__type(value, struct lb_sock);
 } lb_socks SEC(".maps");
+
+/* node_config.shortcuts for each CPU, one CPU's behind the other's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct shortcut);
+} shortcuts SEC(".maps");
+
+/* [0]: another one after each write of user space to what shortcuts rest on. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} revisions SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -12,7 +12,10 @@
 struct way {
 	struct addr from;
 	struct addr to;
-	struct macs macs; /* found by leads_back */
+	struct macs macs; /* found by leads_back, as is */
+	__u16 mtu;
+	__u8 tunnelled;
+	__u8 growth;      /* bytes by which the packet tells the backend's node of its frontend */
 	__u32 length;     /* of what is to be sent, IP header on */
 };
 
@@ -32,13 +35,14 @@ __noinline int leads_back(frame_t *frame, struct pkt *p, struct way *way)
 		return false;
 	__builtin_memcpy(way->macs.dst, fib.dmac, 6);
 	__builtin_memcpy(way->macs.src, fib.smac, 6);
+	way->mtu = fib.mtu_result;
 	return true;
 }
 
 /* An enum xdp_action, as of all that follow. */
-static __always_inline int send_back(frame_t *frame, struct pkt *p, const struct way *way)
+static __always_inline int send_back(frame_t *frame, struct pkt *p, const struct macs *macs)
 {
-	if (decrement_ttl(frame, p) < 0 || frame_store(frame, 0, &way->macs, sizeof(way->macs), 0) < 0)
+	if (frame_store(frame, 0, macs, sizeof(*macs), 0) < 0)
 		return drop(frame, p, DROP_ERROR_WRITING_TO_PACKET);
 	forwarded(frame, p, TRACE_TO_NETWORK);
 	return XDP_TX;
@@ -88,17 +92,17 @@ static __always_inline void fill_vxlan(const struct pkt *p, struct vxlan_head *v
 /* Room of VXLAN_OVERHEAD_* in front of the frame, with the outer MACs in it already. */
 static __always_inline int make_room(frame_t *frame, const struct way *way, __u16 protocol, int room)
 {
-	struct ethhdr eth;
+	struct ethhdr eth __attribute__((aligned(8)));
 
 	__builtin_memcpy(&eth, &way->macs, sizeof(way->macs));
 	eth.h_proto = bpf_htons(protocol);
 	return bpf_xdp_adjust_head(frame, -room) < 0 || frame_store(frame, 0, &eth, sizeof(eth), 0) < 0;
 }
 
-static __always_inline int wrap_v4(frame_t *frame, const struct pkt *p, const struct way *way)
+static __noinline int wrap_v4(frame_t *frame, const struct pkt *p, const struct way *way)
 {
 	__u32 inner = frame_length(frame);
-	struct outer_v4 outer = {
+	struct outer_v4 outer __attribute__((aligned(8))) = {
 		.ip = { .version = 4, .ihl = 5, .ttl = TUNNEL_TTL, .protocol = IPPROTO_UDP,
 			.frag_off = bpf_htons(IP_DONT_FRAGMENT), .saddr = way->from.words[3], .daddr = way->to.words[3] },
 	};
@@ -111,10 +115,10 @@ static __always_inline int wrap_v4(frame_t *frame, const struct pkt *p, const st
 	return frame_store(frame, ETH_HLEN, &outer, sizeof(outer), 0);
 }
 
-static __always_inline int wrap_v6(frame_t *frame, const struct pkt *p, const struct way *way)
+static __noinline int wrap_v6(frame_t *frame, const struct pkt *p, const struct way *way)
 {
 	__u32 inner = frame_length(frame);
-	struct outer_v6 outer = { .ip = { .version = 6, .nexthdr = IPPROTO_UDP, .hop_limit = TUNNEL_TTL } };
+	struct outer_v6 outer __attribute__((aligned(8))) = { .ip = { .version = 6, .nexthdr = IPPROTO_UDP, .hop_limit = TUNNEL_TTL } };
 
 	outer.ip.payload_len = bpf_htons(sizeof(outer.vxlan) + inner);
 	__builtin_memcpy(&outer.ip.saddr, way->from.words, 16);
@@ -132,8 +136,6 @@ __noinline int send_wrapped(frame_t *frame, struct pkt *p, const struct way *way
 
 	if (!p || !way)
 		return XDP_DROP;
-	if (decrement_ttl(frame, p) < 0)
-		return drop(frame, p, DROP_ERROR_WRITING_TO_PACKET);
 	failed = addr_is_v4(&way->to) ? wrap_v4(frame, p, way) : wrap_v6(frame, p, way);
 	if (failed)
 		return drop(frame, p, DROP_NO_TUNNEL_OR_ENCAPSULATION_ENDPOINT);
@@ -141,3 +143,4 @@ __noinline int send_wrapped(frame_t *frame, struct pkt *p, const struct way *way
 	forwarded(frame, p, TRACE_TO_OVERLAY);
 	return XDP_TX;
 }
+

@@ -51,11 +51,13 @@ static __always_inline bool is_for_router(frame_t *frame, __u32 off)
 }
 
 /* How much the tunnel has put in front of a packet to the router address; 0: it is none. Notes who sent it. */
-static __always_inline __u32 wrapping(frame_t *frame, struct pkt *p)
+__noinline __u32 wrapping(frame_t *frame, struct pkt *p)
 {
 	__u32 off = outer_datagram(frame);
 	struct vxlan_head vxlan;
 
+	if (!p)
+		return 0;
 	/* with a checksum it is not from one of us */
 	if (!off || frame_load(frame, off, &vxlan, sizeof(vxlan)) < 0 || vxlan.udp.dest != bpf_htons(VXLAN_PORT) ||
 	    vxlan.udp.check || vxlan.flags != bpf_htonl(VXLAN_HAS_VNI))

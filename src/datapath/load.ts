@@ -9,6 +9,7 @@ import { type ObjectSpec, parseObject } from "#kernel/bpf/spec.ts";
 import { bpfObject } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
 import { accelerationObject } from "./accelerate.ts";
+import { reviseShortcuts } from "./shortcuts.ts";
 
 /** One object a hook; they share their maps by name. */
 const objects = ["pod", "host", "overlay", "sock", "announce"] as const;
@@ -71,6 +72,7 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
     }
     replaced.push(...collection.carried);
   }
+  reviseShortcuts(maps);
   const stack = undo.move();
   const find = <T>(kind: string, from: ReadonlyMap<string, T>, name: string): T => {
     const found = from.get(name);

@@ -33,6 +33,8 @@ export interface NodeSettings {
   readonly overlayIfindex: number;
   readonly egressGateway: boolean;
   readonly mtu: number;
+  /** Places for each CPU: {@link shortcutPlaces}. */
+  readonly shortcuts: number;
   /** See {@link natPorts}. */
   readonly natPorts: PortRange;
 }
@@ -87,6 +89,7 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
     eventIntervalSec,
     worldV4: dual ? ReservedIdentity.worldV4 : ReservedIdentity.world,
     worldV6: dual ? ReservedIdentity.worldV6 : ReservedIdentity.world,
+    shortcuts: node.shortcuts,
     natPortMin: node.natPorts.min,
     natPortMax: node.natPorts.max,
     mtu: node.mtu,

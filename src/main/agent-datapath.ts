@@ -17,6 +17,8 @@ import {
 } from "#datapath/devices.ts";
 import { type Datapath, loadDatapath } from "#datapath/load.ts";
 import { nodeConfigBytes } from "#datapath/node-config.ts";
+import { shortcutPlaces } from "#datapath/shortcuts.ts";
+import { possibleCpus } from "#kernel/bpf/map.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
 import { getLink } from "#kernel/netlink/link.ts";
 import type { Link } from "#kernel/netlink/link-fields.ts";
@@ -101,8 +103,11 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const acceleration = accelerationOf(config, log);
   const datapath = loadDatapath({
     mapsDir: paths.maps,
-    maxEntries: serviceMapSizes(config.services.capacity),
     accelerate: acceleration.accelerates,
+    maxEntries: {
+      ...serviceMapSizes(config.services.capacity),
+      shortcuts: shortcutPlaces() * possibleCpus(),
+    },
     log,
     xdp: balanced.length > 0,
     config: nodeConfigBytes({
@@ -124,6 +129,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       egressGateway,
       ...(device.mac !== undefined && { deviceMac: device.mac }),
       mtu: device.mtu,
+      shortcuts: shortcutPlaces(),
       natPorts,
     }),
   });

@@ -3,6 +3,7 @@
 import { parseArgs } from "node:util";
 import { errorText } from "#lib/errors.ts";
 import { agent } from "./agent.ts";
+import { balancer } from "./balancer.ts";
 import { changes } from "./changes.ts";
 import type { BenchPart } from "./context.ts";
 import { events } from "./events.ts";
@@ -16,6 +17,7 @@ const parts: readonly BenchPart[] = [
   tunnelPaths,
   nativePaths,
   programs,
+  balancer,
   agent,
   policy,
   services,

@@ -32,12 +32,13 @@ import { type NodeConfig, nodeConfigLayout } from "#datapath/layouts/node-config
 import { policyEntryLayout } from "#datapath/layouts/policy-entry.ts";
 import { policyKeyLayout } from "#datapath/layouts/policy-key.ts";
 import { prefixKey } from "#datapath/prefix-key.ts";
+import { reviseShortcuts } from "#datapath/shortcuts.ts";
 import { egressEntry } from "#egress/ops.ts";
 import type { EgressRow } from "#egress/rows.ts";
 import { readAddress, writeAddress } from "#kernel/bpf/field-codec.ts";
 import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
 import type { Layout } from "#kernel/bpf/layout.ts";
-import { BpfMap } from "#kernel/bpf/map.ts";
+import { BpfMap, possibleCpus } from "#kernel/bpf/map.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
 import { openRingBuffer } from "#kernel/bpf/ringbuf.ts";
 import { skBuffContext, xdpContext } from "#kernel/bpf/test-run.ts";
@@ -123,6 +124,8 @@ export const at = {
 } as const;
 
 const POD_LINKS = 3;
+/** For each CPU. */
+const SHORTCUTS = 256;
 /** Whom frames are addressed to that say nothing else. */
 const DEVICE_MAC = "02:00:00:00:00:bb";
 
@@ -242,13 +245,20 @@ export class TestNode implements Disposable {
         loadCollection(compiledSpec(`bpf/${object}.bpf.c`), {
           maps: Object.fromEntries(maps),
           rodata: { config },
-          maxEntries: { conntrack: 8192, nat: 8192, lb_socks: 256, events: 1 << 20 },
+          maxEntries: {
+            conntrack: 8192,
+            nat: 8192,
+            lb_socks: 256,
+            events: 1 << 20,
+            shortcuts: SHORTCUTS * possibleCpus(),
+          },
         }),
       );
       for (const [name, map] of collection.maps) if (!name.startsWith(".")) maps.set(name, map);
       return collection;
     });
     this.#maps = maps;
+    reviseShortcuts(maps);
     this.#around = undo.use(loadCollection(compiledSpec("tests/packet/around.bpf.c")));
     this.#ring = undo.use(openRingBuffer(this.map("events")));
     this.#stack = undo.move();
@@ -521,6 +531,7 @@ function defaultConfig(routing: "tunnel" | "native", device: number): NodeConfig
     eventIntervalSec: 5,
     worldV4: 9,
     worldV6: 10,
+    shortcuts: SHORTCUTS,
     natPortMin: 61_000,
     natPortMax: 65_535,
     mtu: 1500,

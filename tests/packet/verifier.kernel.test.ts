@@ -55,6 +55,7 @@ function configOf({ routing, families, masquerade }: Variant): Uint8Array {
     eventIntervalSec: 5,
     worldV4: 9,
     worldV6: 10,
+    shortcuts: 1024,
     natPortMin: 61_000,
     natPortMax: 65_535,
     mtu: 1500,

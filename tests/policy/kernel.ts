@@ -186,6 +186,7 @@ const config: NodeConfig = {
   eventIntervalSec: 5,
   worldV4: 9,
   worldV6: 10,
+  shortcuts: 0,
   natPortMin: 0,
   natPortMax: 0,
   mtu: 1500,

@@ -67,6 +67,7 @@ export class BpfMap implements Disposable {
   readonly #element: BpfAttr;
   readonly #delete: BpfAttr;
   #batches = true;
+  #afterWrite: (() => void) | undefined;
 
   constructor(fd: Fd) {
     this.fd = fd;
@@ -123,6 +124,11 @@ export class BpfMap implements Disposable {
     return this.info.name;
   }
 
+  /** Calls `then` after each write through this object, whatever came of it: of many elements at once, once. */
+  onWrite(then: () => void): void {
+    this.#afterWrite = then;
+  }
+
   get perCpu(): boolean {
     return PER_CPU.has(this.info.type);
   }
@@ -156,12 +162,14 @@ export class BpfMap implements Disposable {
   updateScratch(mode: UpdateMode = "any"): void {
     countMapWrites(this.name, "updates");
     const result = this.#open(this.#element).u64(24, MODES[mode]).try(BpfCommand.mapUpdate);
+    this.#afterWrite?.();
     if (result < 0) throw bpfError(-result, `update map ${this.name}`);
   }
 
   deleteScratch(): boolean {
     countMapWrites(this.name, "deletes");
     const result = this.#open(this.#delete).try(BpfCommand.mapDelete);
+    this.#afterWrite?.();
     if (result < 0 && result !== -ENOENT) throw bpfError(-result, `delete from map ${this.name}`);
     return result >= 0;
   }
@@ -199,7 +207,7 @@ export class BpfMap implements Disposable {
     const count = Math.floor(keys.length / this.info.keySize);
     this.#checkSize("keys", keys, count * this.info.keySize);
     this.#checkSize("values", values, count * this.valueBytes);
-    for (let done = this.#batches ? updateInBatches(this, keys, values) : 0; done < count; done++) {
+    for (let done = this.#inBatches(() => updateInBatches(this, keys, values)); done < count; done++) {
       this.#batches = false;
       this.update(slot(keys, done, this.info.keySize), slot(values, done, this.valueBytes));
     }
@@ -209,7 +217,7 @@ export class BpfMap implements Disposable {
   deleteMany(keys: Uint8Array): void {
     const count = Math.floor(keys.length / this.info.keySize);
     this.#checkSize("keys", keys, count * this.info.keySize);
-    for (let done = this.#batches ? deleteInBatches(this, keys) : 0; done < count; done++) {
+    for (let done = this.#inBatches(() => deleteInBatches(this, keys)); done < count; done++) {
       this.#batches = false;
       this.delete(slot(keys, done, this.info.keySize));
     }
@@ -231,6 +239,16 @@ export class BpfMap implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  /** How many elements were written so. */
+  #inBatches(write: () => number): number {
+    if (!this.#batches) return 0;
+    try {
+      return write();
+    } finally {
+      this.#afterWrite?.();
+    }
   }
 
   #setKey(key: Uint8Array): void {

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+import { type BpfMap, possibleCpus } from "#kernel/bpf/map.ts";
+
+/** Of the map `shortcuts`, `bpf/lib/shortcut.h`, 128 bytes each: 1 MB for each CPU, and 4 MB in all where there are many. */
+const mostPlaces = 8192;
+const leastPlaces = 1024;
+const placesOfAll = 32_768;
+
+/** What a flow's way through a node rests on, of all that user space writes. */
+const foundations = [
+  "lb_frontends",
+  "lb_backends",
+  "lb_reverse",
+  "lb_source_ranges",
+  "endpoints_by_addr",
+  "ipcache",
+  "conntrack",
+  "nat",
+] as const;
+
+/** Places for each CPU: a power of two. */
+export function shortcutPlaces(cpus = possibleCpus()): number {
+  const fair = 2 ** Math.floor(Math.log2(placesOfAll / cpus));
+  return Math.min(mostPlaces, Math.max(leastPlaces, fair));
+}
+
+/** From now on each write to what shortcuts rest on puts all of them out of force, and this does, too. */
+export function reviseShortcuts(maps: ReadonlyMap<string, BpfMap>): void {
+  const revisions = maps.get("revisions");
+  if (!revisions) return;
+  const first = new Uint8Array(revisions.info.keySize);
+  const value = new Uint32Array(revisions.lookup(first)!.slice().buffer);
+  const revise = () => {
+    value[0] = value[0]! + 1;
+    revisions.update(first, new Uint8Array(value.buffer));
+  };
+  for (const name of foundations) maps.get(name)?.onWrite(revise);
+  revise();
+}
