@@ -26,6 +26,7 @@ const shown: Readonly<Record<string, string>> = {
   "src/operator/policy-status.ts": "a condition's time",
   "src/operator/service-problem-writer.ts": "a condition's time",
   "src/policy/status.ts": "a condition's time",
+  "src/prefilter/prefilter.ts": "when a CIDR came onto the list",
   "src/services/node-health.ts": "the time in an answer to a health check",
 };
 
