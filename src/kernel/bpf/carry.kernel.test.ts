@@ -2,11 +2,14 @@
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { afterEach, suite, test } from "node:test";
+import { MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap, possibleCpus } from "#kernel/bpf/map.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
 import { mountBpfFs } from "#kernel/bpf/pin.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
+import { writeService } from "#kit/datapath.ts";
 import { assertNoFdLeak } from "#kit/fd-leak.ts";
+import { serviceMapSizes } from "#services/capacity.ts";
 
 const directory = `/sys/fs/bpf/weft-test-carry-${process.pid}`;
 const layout = (version: number) =>
@@ -39,6 +42,74 @@ function visits(n: number): Uint8Array {
   view.setUint32(12, 77, true);
   return new Uint8Array(view.buffer);
 }
+
+suite("services in maps of another size", () => {
+  mountBpfFs();
+  afterEach(() => rmSync(directory, { recursive: true, force: true }));
+  const spec = compiledSpec("bpf/sock.bpf.c");
+  const load = (services: number) =>
+    loadCollection(spec, {
+      pinDir: directory,
+      pin: ({ name }) => !name.startsWith("."),
+      maxEntries: serviceMapSizes(services),
+      onIncompatible: "rebuild",
+      programs: [],
+    });
+  const contents = ({ maps }: Collection) =>
+    Object.keys(serviceMapSizes(1)).map((name) => [name, [...maps.get(name)!.entries()].map(String).toSorted()]);
+
+  test("are all there, tables of backends too, which are the same maps", () => {
+    assertNoFdLeak(() => {
+      const before = load(8);
+      const backends = [1, 2, 3].map((id) => ({ id, address: `10.0.0.${id}`, port: 8080 }));
+      for (const id of [1, 2])
+        writeService(before.maps, {
+          id,
+          address: "10.96.0.1",
+          port: id,
+          proto: 6,
+          backends,
+          table: [1, 2, 3],
+        });
+      const were = contents(before);
+      before.close();
+      for (const services of [16, 16, 4]) {
+        using now = load(services);
+        assert.deepEqual(contents(now), were);
+        assert.equal(now.map("lb_tables").info.maxEntries, 2 * services);
+      }
+    });
+  });
+
+  test("a map of maps with nothing in it stays, and one whose inner maps would not do is made anew", () => {
+    const id = (services: number) => {
+      using loaded = load(services);
+      return loaded.map("lb_tables").info.id;
+    };
+    const first = id(8);
+    assert.equal(id(8), first);
+    rmSync(`${directory}/lb_tables`);
+    using other = BpfMap.create({
+      name: "row",
+      type: MapType.array,
+      keySize: 4,
+      valueSize: 8,
+      maxEntries: 1,
+    });
+    const { keySize, valueSize, flags, type } = spec.maps.get("lb_tables")!;
+    using odd = BpfMap.create({
+      name: "lb_tables",
+      type,
+      keySize,
+      valueSize,
+      maxEntries: 16,
+      flags,
+      innerMap: other,
+    });
+    odd.pin(`${directory}/lb_tables`);
+    assert.notEqual(id(8), odd.info.id);
+  });
+});
 
 suite("a pinned map of another layout", () => {
   mountBpfFs();

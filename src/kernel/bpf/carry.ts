@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Btf } from "#kernel/bpf/btf.ts";
 import { readKernelBtf } from "#kernel/bpf/btf-load.ts";
+import { innerDifferences } from "#kernel/bpf/compatible.ts";
 import { type Convert, conversion } from "#kernel/bpf/convert.ts";
+import { viewOf } from "#kernel/bpf/elf.ts";
 import { MapType } from "#kernel/bpf/kinds.ts";
-import type { BpfMap } from "#kernel/bpf/map.ts";
+import { BpfMap } from "#kernel/bpf/map.ts";
 import type { MapSpec } from "#kernel/bpf/map-spec.ts";
+import { hasErrno } from "#kernel/errno.ts";
 
 /** A map that takes the place of another, and the content it takes over. Owns the old one. */
 export interface Carried extends Disposable {
@@ -30,8 +33,17 @@ interface Plan {
   readonly value: Convert;
 }
 
-/** Copies an old map's elements into a new, empty one, field by field by name. `btf`: the types of `spec`. */
-export function carry(spec: MapSpec, { old, to, btf }: { old: BpfMap; to: BpfMap; btf?: Btf }): Carried {
+interface Maps {
+  readonly old: BpfMap;
+  readonly to: BpfMap;
+  /** The types of the new map's definition. */
+  readonly btf?: Btf;
+}
+
+/** Copies an old map's elements into a new, empty one, field by field by name; a map of maps takes over the inner maps themselves. */
+export function carry(spec: MapSpec, { old, to, btf }: Maps): Carried {
+  if (spec.inner !== undefined && spec.type === old.info.type)
+    return carryInner(spec, { old, to, ...(btf && { btf }) });
   const plan = planOf(spec, old, btf);
   const state = { elements: typeof plan === "string" ? 0 : copyAll(plan, { old, to, onlyNew: false }) };
   return {
@@ -50,12 +62,45 @@ export function carry(spec: MapSpec, { old, to, btf }: { old: BpfMap; to: BpfMap
   };
 }
 
+/** Programs that still use the old map go on with the same inner maps. */
+function carryInner(spec: MapSpec, { old, to, btf }: Maps): Carried {
+  let elements = 0;
+  let refused: string | undefined;
+  for (const [key, value] of old.entries()) {
+    using inner = openInner(value);
+    if (inner === undefined) continue;
+    if (spec.inner === undefined || innerDifferences(spec.inner, inner.info, btf).length > 0) {
+      refused = "inner maps of another layout";
+      continue;
+    }
+    const fd = new Uint8Array(4);
+    viewOf(fd).setUint32(0, inner.fd.number, true);
+    try {
+      to.update(key, fd);
+      elements++;
+    } catch {
+      // The new map is smaller: what does not fit stays behind, and the count says so.
+    }
+  }
+  return { name: spec.name, refused, elements, takeRest: () => 0, [Symbol.dispose]: () => old.close() };
+}
+
+/** An element of a map of maps; undefined: an empty place, or it has just gone. */
+export function openInner(value: Uint8Array): BpfMap | undefined {
+  const id = viewOf(value).getUint32(0, true);
+  try {
+    return id === 0 ? undefined : BpfMap.openId(id);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}
+
 function planOf(spec: MapSpec, old: BpfMap, btf?: Btf): Plan | string {
   const { info } = old;
   const alike = (types: readonly number[]) => types.includes(info.type) && types.includes(spec.type);
   if (info.type !== spec.type && !alike(HASHES) && !alike(PER_CPU_HASHES)) return "another type of map";
-  if (spec.inner !== undefined || spec.type === MapType.ringbuf)
-    return "this type of map has no content to copy";
+  if (spec.type === MapType.ringbuf) return "this type of map has no content to copy";
   const key = convertOf("key", spec, { old, btf });
   if (typeof key === "string") return key;
   const value = convertOf("value", spec, { old, btf });

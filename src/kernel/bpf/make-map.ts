@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { mkdirSync, renameSync } from "node:fs";
 import type { Btf } from "#kernel/bpf/btf.ts";
-import { type Carried, carry } from "#kernel/bpf/carry.ts";
+import { type Carried, carry, openInner } from "#kernel/bpf/carry.ts";
 import {
   effectiveMaxEntries,
   innerDifferences,
@@ -59,7 +59,7 @@ export function makeMap(settings: MapSettings): MadeMap {
   }
   if (pinned === undefined)
     return { map: createPinned(settings, path), adopted: false, differences: undefined };
-  const differences = allDifferences(spec, pinned, settings.btf?.types);
+  const differences = allDifferences(settings, pinned);
   if (differences?.length === 0) return { map: pinned, adopted: true, differences: undefined };
   if (differences !== undefined && rebuild) return { ...replacePinned(settings, pinned, path), differences };
   pinned.close();
@@ -86,20 +86,33 @@ function replacePinned(
   return { map, adopted: false, carried };
 }
 
-/**
- * Also of the inner maps, which the kernel shows of those only that are in the map. Undefined: there are none, so
- * nothing is known and nothing lost by making the map anew.
- */
-function allDifferences(spec: MapSpec, pinned: BpfMap, btf?: Btf): MapDifference[] | undefined {
-  const differences = mapDifferences(spec, pinned.info, btf);
+/** Also of the inner maps, which the kernel shows of those only that are in the map; of an empty one it says whether they would do. */
+function allDifferences(settings: MapSettings, pinned: BpfMap): MapDifference[] | undefined {
+  const { spec, btf } = settings;
+  const differences = mapDifferences(spec, pinned.info, btf?.types);
   if (spec.inner === undefined || differences.length > 0) return differences;
   for (const [, value] of pinned.entries()) {
-    const id = viewOf(value).getUint32(0, true);
-    if (id === 0) continue;
-    using inner = BpfMap.openId(id);
-    return innerDifferences(spec.inner, inner.info, btf);
+    using inner = openInner(value);
+    if (inner) return innerDifferences(spec.inner, inner.info, btf?.types);
   }
-  return undefined;
+  return takesInner(settings, pinned) ? [] : undefined;
+}
+
+/** Whether the kernel lets an inner map of the definition into the empty map: it is put there and taken out again. */
+function takesInner({ spec, btf }: MapSettings, outer: BpfMap): boolean {
+  if (spec.inner === undefined) return false;
+  using inner = createFromSpec({ spec: spec.inner, btf });
+  const key = new Uint8Array(outer.info.keySize);
+  const fd = new Uint8Array(4);
+  viewOf(fd).setUint32(0, inner.fd.number, true);
+  try {
+    outer.update(key, fd);
+    outer.delete(key);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, "EINVAL")) return false;
+    throw error;
+  }
 }
 
 function openIfPinned(path: string, rebuild: boolean): BpfMap | "something else" | undefined {
