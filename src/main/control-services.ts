@@ -48,6 +48,7 @@ export function startServices(
         frontends,
         frontendIds,
         pods: tables.clusterEndpoints,
+        nodes: tables.nodes,
         reconciler: serviceReconciler,
         socks: serviceSocks((name) => datapath.map(name)),
         namespaces: () => [...tables.endpoints.all()].map(({ netns }) => netns),

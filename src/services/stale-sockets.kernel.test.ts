@@ -14,7 +14,9 @@ import { createNetns, deleteNetns } from "#kernel/netns.ts";
 import { encodeSockaddr, listenTcp, localPort, openSocket, SOCK_STREAM } from "#kernel/socket.ts";
 import { idle } from "#kit/clock.ts";
 import { createHealth } from "#lib/health.ts";
-import { type Address, parseAddress } from "#model/ip.ts";
+import { type Address, parseAddress, prefixOf } from "#model/ip.ts";
+import type { Node } from "#nodes/node.ts";
+import { nodeTable } from "#nodes/table.ts";
 import type { Backend, Frontend } from "#services/service.ts";
 import { startStaleSockets } from "#services/stale-sockets.ts";
 import { frontendIdTable, frontendTable } from "#services/table.ts";
@@ -46,7 +48,8 @@ async function stage(text: string) {
     indexes: { address: (row) => [row.address] },
     columns: [],
   });
-  for (const table of [frontends, frontendIds, pods]) table.source("t").synced();
+  const nodes = nodeTable(db);
+  for (const table of [frontends, frontendIds, pods, nodes]) table.source("t").synced();
   const socks: [LbSockKey, LbSock][] = [];
   const cookies = new Set<bigint>();
   const vip = parseAddress(address.includes(":") ? "fd96::9" : "10.96.0.9");
@@ -90,6 +93,7 @@ async function stage(text: string) {
           frontends,
           frontendIds,
           pods,
+          nodes,
           reconciler: { waitUntil: () => Promise.resolve() },
           socks: {
             *entries() {
@@ -105,7 +109,33 @@ async function stage(text: string) {
       ),
     );
   const podGone = () => db.write((tx) => tx.delete(pods, address));
-  return { backend, serve, connect, start, podGone, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  const node = (fields: Partial<Node>) => ({
+    name: "a",
+    uid: "a",
+    self: false,
+    addresses: [],
+    podCidrs: [],
+    labels: new Map(),
+    ...fields,
+  });
+  /** The backend is a process of a node's, or of nobody of the cluster. */
+  const elsewhere = (ofNode: boolean) =>
+    db.write((tx) => {
+      tx.delete(pods, address);
+      tx.put(nodes, node(ofNode ? { addresses: [address] } : {}));
+    });
+  const nodeGone = () => db.write((tx) => tx.delete(nodes, "a"));
+  db.write((tx) => tx.put(nodes, node({ podCidrs: [prefixOf(address, 8)] })));
+  return {
+    backend,
+    serve,
+    connect,
+    start,
+    podGone,
+    elsewhere,
+    nodeGone,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
 }
 
 for (const text of ["127.0.0.1", "::1"])
@@ -133,4 +163,23 @@ test("what went while no agent ran is found at its start", async () => {
   s.podGone();
   s.start();
   assert.equal(await led.ended, "ECONNABORTED");
+});
+
+test("one to a process of a node goes on as long as the node is there, one out of the cluster for ever", async () => {
+  for (const ofNode of [true, false]) {
+    await using s = await stage("127.0.0.1");
+    s.elsewhere(ofNode);
+    const led = await s.connect(true);
+    s.start();
+    await idle();
+    s.serve({});
+    await idle();
+    assert.equal(led.socket.destroyed, false);
+    s.nodeGone();
+    if (ofNode) assert.equal(await led.ended, "ECONNABORTED");
+    else {
+      await idle();
+      assert.equal(led.socket.destroyed, false);
+    }
+  }
 });

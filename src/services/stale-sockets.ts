@@ -2,7 +2,8 @@
 import { pause, systemClock } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
-import type { Address } from "#model/ip.ts";
+import { type Address, family, type Prefix, prefixBits, prefixOf } from "#model/ip.ts";
+import type { Node } from "#nodes/node.ts";
 import {
   endSockets,
   endWanted,
@@ -20,8 +21,10 @@ export interface StaleSocketDeps extends SocketEnderDeps {
   readonly db: Database;
   readonly frontends: Table<Frontend>;
   readonly frontendIds: Table<FrontendId>;
-  /** The pods of all nodes, with an index `address`. */
+  /** The pods of all nodes that have an address of their own, with an index `address`. */
   readonly pods: Table<unknown>;
+  /** With an index `address`. */
+  readonly nodes: Table<Pick<Node, "podCidrs">>;
   /** Of the frontends. */
   readonly reconciler: Pick<Reconciler, "waitUntil">;
   /** Another than after a second: for tests. */
@@ -43,19 +46,23 @@ interface Known {
  * A socket that a service led to a backend keeps it for life. When the backend goes nothing tells a connected UDP socket, and a
  * TCP connection waits for its own time-outs if the pod went without a word. They are told here, by ECONNABORTED: UDP as soon as
  * the service does not lead there any more, TCP when the service has forgotten the backend (it drains before) and no pod
- * has its address any more. What they connect to next is another backend.
+ * has its address any more. Of a pod with its node's address the node lives on and answers itself: TCP is told when the node
+ * is gone. Who has an address outside the cluster may live forever. What they connect to next is another backend.
  */
 export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): AsyncDisposable {
-  const { db, frontends, frontendIds, pods, reconciler, health, log, settleMs = aSecondMs } = deps;
+  const { db, frontends, frontendIds, pods, nodes, reconciler, health, log, settleMs = aSecondMs } = deps;
   const { snapshots } = db;
   const known = new Map<string, Known>();
-  /** Addresses that left a service while their pod is still there. */
+  /** Addresses that left a service while their pod or node is still there. */
   const leaving = new Set<Address>();
+  const podCidrs = new PrefixSet();
   let ended = 0;
   let first = true;
   /** Until every source has spoken itself: what was kept of the cluster may be older than what sockets were told, and ends none. */
   let waiting = false;
-  const isPod = (address: Address) => !pods.by("address", address)[Symbol.iterator]().next().done;
+  const has = (table: Table<unknown>, address: Address) =>
+    !table.by("address", address)[Symbol.iterator]().next().done;
+  const exists = (address: Address) => has(pods, address) || has(nodes, address);
   let work: Promise<void> = Promise.resolve();
   const look = async (isGone: IsGone) => {
     await reconciler.waitUntil(frontends.revision, signal);
@@ -78,7 +85,8 @@ export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): A
   /** Looks for what went while no agent ran, or none knew. */
   const sweep = () =>
     end(({ proto, address }) => {
-      if (proto !== TCP || !isPod(address)) return true;
+      if (proto !== TCP) return true;
+      if (!exists(address)) return podCidrs.covers(address);
       leaving.add(address);
       return false;
     });
@@ -89,8 +97,9 @@ export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): A
     const backends = backendsOf(row);
     for (const [backend, address] of before?.backends ?? [])
       if (!backends.has(backend)) {
-        if (backend.endsWith("/TCP") && isPod(address)) leaving.add(address);
-        else gone.add(`${before!.id} ${backend}`);
+        if (!backend.endsWith("/TCP")) gone.add(`${before!.id} ${backend}`);
+        else if (exists(address)) leaving.add(address);
+        else if (podCidrs.covers(address)) gone.add(`${before!.id} ${backend}`);
       }
     if (backends.size > 0 && id !== undefined) known.set(key, { id, backends });
     else known.delete(key);
@@ -108,16 +117,17 @@ export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): A
   if (stop) stack.defer(stop);
   const controller = startController({
     name: "stale-sockets",
-    inputs: { frontends, frontendIds, pods },
+    inputs: { frontends, frontendIds, pods, nodes },
     signal,
     health,
     log,
     run(changes) {
+      for (const { row } of changes.nodes.values()) for (const prefix of row.podCidrs) podCidrs.add(prefix);
       const concerned = new Set(changes.frontends.keys());
       for (const { row } of changes.frontendIds.values()) concerned.add(row.frontend);
       const gone = new Set<string>();
       for (const key of concerned) noteChange(key, gone);
-      const vanished = new Set([...leaving].filter((address) => !isPod(address)));
+      const vanished = new Set([...leaving].filter((address) => !exists(address)));
       if (snapshots?.held) waiting = true;
       else if (first) sweep();
       else if (!waiting) {
@@ -138,4 +148,19 @@ function backendsOf(row: Frontend | undefined): ReadonlyMap<string, Address> {
   if (!row) return new Map();
   const kept = row.proto === TCP ? [...row.backends, ...(row.draining ?? [])] : row.backends;
   return new Map(kept.map((backend) => [tupleText(backend), backend.address]));
+}
+
+/** Whose pods an address may be: pod CIDRs of all nodes there have been, for a node's pods may be known to go after it. */
+class PrefixSet {
+  readonly #prefixes = new Set<Prefix>();
+  readonly #bits = { 4: new Set<number>(), 6: new Set<number>() };
+
+  add(prefix: Prefix): void {
+    this.#prefixes.add(prefix);
+    this.#bits[family(prefix)].add(prefixBits(prefix));
+  }
+
+  covers(address: Address): boolean {
+    return [...this.#bits[family(address)]].some((bits) => this.#prefixes.has(prefixOf(address, bits)));
+  }
 }
