@@ -9,7 +9,8 @@ import { type Clock, pause, systemClock } from "#lib/clock.ts";
 
 export type InformerEvent<T> = { readonly kind: "put" | "delete"; readonly object: T };
 
-export interface InformerOptions<T> {
+/** `T`: an object as it comes. `R`: what is kept of each of a list's. */
+export interface InformerOptions<T, R = T> {
   readonly client: KubeClient;
   readonly resource: Resource;
   readonly namespace?: string | undefined;
@@ -20,8 +21,13 @@ export interface InformerOptions<T> {
   /** A watch that says nothing for so long (the server sends bookmarks) is given up. Default 120 s. */
   readonly idleMs?: number;
   readonly random?: () => number;
+  /**
+   * What to keep of an object until the list it belongs to is complete; called as they come, so that a large list is never in memory as it was
+   * written. Default: all of it.
+   */
+  read?(object: T): R;
   /** The whole collection at one point in time: what is not in it does not exist. First call of all, and after a gap. */
-  onList(objects: readonly T[]): void;
+  onList(objects: readonly R[]): void;
   /** What happened since, in order; the events that arrived together. */
   onEvents(events: readonly InformerEvent<T>[]): void;
   /** A watch is up (undefined), or failed and will be tried again. */
@@ -48,7 +54,9 @@ const longWatchMs = 10_000;
  * paged list; then a watch with bookmarks. Every failure is survived: with backoff from the last known version, and
  * with a new list when that is too old (410). `managedFields` are dropped.
  */
-export async function runInformer<T extends KubeObject>(options: InformerOptions<T>): Promise<void> {
+export async function runInformer<T extends KubeObject, R = T>(
+  options: InformerOptions<T, R>,
+): Promise<void> {
   const { signal, clock = systemClock, random = Math.random } = options;
   const at: Position = { resourceVersion: undefined, watchList: true, failures: 0 };
   while (!signal.aborted) {
@@ -88,9 +96,9 @@ export async function runInformer<T extends KubeObject>(options: InformerOptions
 const maxWaitMs: Readonly<Record<number, number>> = { 0: 10_000, 404: 3_000 };
 
 /** All pages, or nothing: half a list would look like a mass deletion. */
-async function list<T extends KubeObject>(options: InformerOptions<T>, at: Position): Promise<void> {
+async function list<T extends KubeObject, R>(options: InformerOptions<T, R>, at: Position): Promise<void> {
   const { client, resource, namespace, labelSelector, fieldSelector, signal } = options;
-  const objects: T[] = [];
+  const objects: R[] = [];
   let continueToken: string | undefined;
   do {
     const page = await client.list<T>(resource, {
@@ -101,14 +109,14 @@ async function list<T extends KubeObject>(options: InformerOptions<T>, at: Posit
       continueToken,
       signal,
     });
-    for (const object of page.items) objects.push(clean(object));
+    for (const object of page.items) objects.push(kept(options, object));
     continueToken = page.continueToken;
     if (!continueToken) at.resourceVersion = page.resourceVersion;
   } while (continueToken);
   options.onList(objects);
 }
 
-async function watch<T extends KubeObject>(options: InformerOptions<T>, at: Position): Promise<void> {
+async function watch<T extends KubeObject, R>(options: InformerOptions<T, R>, at: Position): Promise<void> {
   const { client, resource, signal, clock = systemClock, idleMs = 120_000, random = Math.random } = options;
   const initial = at.resourceVersion === undefined;
   const what = `watch ${resourceName(resource)}`;
@@ -127,7 +135,7 @@ async function watch<T extends KubeObject>(options: InformerOptions<T>, at: Posi
     },
     signal,
   };
-  let collecting: Map<string, T> | undefined = initial ? new Map() : undefined;
+  let collecting: Map<string, R> | undefined = initial ? new Map() : undefined;
   let opened = false;
   try {
     const stream = await client.stream(request);
@@ -156,12 +164,12 @@ async function watch<T extends KubeObject>(options: InformerOptions<T>, at: Posi
 }
 
 /** @returns the initial events so far, or undefined once they are complete */
-function deliver<T extends KubeObject>(
-  options: InformerOptions<T>,
+function deliver<T extends KubeObject, R>(
+  options: InformerOptions<T, R>,
   at: Position,
   events: readonly WatchEvent<T>[],
-  collecting: Map<string, T> | undefined,
-): Map<string, T> | undefined {
+  collecting: Map<string, R> | undefined,
+): Map<string, R> | undefined {
   const out: InformerEvent<T>[] = [];
   for (const { type, object } of events) {
     const resourceVersion = object.metadata?.resourceVersion;
@@ -179,7 +187,7 @@ function deliver<T extends KubeObject>(
       }
     } else if (collecting) {
       if (type === "DELETED") collecting.delete(objectKey(object));
-      else collecting.set(objectKey(object), clean(object));
+      else collecting.set(objectKey(object), kept(options, object));
     } else {
       out.push({ kind: type === "DELETED" ? "delete" : "put", object: clean(object) });
     }
@@ -189,9 +197,15 @@ function deliver<T extends KubeObject>(
   return collecting;
 }
 
+function kept<T extends KubeObject, R>({ read }: InformerOptions<T, R>, object: T): R {
+  // Without `read` it is the object itself: R is T.
+  return read ? read(object) : (clean(object) as unknown as R);
+}
+
 /** Bookkeeping of server-side apply is often half of an object, and nobody reads it. */
 function clean<T extends KubeObject>(object: T): T {
   const metadata = object.metadata as { managedFields?: unknown } | undefined;
-  if (metadata?.managedFields) delete metadata.managedFields;
+  // `delete` would make a dictionary of the object, which is slower to read than one of a known shape.
+  if (metadata?.managedFields) metadata.managedFields = undefined;
   return object;
 }

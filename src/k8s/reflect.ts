@@ -18,7 +18,7 @@ export interface ReflectOptions<T, V> {
   readonly resource: Resource;
   readonly db: Database;
   readonly table: WritableTable<V>;
-  /** The rows of an object; none: it does not concern this table. A throw refuses the object. */
+  /** The rows of an object, by what it says and the table's rows of it; none: it does not concern this table. A throw refuses the object. */
   toRow(object: T): V | readonly V[] | undefined;
   readonly namespace?: string;
   readonly labelSelector?: string;
@@ -89,7 +89,7 @@ export function reflect<T extends KubeObject, V>(options: ReflectOptions<T, V>):
   };
   const stopWaiting = snapshots && (options.clock ?? systemClock).after(snapshots.afterMs, fromSnapshot);
   health.set(healthName, "starting", "waiting for the first list");
-  const running = runInformer<T>({
+  const running = runInformer<T, Reading<V>>({
     client: options.client,
     resource,
     namespace: options.namespace,
@@ -99,6 +99,7 @@ export function reflect<T extends KubeObject, V>(options: ReflectOptions<T, V>):
     ...(options.clock && { clock: options.clock }),
     ...(options.idleMs !== undefined && { idleMs: options.idleMs }),
     ...(options.random && { random: options.random }),
+    read: (object) => mirror.read(object),
     onList(objects) {
       stopWaiting?.();
       mirror.replace(objects, guard.check(mirror.missing(objects), mirror.size));
@@ -166,6 +167,11 @@ async function keysOf<T extends KubeObject, V>(
   return keys;
 }
 
+/** An object's rows and their keys, or why it has none. */
+type Reading<V> =
+  | { readonly object: string; readonly rows: readonly V[]; readonly keys: readonly string[] }
+  | { readonly object: string; readonly problem: unknown };
+
 /** Which rows stand for which object. */
 class Mirror<T extends KubeObject, V> {
   readonly #options: ReflectOptions<T, V>;
@@ -180,17 +186,29 @@ class Mirror<T extends KubeObject, V> {
     return this.#rows.size + this.#refused.size;
   }
 
+  read(object: T): Reading<V> {
+    const { table, toRow } = this.#options;
+    const key = objectKey(object);
+    try {
+      const made = toRow(object);
+      const rows = made === undefined ? [] : Array.isArray(made) ? (made as readonly V[]) : [made as V];
+      return { object: key, rows, keys: rows.map((row) => table.keyOf(row)) };
+    } catch (problem) {
+      return { object: key, problem };
+    }
+  }
+
   /** Keys of what is known and not in a full list. */
-  missing(objects: readonly T[]): string[] {
+  missing(list: readonly Reading<V>[]): string[] {
     const gone = new Set([...this.#rows.keys(), ...this.#refused.keys()]);
-    for (const object of objects) gone.delete(objectKey(object));
+    if (gone.size > 0) for (const { object } of list) gone.delete(object);
     return [...gone];
   }
 
   /** Takes a full list, and takes away those of the objects it lacks that are gone for sure. */
-  replace(objects: readonly T[], gone: readonly string[]): void {
+  replace(list: readonly Reading<V>[], gone: readonly string[]): void {
     this.#options.db.write((tx) => {
-      for (const object of objects) this.#put(tx, object);
+      for (const reading of list) this.#put(tx, reading);
       for (const key of gone) this.#remove(tx, key);
     });
   }
@@ -221,7 +239,7 @@ class Mirror<T extends KubeObject, V> {
   apply(events: readonly InformerEvent<T>[]): void {
     this.#options.db.write((tx) => {
       for (const { kind, object } of events) {
-        if (kind === "put") this.#put(tx, object);
+        if (kind === "put") this.#put(tx, this.read(object));
         else this.#remove(tx, objectKey(object));
       }
     });
@@ -234,25 +252,21 @@ class Mirror<T extends KubeObject, V> {
     return ["ok", `OK, ${this.#rows.size} object(s)`];
   }
 
-  #put(tx: Transaction, object: T): void {
-    const { table, toRow, log, onRefused } = this.#options;
-    const key = objectKey(object);
-    let rows: readonly V[];
-    let keys: string[];
-    try {
-      const made = toRow(object);
-      rows = made === undefined ? [] : Array.isArray(made) ? (made as readonly V[]) : [made as V];
-      keys = rows.map((row) => table.keyOf(row));
-    } catch (thrown) {
-      this.#refused.set(key, errorText(thrown));
-      log.warn({ table: table.name, object: key, err: errorText(thrown) }, "object refused");
-      onRefused?.(key, thrown);
+  #put(tx: Transaction, reading: Reading<V>): void {
+    const { table, log, onRefused } = this.#options;
+    const { object } = reading;
+    if ("problem" in reading) {
+      const err = errorText(reading.problem);
+      this.#refused.set(object, err);
+      log.warn({ table: table.name, object, err }, "object refused");
+      onRefused?.(object, reading.problem);
       return;
     }
-    if (this.#refused.delete(key)) onRefused?.(key, undefined);
-    for (const old of this.#rows.get(key) ?? []) if (!keys.includes(old)) tx.delete(table, old);
+    const { rows, keys } = reading;
+    if (this.#refused.delete(object)) onRefused?.(object, undefined);
+    for (const old of this.#rows.get(object) ?? []) if (!keys.includes(old)) tx.delete(table, old);
     for (const row of rows) tx.put(table, row);
-    this.#rows.set(key, keys);
+    this.#rows.set(object, keys);
   }
 
   #remove(tx: Transaction, key: string): void {

@@ -9,8 +9,9 @@ export const releaseMemoryAfterMs = 10_000;
 
 /**
  * Gives the memory back that this thread's start took and nothing needs any more: a quarter of an agent's resident set (what was read to
- * load programs, and a young generation grown for it). V8 by itself would keep it as room to grow. Stops the thread for some 50 ms, once,
- * `afterMs` from now.
+ * load programs, and a young generation grown for it). V8 by itself would keep it as room to grow. From then on no thread's young generation
+ * grows any more: at rest V8 makes it small, and bursts of work shall not take its room back. Stops the thread for some 50 ms, once, `afterMs`
+ * from now.
  */
 export function releaseStartMemory(afterMs: number): Disposable {
   const timer = setTimeout(() => {
@@ -18,6 +19,7 @@ export function releaseStartMemory(afterMs: number): Disposable {
     const collect = runInNewContext("gc") as Collect;
     setFlagsFromString("--no-expose-gc");
     collect({ type: "major", flavor: "last-resort" });
+    setFlagsFromString("--semi-space-growth-factor=1");
   }, afterMs);
   timer.unref();
   return { [Symbol.dispose]: () => clearTimeout(timer) };

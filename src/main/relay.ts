@@ -11,6 +11,7 @@ import { startJob } from "#lib/jobs.ts";
 import type { Logger } from "#lib/log.ts";
 import { parseListen, startMetricsServer } from "#lib/metrics.ts";
 import { startProbeServer } from "#lib/probes.ts";
+import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
 import { followAgentNodes } from "#live/agent-nodes.ts";
 import { installedVersion, runProgram } from "./program.ts";
 import { type Reach, relayMetrics } from "./relay-metrics.ts";
@@ -32,6 +33,7 @@ async function run(config: RelayConfig, log: Logger, signal: AbortSignal): Promi
   );
   const fanIn = stack.use(await startFanIn({ nodes: [], listen: listenOf(config), version }));
   stack.use(await startMetricsServer({ listen: config.metrics.listen, registries: [relayMetrics(reach)] }));
+  stack.use(releaseStartMemory(releaseMemoryAfterMs));
   const credentials = await loadCredentials(config.kubeconfig, { apiServer: config.apiServer });
   const client = stack.use(createKubeClient(credentials, { userAgent: `weft-relay/${version}` }));
   let changed = () => {};

@@ -57,8 +57,8 @@ export class BackendIds {
   hold(key: string, entry: BackendEntry): number {
     let known = this.#byTuple.get(key);
     if (!known) {
-      const { address, port, proto, terminating } = entry;
-      known = { id: this.#free(), tuple: { address, port, proto }, terminating, holders: 0, written: false };
+      const { terminating } = entry;
+      known = { id: this.#free(), tuple: entry, terminating, holders: 0, written: false };
       this.#add(key, known);
     } else if (known.terminating !== entry.terminating) {
       known.terminating = entry.terminating;

@@ -147,6 +147,7 @@ function sameBackends(a: FrontendEntry["backends"], b: FrontendEntry["backends"]
  * filled by those beyond the end, then by new ones. The result has exactly the wanted ids.
  */
 export function arrangeSlots(before: readonly number[], wanted: ReadonlySet<number>): number[] {
+  if (before.length === 0) return [...wanted];
   const slots: (number | undefined)[] = new Array(wanted.size).fill(undefined);
   const left = new Set(wanted);
   for (let at = 0; at < slots.length; at++) {

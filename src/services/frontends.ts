@@ -142,21 +142,35 @@ export function endpointsOf(
   slices: readonly EndpointSlice[],
   want: { readonly port: ServicePort; readonly of: Family },
 ): Backend[] {
-  const found = new Map<string, Backend>();
+  const found: Backend[] = [];
   for (const slice of slices) {
     for (const { name, proto, port } of slice.ports) {
       if (name !== want.port.name || proto !== want.port.proto) continue;
       for (const endpoint of slice.endpoints) {
         if (family(endpoint.address) !== want.of) continue;
         const ready = endpoint.ready || service.publishNotReady;
-        const backend: Backend = { ...endpoint, port, proto, ready };
-        const key = `${endpoint.address} ${port}`;
-        // An endpoint on its way from one slice to another is in both for a moment.
-        if (!found.get(key)?.ready) found.set(key, backend);
+        found.push({ ...endpoint, port, proto, ready });
       }
     }
   }
-  return [...found.keys()].sort().map((key) => found.get(key)!);
+  found.sort(byPlace);
+  return found.some((one, i) => i > 0 && byPlace(found[i - 1]!, one) === 0) ? eachOnce(found) : found;
+}
+
+function byPlace(a: Backend, b: Backend): number {
+  if (a.address !== b.address) return a.address < b.address ? -1 : 1;
+  return a.port - b.port;
+}
+
+/** An endpoint on its way from one slice to another is in both for a moment: the one that is ready counts. */
+function eachOnce(sorted: readonly Backend[]): Backend[] {
+  const out: Backend[] = [];
+  for (const backend of sorted) {
+    const last = out.at(-1);
+    if (last === undefined || byPlace(last, backend) !== 0) out.push(backend);
+    else if (!last.ready) out[out.length - 1] = backend;
+  }
+  return out;
 }
 
 /** The frontends of a pod's port on its node: the pod alone answers, as long as it is there. */

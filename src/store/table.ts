@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { WeftError } from "#lib/errors.ts";
+import { RowIndex } from "#store/row-index.ts";
 import type { Snapshots } from "#store/snapshot.ts";
 
 /** How a row is shown: `db show`, `-o json`, the UI and the stories all use this one list. */
@@ -84,7 +85,7 @@ class MemoryTable<V> implements WritableTable<V> {
   revision = 0;
   readonly #rows = new Map<string, V>();
   readonly #options: TableOptions<V>;
-  readonly #indexes = new Map<string, Map<string, Map<string, V>>>();
+  readonly #indexes = new Map<string, RowIndex<V>>();
   readonly #subscribers = new Set<Subscriber>();
   readonly #listeners = new Set<(changed: ReadonlySet<string>) => void>();
   readonly #pending = new Set<string>();
@@ -95,7 +96,8 @@ class MemoryTable<V> implements WritableTable<V> {
     this.name = options.name;
     this.columns = options.columns;
     this.#options = options;
-    for (const index of Object.keys(options.indexes ?? {})) this.#indexes.set(index, new Map());
+    for (const index of Object.keys(options.indexes ?? {}))
+      this.#indexes.set(index, new RowIndex(options.key));
     this.ready = new Promise((resolve) => {
       this.#resolveReady = resolve;
     });
@@ -120,7 +122,7 @@ class MemoryTable<V> implements WritableTable<V> {
   by(index: string, value: string): Iterable<V> {
     const found = this.#indexes.get(index);
     if (!found) throw new WeftError("E_TABLE", `table ${this.name} has no index "${index}"`);
-    return found.get(value)?.values() ?? [];
+    return found.rows(value);
   }
 
   source(name: string): { synced(): void } {
@@ -223,23 +225,8 @@ class MemoryTable<V> implements WritableTable<V> {
   #set(key: string, before: V | undefined, row: V | undefined): void {
     for (const [name, index] of this.#indexes) {
       const values = this.#options.indexes![name]!;
-      if (before !== undefined) {
-        for (const value of values(before)) {
-          const under = index.get(value);
-          under?.delete(key);
-          if (under?.size === 0) index.delete(value);
-        }
-      }
-      if (row !== undefined) {
-        for (const value of values(row)) {
-          let under = index.get(value);
-          if (!under) {
-            under = new Map();
-            index.set(value, under);
-          }
-          under.set(key, row);
-        }
-      }
+      if (before !== undefined) for (const value of values(before)) index.delete(value, key);
+      if (row !== undefined) for (const value of values(row)) index.add(value, key, row);
     }
     if (row === undefined) this.#rows.delete(key);
     else this.#rows.set(key, row);

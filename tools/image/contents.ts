@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is in the image, in one place: the script, the Dockerfile's test and the list of contents read it.
+import { nodeFlags } from "#lib/assets.ts";
 
 /** Where the image's Weft lies; `installRoot()` finds it from the bundles. */
 export const installDir = "opt/weft";
@@ -98,9 +99,9 @@ export function labels(version: string): Record<string, string> {
   };
 }
 
-/** A command of the image. Node's arguments are those of `nodeArguments()` in `src/lib/assets.ts`. */
+/** A command of the image. */
 export function wrapper(bundle: string): string {
   return `#!/bin/sh
-exec /usr/local/bin/node --disable-warning=ExperimentalWarning --max-semi-space-size=2 /${installDir}/dist/${bundle}.mjs "$@"
+exec /usr/local/bin/node ${nodeFlags.join(" ")} /${installDir}/dist/${bundle}.mjs "$@"
 `;
 }

@@ -24,13 +24,9 @@ export interface TypedMap<K, V> {
 export function typedMap<K, V>(map: BpfMap, key: Layout<K>, value: Layout<V>): TypedMap<K, V> {
   checkSize(map, key, map.info.keySize);
   checkSize(map, value, map.valueBytes);
-  const encodeAll = <T>(layout: Layout<T>, items: readonly T[]): Uint8Array => {
-    const bytes = new Uint8Array(items.length * layout.size);
-    const view = viewOf(bytes);
-    items.forEach((item, i) => {
-      layout.write(view, i * layout.size, item);
-    });
-    return bytes;
+  const room = <T>(layout: Layout<T>, count: number) => {
+    const bytes = new Uint8Array(count * layout.size);
+    return { bytes, view: viewOf(bytes) };
   };
   return {
     map,
@@ -51,19 +47,22 @@ export function typedMap<K, V>(map: BpfMap, key: Layout<K>, value: Layout<V>): T
       for (const [k, v] of map.entries()) yield [key.read(viewOf(k), 0), value.read(viewOf(v), 0)] as const;
     },
     setMany: (entries) => {
-      const list = [...entries];
-      map.updateMany(
-        encodeAll(
-          key,
-          list.map(([k]) => k),
-        ),
-        encodeAll(
-          value,
-          list.map(([, v]) => v),
-        ),
-      );
+      const list = Array.isArray(entries) ? (entries as readonly (readonly [K, V])[]) : [...entries];
+      const [keys, values] = [room(key, list.length), room(value, list.length)];
+      list.forEach(([k, v], i) => {
+        key.write(keys.view, i * key.size, k);
+        value.write(values.view, i * value.size, v);
+      });
+      map.updateMany(keys.bytes, values.bytes);
     },
-    deleteMany: (keys) => map.deleteMany(encodeAll(key, [...keys])),
+    deleteMany: (gone) => {
+      const list = [...gone];
+      const keys = room(key, list.length);
+      list.forEach((k, i) => {
+        key.write(keys.view, i * key.size, k);
+      });
+      map.deleteMany(keys.bytes);
+    },
   };
 }
 
