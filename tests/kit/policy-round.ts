@@ -46,6 +46,27 @@ export function randomAttempts(d: Dice, cluster: Cluster, count: number): Attemp
   );
 }
 
+/**
+ * A sample of what the nodes themselves ask, of each other and of the outside, and what the outside asks them: `count` from each. The lab's
+ * outside asks by IPv4.
+ */
+export function nodeAttempts(d: Dice, { nodes }: Cluster, count: number): Attempt[] {
+  const own = nodes.map(({ addresses }) => addresses);
+  const senders = [
+    ...own.map((from) => ({ from, to: [...outside, ...outsideV6, ...own.flat()] })),
+    { from: outside, to: own.flat().filter((address) => !isIPv6(address)) },
+  ];
+  return senders.flatMap(({ from, to }) =>
+    d.times(count, (): Attempt => {
+      const target = d.pick(to.filter((address) => !from.includes(address)));
+      const source = d.pick(from.filter((one) => isIPv6(one) === isIPv6(target)));
+      const protocol = d.pick(["TCP", "UDP", "ICMP"] as const);
+      const port = protocol === "ICMP" ? (isIPv6(target) ? 128 : 8) : d.pick(ports[protocol]);
+      return { from: source, to: target, port, protocol };
+    }),
+  );
+}
+
 /** Asks the lab; what differs from the oracle, leaving out what the references leave open. */
 export async function disagreements(
   lab: TestLab,

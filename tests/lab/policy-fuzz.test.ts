@@ -9,7 +9,7 @@ import { after, before, suite, test } from "node:test";
 import { dice } from "#kit/dice.ts";
 import { restartAgents } from "#kit/lab-agents.ts";
 import { worldManifests } from "#kit/manifest-world.ts";
-import { disagreements, randomAttempts, readPlacement, wantedText } from "#kit/policy-round.ts";
+import { disagreements, nodeAttempts, randomAttempts, readPlacement, wantedText } from "#kit/policy-round.ts";
 import fc from "#kit/property.ts";
 import { testLab } from "#kit/test-lab.ts";
 import { policies as arbitraryPolicies } from "../policy/generate-policies.ts";
@@ -55,7 +55,8 @@ suite("random policies", () => {
       const mode = modes[round];
       if (mode) await setModes(mode);
       const [policies = []] = fc.sample(kinds, { seed, numRuns: 1 });
-      const attempts = randomAttempts(dice(seed), cluster, 12);
+      const d = dice(seed);
+      const attempts = [...randomAttempts(d, cluster, 12), ...nodeAttempts(d, cluster, 12)];
       await lab.run(["lab", "apply", "-f", "-"], text(policies));
       try {
         let wrong = attempts;
