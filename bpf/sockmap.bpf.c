@@ -173,10 +173,21 @@ static __always_inline bool key_of_msg(struct sk_msg_md *msg, struct sock_key *k
 	return true;
 }
 
-/* What is redirected counts in the reader's buffer, of which half is left to what comes by TCP after it. */
-static __always_inline bool has_room(const struct sock_end *reader, __u32 size)
+/* Less is not worth a look at all that is asked for a message. */
+#define LEAST_PART 4096
+
+/*
+ * How much of the message goes past the network. What is redirected counts in the reader's buffer, of which half is
+ * left to what comes by TCP after it.
+ */
+static __always_inline __u32 part_with_room(const struct sock_end *reader, __u32 size)
 {
-	return (__u64)sock_queued(reader->sk) + size <= sock_rcvbuf(reader->sk) / 2;
+	__u32 room = sock_rcvbuf(reader->sk) / 2, queued = sock_queued(reader->sk);
+
+	room = queued < room ? room - queued : 0;
+	if (size <= room)
+		return size;
+	return room < LEAST_PART ? 0 : room;
 }
 
 /*
@@ -189,9 +200,9 @@ static __always_inline bool has_read_all(const struct sock_end *writer, const st
 	return !sock_is_owned(reader->sk) && sock_copied_seq(reader->sk) == sock_write_seq(writer->sk);
 }
 
-static __always_inline bool may_go_past(const struct sock_end *writer, const struct sock_end *reader, __u32 size)
+static __always_inline bool may_go_past(const struct sock_end *writer, const struct sock_end *reader)
 {
-	if (!has_room(reader, size) || sock_rcvlowat(reader->sk) > 1) /* who wants more at once may wait for TCP alone */
+	if (sock_rcvlowat(reader->sk) > 1) /* who wants more at once may wait for TCP alone */
 		return false;
 	return writer->peer == reader->cookie || has_read_all(writer, reader);
 }
@@ -289,30 +300,44 @@ static __always_inline bool is_open(struct sk_msg_md *msg)
 	return sk && (sk->state == BPF_TCP_ESTABLISHED || sk->state == BPF_TCP_CLOSE_WAIT);
 }
 
+/* Puts the message, or its first part, where the peer reads. False: it goes by TCP. */
+static __always_inline bool send_past(struct sk_msg_md *msg, const struct sock_key *key, struct sock_end *writer)
+{
+	struct sock_key peer;
+	struct sock_end *reader;
+	struct talk t = {};
+	__u32 size;
+
+	key_of_peer(key, &peer);
+	reader = bpf_map_lookup_elem(&sock_ends, &peer);
+	if (!reader || !is_open(msg) || !may_go_past(writer, reader))
+		return false;
+	size = part_with_room(reader, msg->size);
+	if (!size)
+		return false;
+	find_talk(key, &t);
+	if (!t.ct || bpf_msg_redirect_hash(msg, &sock_hash, &peer, BPF_F_INGRESS) != SK_PASS)
+		return false;
+	bpf_msg_apply_bytes(msg, size < msg->size ? size : 0); /* what is left of it is a message by itself */
+	writer->peer = reader->cookie;
+	account(key, &t, size);
+	count_message(SOCK_REDIRECTED, size);
+	return true;
+}
+
 SEC("sk_msg")
 int sock_redirect(struct sk_msg_md *msg)
 {
-	struct sock_key key = {}, peer;
-	struct sock_end *writer, *reader;
-	struct talk t = {};
+	struct sock_key key = {};
+	struct sock_end *writer;
 
 	if (!key_of_msg(msg, &key))
 		return SK_PASS;
-	key_of_peer(&key, &peer);
 	writer = bpf_map_lookup_elem(&sock_ends, &key);
-	if (!writer)
+	if (!writer || send_past(msg, &key, writer))
 		return SK_PASS;
-	reader = bpf_map_lookup_elem(&sock_ends, &peer);
-	if (reader && is_open(msg))
-		find_talk(&key, &t);
-	if (t.ct && may_go_past(writer, reader, msg->size) &&
-	    bpf_msg_redirect_hash(msg, &sock_hash, &peer, BPF_F_INGRESS) == SK_PASS) {
-		writer->peer = reader->cookie;
-		account(&key, &t, msg->size);
-		count_message(SOCK_REDIRECTED, msg->size);
-		return SK_PASS;
-	}
 	writer->peer = 0;
+	bpf_msg_apply_bytes(msg, 0); /* all of it, though it be the rest of one that was begun */
 	count_message(SOCK_PASSED, msg->size);
 	return SK_PASS;
 }

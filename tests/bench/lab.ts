@@ -19,6 +19,8 @@ export interface LabOptions {
   readonly routing: "tunnel" | "native";
   /** Default 2. */
   readonly nodes?: number;
+  /** Of the agents: `policy.audit=true`. */
+  readonly settings?: readonly string[];
   /** Instead of `lab.yaml`. */
   readonly manifests?: string;
   readonly signal: AbortSignal;
@@ -87,6 +89,7 @@ export async function startLab({ name, routing, signal, ...more }: LabOptions): 
     routing,
     "-f",
     more.manifests ?? manifests,
+    ...(more.settings ?? []).flatMap((setting) => ["--set", setting]),
   );
   signal.throwIfAborted();
   const status = JSON.parse(await weft("lab", "status", "-o", "json")) as StatusJson;

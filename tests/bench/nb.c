@@ -4,7 +4,7 @@
  * namespaces, both ends on one core. Prints one JSON line: operations (stream: bytes), wall time, CPU time of both ends.
  *
  * nb --mode tcp_rr|tcp_crr|udp_rr|stream --server NETNS --client NETNS --listen ADDR:PORT [--ports N] [--connect ADDR:PORT]
- *    [--client-cgroup DIR] [--ms N] [--core N] [--fifo]
+ *    [--client-cgroup DIR] [--server-cgroup DIR] [--ms N] [--core N] [--fifo]
  *
  * --ports: the server listens on so many ports from PORT on, as the endpoints of one service would.
  */
@@ -34,7 +34,7 @@ static const char *mode_names[] = { "tcp_rr", "tcp_crr", "udp_rr", "stream" };
 
 struct options {
 	enum mode mode;
-	const char *server_netns, *client_netns, *client_cgroup;
+	const char *server_netns, *client_netns, *client_cgroup, *server_cgroup;
 	struct sockaddr_storage listen, connect;
 	socklen_t listen_len, connect_len;
 	int ms, core, fifo, ports;
@@ -196,7 +196,7 @@ static void serve(const struct options *o, struct shared *shared)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigaction(SIGTERM, &stop, NULL);
-	enter(o->server_netns, NULL);
+	enter(o->server_netns, o->server_cgroup);
 	for (int i = 0; i < o->ports; i++)
 		sockets[i] = (struct pollfd){ .fd = listening(o, i), .events = POLLIN };
 	shared->ready = 1;
@@ -299,6 +299,8 @@ static void parse(int argc, char **argv, struct options *o)
 			o->client_netns = value;
 		else if (!strcmp(argv[i], "--client-cgroup"))
 			o->client_cgroup = value;
+		else if (!strcmp(argv[i], "--server-cgroup"))
+			o->server_cgroup = value;
 		else if (!strcmp(argv[i], "--listen"))
 			listen_at = value;
 		else if (!strcmp(argv[i], "--connect"))
@@ -326,7 +328,7 @@ static void parse(int argc, char **argv, struct options *o)
 	}
 usage:
 	fprintf(stderr, "nb: --mode tcp_rr|tcp_crr|udp_rr|stream --server NETNS --client NETNS --listen A:P [--ports 1..16] "
-			"[--connect A:P] [--client-cgroup DIR] [--ms 1..10000] [--core N] [--fifo]\n");
+			"[--connect A:P] [--client-cgroup DIR] [--server-cgroup DIR] [--ms 1..10000] [--core N] [--fifo]\n");
 	exit(2);
 }
 

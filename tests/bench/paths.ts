@@ -8,7 +8,7 @@ import { type BenchLab, type BenchPod, endpointSlice, startLab } from "./lab.ts"
 import { compileTool } from "./native.ts";
 import { directVeth, hostRouting, removeReferences, twoNodes } from "./reference.ts";
 import type { Figure } from "./stats.ts";
-import { type Comparison, compare, modes, type Path } from "./traffic.ts";
+import { type Comparison, compare, type Mode, modes, type Path } from "./traffic.ts";
 
 const defaultRounds = 15;
 
@@ -31,10 +31,14 @@ function labPath(lab: BenchLab, name: string, server: string, connect?: string):
   };
 }
 
-async function measured(context: BenchContext, pairs: readonly Comparison[]): Promise<Figure[]> {
+async function measured(
+  context: BenchContext,
+  pairs: readonly Comparison[],
+  of: readonly Mode[] = modes,
+): Promise<Figure[]> {
   const { signal, progress } = context;
   const rounds = context.rounds ?? defaultRounds;
-  return await compare(compileTool("nb"), pairs, { rounds, modes, progress, signal });
+  return await compare(compileTool("nb"), pairs, { rounds, modes: of, progress, signal });
 }
 
 async function references(work: () => Promise<Figure[]>): Promise<Figure[]> {
@@ -82,5 +86,30 @@ export const nativePaths: BenchPart = {
         { path: twoNodes("routing", "again"), base: routed },
         { path: labPath(lab, "pods across nodes, native", "far"), base: routed },
       ]);
+    }),
+};
+
+/** Every end's process in its node's cgroup: there the agent's programs meet its sockets. */
+function inCgroups(lab: BenchLab, path: Path): Path {
+  return { ...path, serverCgroup: lab.cgroup("n1") };
+}
+
+/** TCP between pods of a node that have asked for it. */
+export const sockmapPaths: BenchPart = {
+  name: "sockmap",
+  what: "pod to pod on a node past the network (acceleration.sockmap)",
+  run: (context) =>
+    references(async () => {
+      context.progress("lab with acceleration.sockmap");
+      const settings = ["acceleration.sockmap=annotated"];
+      await using lab = await startLab({ ...context, routing: "tunnel", settings });
+      const veth = directVeth("");
+      const past = inCgroups(lab, labPath(lab, "pods of one node, past the network", "near"));
+      const beside = inCgroups(
+        lab,
+        labPath(lab, "pods of one node, one without the annotation", "near-policed"),
+      );
+      const pairs = [directVeth("again"), past, beside].map((path) => ({ path, base: veth }));
+      return await measured(context, pairs, ["tcp_rr", "tcp_crr", "stream"]);
     }),
 };

@@ -7,7 +7,7 @@ import { balancer } from "./balancer.ts";
 import { changes } from "./changes.ts";
 import type { BenchPart } from "./context.ts";
 import { events } from "./events.ts";
-import { nativePaths, tunnelPaths } from "./paths.ts";
+import { nativePaths, sockmapPaths, tunnelPaths } from "./paths.ts";
 import { policy } from "./policy.ts";
 import { programs } from "./programs.ts";
 import { benchMain } from "./report.ts";
@@ -16,6 +16,7 @@ import { services } from "./services.ts";
 const parts: readonly BenchPart[] = [
   tunnelPaths,
   nativePaths,
+  sockmapPaths,
   programs,
   balancer,
   agent,

@@ -19,6 +19,7 @@ export interface Path {
   /** Where the client connects when it is not where the server listens (a service). */
   readonly connect?: string;
   readonly clientCgroup?: string;
+  readonly serverCgroup?: string;
 }
 
 export interface Window {
@@ -46,6 +47,7 @@ export async function measure(nb: string, path: Path, mode: Mode, ms = windowMs)
   if (path.ports) args.push("--ports", String(path.ports));
   if (path.connect) args.push("--connect", path.connect);
   if (path.clientCgroup) args.push("--client-cgroup", path.clientCgroup);
+  if (path.serverCgroup) args.push("--server-cgroup", path.serverCgroup);
   const { stdout } = await run(nb, [...args, "--ms", String(ms), "--core", "1", "--fifo"], {
     timeout: 20_000,
   });
