@@ -25,6 +25,9 @@ export const conditionsStatus = z.strictObject({
   conditions: z.array(fullCondition).meta(byType).optional(),
 });
 
+/** `ok` is Cilium's, the conditions are Weft's. */
+export const localRedirectStatus = conditionsStatus.extend({ ok: z.boolean().optional() });
+
 export const valid: PrinterColumn = {
   name: "Valid",
   type: "string",

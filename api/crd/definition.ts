@@ -63,7 +63,7 @@ export const crdVersionLabel = "weft.io/crd-schema-version";
  * Version of all schemas here; an operator replaces what carries an older one and leaves a newer one alone. A change of any schema
  * raises it: the last part for what old objects fit into, the first for what they do not.
  */
-export const crdSchemaVersion = "1.8.0";
+export const crdSchemaVersion = "1.8.1";
 
 /** When an object was made; every kind may show it. */
 export const age: PrinterColumn = { name: "Age", type: "date", jsonPath: ".metadata.creationTimestamp" };

@@ -3,7 +3,7 @@ import { egressGatewaySpec } from "./cilium-egress-gateway-policy.ts";
 import { l2AnnouncementPolicySpec } from "./cilium-l2-announcement-policy.ts";
 import { loadBalancerIpPoolSpec } from "./cilium-load-balancer-ip-pool.ts";
 import { localRedirectSpec } from "./cilium-local-redirect-policy.ts";
-import { conditionsStatus, valid } from "./conditions.ts";
+import { conditionsStatus, localRedirectStatus, valid } from "./conditions.ts";
 import { age, type Kind, objectSchema } from "./definition.ts";
 import { structural } from "./structural.ts";
 
@@ -57,12 +57,12 @@ export const serviceKinds: readonly Kind[] = [
     schema: objectSchema(
       {
         spec: structural(localRedirectSpec),
-        status: { type: "object", properties: { ok: { type: "boolean" } } },
+        status: structural(localRedirectStatus),
       },
       ["spec"],
     ),
-    status: false,
-    columns: [age],
+    status: true,
+    columns: [valid, age],
   },
   {
     kind: "CiliumEgressGatewayPolicy",
@@ -70,8 +70,18 @@ export const serviceKinds: readonly Kind[] = [
     scope: "Cluster",
     shortNames: ["cegp"],
     categories: ["cilium", "ciliumpolicy"],
-    schema: objectSchema({ spec: structural(egressGatewaySpec) }, ["spec"]),
-    status: false,
-    columns: [age],
+    schema: objectSchema({ spec: structural(egressGatewaySpec), status: structural(conditionsStatus) }, [
+      "spec",
+    ]),
+    status: true,
+    columns: [
+      valid,
+      {
+        name: "Gateways",
+        type: "string",
+        jsonPath: ".status.conditions[?(@.type=='weft.io/Gateways')].message",
+      },
+      age,
+    ],
   },
 ];

@@ -38,7 +38,8 @@ export function gatewayFor(pod: string, gateways: readonly Gateway[]): Gateway |
   return best?.gateway;
 }
 
-function isWell({ leaving, notReady }: Node): boolean {
+/** Whether a node may be a gateway as long as others are there too. */
+export function isWell({ leaving, notReady }: Pick<Node, "leaving" | "notReady">): boolean {
   return !leaving && !notReady;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { V1EndpointSlice, V1Service } from "@kubernetes/client-node";
+import type { V1EndpointSlice, V1Node, V1Service } from "@kubernetes/client-node";
 import { customResourceDefinitions } from "#api/crd/definitions.ts";
 import type { CiliumEndpointObject } from "#endpoints/source.ts";
 import type { KubeClient } from "#k8s/client.ts";
@@ -10,6 +10,7 @@ import { aborted } from "#lib/clock.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
 import { type CiliumNodeObject, ciliumNodeRow } from "#nodes/cilium-node.ts";
+import { toNode } from "#nodes/source.ts";
 import { startCidrAssignment } from "#operator/assign-cidrs.ts";
 import type { OperatorConfig } from "#operator/config.ts";
 import { publishedEndpointRow } from "#operator/core-endpoint.ts";
@@ -22,6 +23,8 @@ import { lbPoolRow, type PoolObject } from "#operator/lb-ipam-pool.ts";
 import { isMarked, lbServiceRow } from "#operator/lb-ipam-service.ts";
 import { startOrphanGc } from "#operator/orphans.ts";
 import { PodCidrs } from "#operator/pod-cidrs.ts";
+import { startPolicyChecks } from "#operator/policy-check-writer.ts";
+import { checkedEgressPolicy, checkedRedirectPolicy } from "#operator/policy-checks.ts";
 import { startPolicyConditions } from "#operator/policy-status.ts";
 import { startServiceProblems } from "#operator/service-problem-writer.ts";
 import { watchedServiceRow } from "#operator/service-problems.ts";
@@ -81,6 +84,8 @@ export async function leaderWork(deps: WorkDeps, signal: AbortSignal, ready: () 
   const events = createEventRecorder(client, log, { controller: "weft.io/operator", action: "Check" });
   const { enabled } = config.l2Announcements;
   stack.use(startL2PolicyStatus({ ...common, policies: tables.l2Policies, enabled, events }));
+  const { checkedPolicies: policies, gatewayNodes: nodes } = tables;
+  stack.use(startPolicyChecks({ ...common, policies, nodes, events }));
   if (config.endpointSlices) stack.use(startSliceWriter(common));
   else await removeSlices(client, log, signal);
   stack.use(startPolicyConditions({ client, db: tables.db, health, log, signal }));
@@ -129,6 +134,7 @@ function follow(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): As
       toRow: writtenL2Policy,
     }),
   );
+  stack.use(followChecked(deps, tables, signal));
   if (config.lbIpam.enabled) stack.use(followLoadBalancers(deps, tables, signal));
   stack.use(
     reflect({
@@ -158,6 +164,39 @@ function follow(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): As
       }),
     );
   }
+  return stack;
+}
+
+/** Policies that agents alone go by, and the nodes some of them choose. */
+function followChecked(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): AsyncDisposable {
+  const { client, health, log } = deps;
+  const common = { client, db: tables.db, health, log, signal };
+  const stack = new AsyncDisposableStack();
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.nodes,
+      source: "gateway-nodes",
+      table: tables.gatewayNodes,
+      toRow: (object: V1Node & KubeObject) => toNode(object, ""),
+    }),
+  );
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.ciliumEgressGatewayPolicies,
+      table: tables.checkedPolicies,
+      toRow: checkedEgressPolicy,
+    }),
+  );
+  stack.use(
+    reflect({
+      ...common,
+      resource: resources.ciliumLocalRedirectPolicies,
+      table: tables.checkedPolicies,
+      toRow: checkedRedirectPolicy,
+    }),
+  );
   return stack;
 }
 

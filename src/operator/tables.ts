@@ -3,12 +3,14 @@ import type { KubeObject } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
 import { clusterIdentityRange } from "#model/identity.ts";
 import { ciliumNodeTable } from "#nodes/cilium-node.ts";
+import { nodeTable } from "#nodes/table.ts";
 import { addressesOf, endpointSliceTable, serviceKey } from "#services/table.ts";
 import { Database, type WritableTable } from "#store/table.ts";
 import { coreText, type PublishedEndpoint } from "./core-endpoint.ts";
 import type { WrittenL2Policy } from "./l2-policies.ts";
 import type { LbPool } from "./lb-ipam-pool.ts";
 import { type LbService, lbServiceKey } from "./lb-ipam-service.ts";
+import { checkedPolicyTable } from "./policy-checks.ts";
 import type { WatchedService } from "./service-problems.ts";
 import type { Slice } from "./slices.ts";
 
@@ -41,6 +43,8 @@ export function operatorTables(db = new Database()) {
     watchedServices: watchedServiceTable(db),
     foreignSlices: endpointSliceTable(db),
     l2Policies: l2PolicyTable(db),
+    checkedPolicies: checkedPolicyTable(db),
+    gatewayNodes: nodeTable(db),
   };
 }
 

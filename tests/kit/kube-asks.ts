@@ -26,6 +26,10 @@ const handedIn: Readonly<Record<string, readonly Resource[]>> = {
   // Of the commands; the relay takes names from the file.
   "src/live/components.ts list": [],
   "src/main/agent-endpoints.ts get": [resources.pods, resources.namespaces],
+  "src/operator/policy-check-writer.ts patch": [
+    resources.ciliumEgressGatewayPolicies,
+    resources.ciliumLocalRedirectPolicies,
+  ],
   "src/operator/policy-status.ts reflect": [
     resources.nodePolicyStatuses,
     resources.ciliumNetworkPolicies,

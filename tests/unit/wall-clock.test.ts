@@ -23,6 +23,7 @@ const shown: Readonly<Record<string, string>> = {
     "since when an identity is unused, for all operators; none is deleted it did not itself see unused for two minutes",
   "src/operator/l2-policies.ts": "a condition's time",
   "src/operator/lb-ipam-writer.ts": "a condition's time",
+  "src/operator/policy-check-writer.ts": "a condition's time",
   "src/operator/policy-status.ts": "a condition's time",
   "src/operator/service-problem-writer.ts": "a condition's time",
   "src/policy/status.ts": "a condition's time",
