@@ -41,6 +41,7 @@ __noinline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const str
 {
 	__u32 length, room = config.mtu, growth;
 	struct addr source, node = {};
+	struct shortcut *s;
 	bool tunnelled;
 	int reason;
 
@@ -61,15 +62,22 @@ __noinline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const str
 		return too_long(skb, p, sent, room - growth);
 	if (p->flags & PKT_NEW)
 		p->flags |= PKT_REPORT;
-	if (p->flags & PKT_ICMP_ERROR)
-		reason = 0; /* whole already: service-error.h */
-	else if (!(p->flags & PKT_DSR))
-		reason = nat_source(skb, p, sent, &source);
-	else
-		reason = growth ? dsr_tell(skb, p, sent) : 0;
+	/* an error is whole already: service-error.h */
+	reason = p->flags & (PKT_ICMP_ERROR | PKT_DSR) ? 0 : nat_source(skb, p, sent, &source);
 	if (reason)
 		return drop(skb, p, reason);
-	return tunnelled ? encapsulate(skb, p, &node) : route(skb, p);
+	s = shortcut_begin(skb, p, sent);
+	if (s)
+		s->told = growth != 0;
+	if (growth)
+		reason = dsr_tell(skb, p, sent);
+	if (reason)
+		return drop(skb, p, reason);
+	if (!tunnelled)
+		return route(skb, p, s);
+	if (s)
+		shortcut_by_tunnel(p, s, &node, room - growth);
+	return encapsulate(skb, p, &node);
 }
 
 /* A process of the node itself answers for a frontend: to_device turns its answers round. */
@@ -100,13 +108,13 @@ static __always_inline int to_service(struct __sk_buff *skb, struct pkt *p, cons
 }
 
 /* An answer to what left with the node's address as source, its destination restored. */
-static __always_inline int to_original_sender(struct __sk_buff *skb, struct pkt *p)
+static __always_inline int to_original_sender(struct __sk_buff *skb, struct pkt *p, const struct nat_key *came)
 {
 	struct endpoint *pod = endpoint_by_addr(&p->daddr);
 
 	if (pod)
 		return to_local_pod(skb, p, pod);
-	return p->frontend ? to_client(skb, p) : answer_far_pod(skb, p);
+	return p->frontend ? to_client(skb, p, came) : answer_far_pod(skb, p);
 }
 
 /* What came from outside for a frontend ends here; its sender is told so when the service has no backend. */
@@ -175,7 +183,7 @@ int from_device(struct __sk_buff *skb)
 	struct pkt p = { .report.file = FILE_HOST, .direction = POLICY_INGRESS };
 	struct endpoint *pod;
 	struct nat_key sent;
-	int reason;
+	int reason, verdict;
 
 	if (!is_ip(skb))
 		return TC_ACT_OK;
@@ -188,6 +196,9 @@ int from_device(struct __sk_buff *skb)
 		return to_host(skb, &p, reason);
 	if (is_tunnelled(&p))
 		return TC_ACT_OK;
+	verdict = shortcut_take(skb, &p);
+	if (verdict != TC_ACT_UNSPEC)
+		return verdict;
 	pod = endpoint_by_addr(&p.daddr);
 	if (pod) {
 		reason = identify_sender(&p);
@@ -209,7 +220,7 @@ int from_device(struct __sk_buff *skb)
 		return refuse(skb, &p, reason);
 	if (p.flags & PKT_DIRECT)
 		return to_own_process(skb, &p);
-	return p.flags & PKT_NODEPORT ? to_service(skb, &p, &sent) : to_original_sender(skb, &p);
+	return p.flags & PKT_NODEPORT ? to_service(skb, &p, &sent) : to_original_sender(skb, &p, &sent);
 }
 
 /* A process of the node asks a service that nobody answers: where that is to be met by silence, the network is not asked instead. */

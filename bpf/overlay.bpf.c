@@ -38,15 +38,29 @@ static __always_inline bool is_for_node(const struct pkt *p)
 	return entry && entry->identity == IDENTITY_HOST;
 }
 
-/* The node's own, or the answer of a remote backend to a client outside. */
-static __always_inline int to_node(struct __sk_buff *skb, struct pkt *p)
+/* The answer of a remote backend to a client outside. TC_ACT_UNSPEC: it is none. */
+__noinline int from_backend(struct __sk_buff *skb, struct pkt *p)
 {
-	int reason = nat_restore(skb, p);
+	struct nat_key came;
+	int reason;
 
+	if (!p)
+		return TC_ACT_SHOT;
+	nat_sent_key(p, &came);
+	reason = nat_restore(skb, p);
 	if (reason)
 		return drop(skb, p, reason);
-	if ((p->flags & PKT_RESTORED) && p->frontend)
-		return to_client(skb, p);
+	return (p->flags & PKT_RESTORED) && p->frontend ? to_client(skb, p, &came) : TC_ACT_UNSPEC;
+}
+
+/* The node's own, or an answer that goes on from it. */
+static __always_inline int to_node(struct __sk_buff *skb, struct pkt *p)
+{
+	int verdict = from_backend(skb, p);
+	int reason;
+
+	if (verdict != TC_ACT_UNSPEC)
+		return verdict;
 	if (!(p->flags & PKT_RESTORED) && set_host_end(&p->dst) && !passes_firewall(p)) {
 		reason = admit(skb, p);
 		return reason ? drop(skb, p, reason) : to_stack(skb, p, TRACE_TO_HOST);
@@ -82,7 +96,7 @@ int from_overlay(struct __sk_buff *skb)
 {
 	struct pkt p = { .report.file = FILE_OVERLAY, .direction = POLICY_INGRESS, .flags = PKT_TUNNEL };
 	struct endpoint *pod;
-	int reason;
+	int reason, verdict;
 
 	if (!is_ip(skb))
 		return TC_ACT_SHOT; /* a routed network: no neighbour discovery through the tunnel */
@@ -97,6 +111,9 @@ int from_overlay(struct __sk_buff *skb)
 	else if (p.src.identity == world_identity(&p))
 		p.src.identity = identity_outside(&p);
 	bpf_skb_change_type(skb, PACKET_HOST); /* the inner destination is no address of this device */
+	verdict = shortcut_take(skb, &p);
+	if (verdict != TC_ACT_UNSPEC)
+		return verdict;
 	pod = endpoint_by_addr(&p.daddr);
 	if (pod) {
 		reason = dsr_arrive(skb, &p);

@@ -79,7 +79,7 @@ static __always_inline int forward(struct __sk_buff *skb, struct pkt *p, const s
 		if (verdict != TC_ACT_UNSPEC)
 			return verdict;
 	}
-	return route(skb, p);
+	return route(skb, p, NULL);
 }
 
 /* A pod's packet for a service ends here; it is told so when the service has no backend. */

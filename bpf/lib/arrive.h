@@ -6,6 +6,7 @@
 #include "service.h"
 #include "nat-restore.h"
 #include "deliver.h"
+#include "skb-shortcut.h"
 
 /* Where packets from other machines end, by the device or the tunnel alike. */
 
@@ -19,13 +20,13 @@ static __always_inline int to_local_pod(struct __sk_buff *skb, struct pkt *p, co
 	return reason ? drop(skb, p, reason) : deliver(skb, p, pod);
 }
 
-/* The client outside whose connection to a frontend another node's backend answers: what nat_restore found. */
-static __always_inline int to_client(struct __sk_buff *skb, struct pkt *p)
+/* As `came`, to the client outside whose connection to a frontend another node's backend answers: what nat_restore found. */
+static __always_inline int to_client(struct __sk_buff *skb, struct pkt *p, const struct nat_key *came)
 {
 	int reason;
 
 	p->flags |= p->flags & PKT_ICMP_ERROR ? PKT_REPLY | PKT_RELATED : PKT_REPLY;
 	p->dst.identity = identity_of(p, ipcache_lookup(&p->daddr));
 	reason = reverse_translate(skb, p);
-	return reason ? drop(skb, p, reason) : route(skb, p);
+	return reason ? drop(skb, p, reason) : route(skb, p, shortcut_begin(skb, p, came));
 }

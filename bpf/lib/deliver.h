@@ -7,6 +7,7 @@
 #include "report.h"
 #include "identity.h"
 #include "forward.h"
+#include "shortcut.h"
 
 /* Hands the packet to the node's own network stack. */
 static __always_inline int to_stack(struct __sk_buff *skb, struct pkt *p, __u8 point)
@@ -70,6 +71,16 @@ static __always_inline int set_tunnel(struct __sk_buff *skb, const struct addr *
 }
 
 /* Through VXLAN to another node, with the sender's identity as the VNI. */
+static __always_inline int into_tunnel(struct __sk_buff *skb, struct pkt *p, const struct addr *node)
+{
+	if (set_tunnel(skb, node, identity_on_wire(p, p->src.identity)) < 0)
+		return drop(skb, p, DROP_NO_TUNNEL_OR_ENCAPSULATION_ENDPOINT);
+	p->flags |= PKT_TUNNEL;
+	forwarded(skb, p, TRACE_TO_OVERLAY);
+	return bpf_redirect(config.overlay_ifindex, 0);
+}
+
+/* The same for what fits and has a hop left; else the stack answers. */
 __noinline int encapsulate(struct __sk_buff *skb, struct pkt *p, const struct addr *node)
 {
 	if (!p || !node)
@@ -78,11 +89,7 @@ __noinline int encapsulate(struct __sk_buff *skb, struct pkt *p, const struct ad
 		return to_stack(skb, p, TRACE_TO_STACK);
 	if (decrement_ttl(skb, p) < 0)
 		return drop(skb, p, DROP_ERROR_WRITING_TO_PACKET);
-	if (set_tunnel(skb, node, identity_on_wire(p, p->src.identity)) < 0)
-		return drop(skb, p, DROP_NO_TUNNEL_OR_ENCAPSULATION_ENDPOINT);
-	p->flags |= PKT_TUNNEL;
-	forwarded(skb, p, TRACE_TO_OVERLAY);
-	return bpf_redirect(config.overlay_ifindex, 0);
+	return into_tunnel(skb, p, node);
 }
 
 static __always_inline int redirect_to_neighbour(const struct bpf_fib_lookup *fib)
@@ -96,8 +103,11 @@ static __always_inline int redirect_to_neighbour(const struct bpf_fib_lookup *fi
 	return bpf_redirect_neigh(fib->ifindex, &next, sizeof(next), 0);
 }
 
-/* Where the node's routes say. What they have no plain answer for is left to the stack, which has them all. */
-__noinline int route(struct __sk_buff *skb, struct pkt *p)
+/*
+ * Where the node's routes say. What they have no plain answer for is left to the stack, which has them all. *s: gets the
+ * way, and is in force then; NULL: nobody asks for it.
+ */
+__noinline int route(struct __sk_buff *skb, struct pkt *p, struct shortcut *s)
 {
 	struct bpf_fib_lookup fib = {};
 	long answer;
@@ -122,5 +132,7 @@ __noinline int route(struct __sk_buff *skb, struct pkt *p)
 	if (decrement_ttl(skb, p) < 0)
 		return drop(skb, p, DROP_ERROR_WRITING_TO_PACKET);
 	forwarded(skb, p, TRACE_TO_NETWORK);
+	if (s && answer == BPF_FIB_LKUP_RET_SUCCESS)
+		shortcut_by_route(p, s, &fib);
 	return redirect_to_neighbour(&fib);
 }

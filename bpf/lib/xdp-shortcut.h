@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
 #include "shortcut.h"
+#include "shortcut-learn.h"
 #include "xdp-forward.h"
 
 /* Shortcuts at XDP: out by the device the packet came in by. */
