@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parse } from "yaml";
 import { room, slice } from "#kit/service-room.ts";
+import { parseAddress } from "#model/ip.ts";
+import { frontendsOf } from "#services/frontends.ts";
+import { toService } from "#services/source.ts";
 
 const annotated = (annotations: string, name = "web") => `
 kind: Service
@@ -85,4 +89,28 @@ test("type, node-selector and src-ranges-policy", async () => {
     denied.some((line) => line.includes("flags=642 from=10.0.0.0/8")),
     denied.join("\n"),
   );
+});
+
+test("direct server return: for what the backends' nodes know, snat for the rest", () => {
+  const here = {
+    nodeName: "n1",
+    addresses: ["192.168.0.1", "203.0.113.1"].map(parseAddress),
+    externalAddresses: [parseAddress("203.0.113.1")],
+    families: [4],
+    labels: ["edge=yes"],
+  } as const;
+  const direct = (yaml: string, forwarding: "snat" | "dsr" | "hybrid" = "snat") =>
+    frontendsOf(toService(parse(yaml))!, [], { ...here, forwarding })
+      .filter(({ dsr }) => dsr)
+      .map(({ type, address }) => `${type} ${address}`);
+  const all = ["LoadBalancer 198.51.100.1", "NodePort 192.168.0.1"];
+  assert.deepEqual(direct(of("forwarding-mode", "dsr")), all);
+  assert.deepEqual(direct(annotated(""), "dsr"), all);
+  assert.deepEqual(direct(annotated(""), "hybrid"), all, "TCP");
+  assert.deepEqual(
+    direct(annotated("").replace("{ name: http", "{ protocol: UDP, name: http"), "hybrid"),
+    [],
+  );
+  assert.deepEqual(direct(of("forwarding-mode", "snat"), "dsr"), []);
+  assert.deepEqual(direct(of("node-selector", "edge=yes"), "dsr"), [], "other nodes may not serve it");
 });
