@@ -10,6 +10,8 @@ import { parseAddress } from "#model/ip.ts";
 import { type IcmpAnswer, type PingOptions, ping, type SpoofOptions, spoof } from "./lab-pod-icmp.ts";
 import { type Load, type LoadOptions, type LoadReport, startLoad } from "./lab-pod-load.ts";
 
+export type HeldKind = "tcp" | "udp";
+
 export interface Operations {
   hello: Record<string, never>;
   http: {
@@ -27,10 +29,10 @@ export interface Operations {
     readonly timeoutMs?: number;
   };
   connect: { readonly address: string; readonly port: number; readonly timeoutMs: number };
-  /** Connects a UDP socket, waits for one echo, keeps the socket. */
-  holdUdp: { readonly address: string; readonly port: number };
+  /** Connects a socket and keeps it; UDP: once it has heard an echo. */
+  hold: { readonly kind: HeldKind; readonly address: string; readonly port: number };
   /** Waits for the held socket's error. */
-  fateOfUdp: { readonly timeoutMs: number };
+  fateOf: { readonly kind: HeldKind; readonly timeoutMs: number };
   ping: PingOptions;
   spoof: SpoofOptions;
   resolve: { readonly name: string; readonly family: 4 | 6 };
@@ -50,8 +52,9 @@ export interface Answers {
   udp: { readonly outcome: "echoed" | "changed" | "refused" | "timeout"; readonly from: string };
   /** Of a TCP connection, closed at once; "": it was made. `ETIMEDOUT`: silence. */
   connect: { readonly error: string };
-  holdUdp: Record<string, never>;
-  fateOfUdp: { readonly error: string };
+  hold: Record<string, never>;
+  /** `closed`: its peer said good-bye. */
+  fateOf: { readonly error: string };
   ping: IcmpAnswer;
   spoof: Record<string, never>;
   resolve: { readonly addresses: readonly string[]; readonly error?: string };
@@ -67,10 +70,13 @@ const handlers: { [K in keyof Operations]: (options: Operations[K]) => Promise<A
   http,
   udp,
   connect: tryConnect,
-  holdUdp,
-  fateOfUdp: async ({ timeoutMs }) => {
+  hold: async ({ kind, address, port }) => {
+    await (kind === "udp" ? holdUdp(address, port) : holdTcp(address, port));
+    return {};
+  },
+  fateOf: async ({ kind, timeoutMs }) => {
     const late = new Promise<string>((resolve) => setTimeout(resolve, timeoutMs, "none").unref());
-    return { error: await Promise.race([fateOfHeld, late]) };
+    return { error: await Promise.race([fates[kind], late]) };
   },
   ping,
   spoof: async (options) => {
@@ -155,17 +161,26 @@ function udp({ address, port, bytes = 32, timeoutMs = 1_500 }: Operations["udp"]
   });
 }
 
-let fateOfHeld: Promise<string> = Promise.resolve("nothing is held");
+const nothing = Promise.resolve("nothing is held");
+const fates: Record<HeldKind, Promise<string>> = { tcp: nothing, udp: nothing };
 
-async function holdUdp({ address, port }: Operations["holdUdp"]): Promise<Answers["holdUdp"]> {
+async function holdUdp(address: string, port: number): Promise<void> {
   const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
   socket.connect(port, parseAddress(address));
   await once(socket, "connect");
   const echoed = once(socket, "message");
   socket.send("hold");
   await echoed;
-  fateOfHeld = once(socket, "error").then(([error]) => String((error as NodeJS.ErrnoException).code));
-  return {};
+  fates.udp = once(socket, "error").then(([error]) => String((error as NodeJS.ErrnoException).code));
+}
+
+async function holdTcp(host: string, port: number): Promise<void> {
+  const socket = connect({ host, port });
+  await once(socket, "connect");
+  fates.tcp = new Promise((resolve) => {
+    socket.once("error", ({ code }: NodeJS.ErrnoException) => resolve(String(code)));
+    socket.once("end", () => resolve("closed")).resume();
+  });
 }
 
 createInterface({ input: process.stdin })

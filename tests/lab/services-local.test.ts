@@ -3,10 +3,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
+import { endpointLayout } from "#datapath/layouts/endpoint.ts";
+import { EndpointFlag } from "#datapath/layouts/enums.ts";
 import { l2ResponderLayout } from "#datapath/layouts/l2-responder.ts";
 import { l2ResponderKeyLayout } from "#datapath/layouts/l2-responder-key.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
-import { typedMap } from "#kernel/bpf/typed-map.ts";
+import { typedMap, u32Layout } from "#kernel/bpf/typed-map.ts";
 import { heldDown } from "#kit/lab-agent.ts";
 import { PodClient } from "#kit/lab-pod.ts";
 import { labBpfDir, labPrefix, runOk, until, weftOk } from "#kit/lab-run.ts";
@@ -105,7 +107,7 @@ for (const routing of ["tunnel", "native"] as const) {
 
     if (routing === "tunnel") announcements(lab, clients, () => server);
 
-    test("load balancers are told where the pods are; hostPorts and connected UDP sockets go with the pod", async () => {
+    test("load balancers are told where the pods are; hostPorts and connected sockets go with the pod, even one that goes without a word", async () => {
       const asked = async (node: string, port: number, path: string) => {
         const host = nodeAddress(node, 4);
         return (await clients.world.call("http", { host, port, path })).body;
@@ -121,11 +123,18 @@ for (const routing of ["tunnel", "native"] as const) {
       const path = "jsonpath={.spec.clusterIP}";
       const address = await kubectlOk(["-n", "local", "get", "service", "server", "-o", path]);
       for (const who of ["pod", "its node"] as const)
-        await clients[who].call("holdUdp", { address: address.trim(), port: 90 });
+        await clients[who].call("hold", { kind: "udp", address: address.trim(), port: 90 });
+      await clients.pod.call("hold", { kind: "tcp", address: address.trim(), port: 80 });
+      await silence("server");
+      await until("the server to be silent", () => isSilent("n2", server));
       await kubectlOk(["-n", "local", "delete", "pod", "server"]);
-      for (const who of ["pod", "its node"] as const) {
-        const { error } = await clients[who].call("fateOfUdp", { timeoutMs: 20_000 });
-        assert.equal(error, "ECONNABORTED", who);
+      for (const [who, kind] of [
+        ["pod", "udp"],
+        ["its node", "udp"],
+        ["pod", "tcp"],
+      ] as const) {
+        const { error } = await clients[who].call("fateOf", { kind, timeoutMs: 20_000 });
+        assert.equal(error, "ECONNABORTED", `${who}, ${kind}`);
       }
       await say("n2", 32_100, "/", /"localEndpoints": 0/);
       await until(
@@ -134,6 +143,21 @@ for (const routing of ["tunnel", "native"] as const) {
       );
     });
   });
+}
+
+/** Nothing it sends gets out any more, not even that it ends. */
+async function silence(app: string): Promise<void> {
+  const metadata = { name: "silence", namespace: "local" };
+  const spec = { podSelector: { matchLabels: { app } }, policyTypes: ["Ingress", "Egress"] };
+  const policy = { apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", metadata, spec };
+  await kubectlOk(["apply", "-f", "-"], { input: JSON.stringify(policy) });
+}
+
+function isSilent(node: string, pod: LabPod): boolean {
+  using map = BpfMap.openPinned(join(labBpfDir, node, "maps/endpoints_by_ifindex"));
+  const entries = [...typedMap(map, u32Layout, endpointLayout).entries()];
+  const found = entries.find(([, { v4 }]) => v4 !== undefined && pod.ips.includes(v4));
+  return found !== undefined && (found[1].flags & EndpointFlag.enforceEgress) !== 0;
 }
 
 /** Nodes whose kernel answers for an address right now, whatever agents think. */
