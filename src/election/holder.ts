@@ -8,16 +8,12 @@ import { errorText } from "#lib/errors.ts";
 import { hash32 } from "#lib/hash.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
-import { freeFromMs, heldBy, holderOf, type LeaseObject, type Observed, observe } from "./lease.ts";
+import { freeFromMs, holderOf, type LeaseObject, type Observed, observe } from "./lease.ts";
+import { type LeaseRequestOptions, type LeaseRequests, leaseRequests } from "./requests.ts";
 
-export interface LeaseHolderOptions {
-  readonly client: Pick<KubeClient, "get" | "create" | "replace" | "delete" | "list" | "stream">;
-  readonly namespace: string;
-  /** Of these Leases and no others: they are watched by it. */
-  readonly label: readonly [key: string, value: string];
-  /** Who we are in them: one who comes back under it goes on with what it held. */
-  readonly identity: string;
-  readonly leaseMs: number;
+/** The label is that of these Leases and no others: they are watched by it. Who comes back under an identity goes on with what it held. */
+export interface LeaseHolderOptions extends LeaseRequestOptions {
+  readonly client: LeaseRequestOptions["client"] & Pick<KubeClient, "list" | "stream">;
   /** Part of the program, in health. */
   readonly part: string;
   readonly signal: AbortSignal;
@@ -55,6 +51,7 @@ const never: Observed = { lease: undefined, sinceMs: Number.NEGATIVE_INFINITY };
 export class LeaseHolder implements Disposable {
   readonly #options: LeaseHolderOptions;
   readonly #clock: Clock;
+  readonly #requests: LeaseRequests;
   readonly #wanted = new Map<string, Wanted>();
   readonly #seen = new Map<string, Observed>();
   readonly #problems = new Map<string, string>();
@@ -70,6 +67,7 @@ export class LeaseHolder implements Disposable {
     this.#options = options;
     this.#clock = options.clock ?? monotonicClock;
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
+    this.#requests = leaseRequests(options, this.#signal);
     this.#signal.addEventListener("abort", () => this.#end(), { once: true });
     options.health.set(options.part, "starting", "");
     void this.#watch();
@@ -215,7 +213,7 @@ export class LeaseHolder implements Disposable {
     const startMs = this.#clock.now();
     const wasHeld = wanted.heldUntilMs !== undefined;
     try {
-      const written = await this.#write(name);
+      const written = await this.#requests.write(name, this.#seen.get(name) ?? never);
       this.#note(written);
       if (this.#wanted.get(name) !== wanted) return;
       this.#problems.delete(name);
@@ -230,26 +228,14 @@ export class LeaseHolder implements Disposable {
     }
   }
 
-  async #write(name: string): Promise<LeaseObject> {
-    const { client, namespace, identity, leaseMs, label } = this.#options;
-    const seen = this.#seen.get(name) ?? never;
-    const labels = { [label[0]]: label[1] };
-    const lease = heldBy(seen, { namespace, name, identity, leaseMs, wallTime: new Date(), labels });
-    const options = { signal: this.#limit() };
-    return seen.lease
-      ? await client.replace<LeaseObject>(resources.leases, lease, options)
-      : await client.create<LeaseObject>(resources.leases, lease, options);
-  }
-
   /** A write was refused because the Lease is another by now: what it is comes by the watch, unless it lacks the label. Anything else is a problem. */
   async #readAgain(name: string, thrown: unknown): Promise<void> {
-    const { client, namespace } = this.#options;
     try {
       const wasThere = this.#seen.get(name)?.lease !== undefined;
       const isAnother =
         thrown instanceof KubeError && (thrown.status === 409 || (thrown.status === 404 && wasThere));
       if (!isAnother) throw thrown;
-      this.#note(await client.get<LeaseObject>(resources.leases, { namespace, name }, this.#limit()));
+      this.#note(await this.#requests.read(name));
     } catch (problem) {
       if (isNotFound(problem) && problem !== thrown) this.#noteGone(name);
       else this.#problems.set(name, errorText(problem));
@@ -292,25 +278,9 @@ export class LeaseHolder implements Disposable {
   }
 
   async #delete(name: string): Promise<void> {
-    const { client, namespace, identity } = this.#options;
     const lease = this.#seen.get(name)?.lease;
     this.#seen.delete(name);
-    if (!lease || lease.spec?.holderIdentity !== identity) return;
-    const { resourceVersion } = lease.metadata ?? {};
-    try {
-      await client.delete(
-        resources.leases,
-        { namespace, name },
-        { ...(resourceVersion && { resourceVersion }), signal: this.#limit() },
-      );
-    } catch (thrown) {
-      if (!isNotFound(thrown)) throw thrown;
-    }
-  }
-
-  /** A request that hangs must not take a Lease's time. */
-  #limit(): AbortSignal {
-    return AbortSignal.any([this.#signal, AbortSignal.timeout(Math.ceil(this.#options.leaseMs / 3))]);
+    if (lease?.spec?.holderIdentity === this.#options.identity) await this.#requests.remove(name, lease);
   }
 
   #report(): void {
