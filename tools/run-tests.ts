@@ -4,7 +4,7 @@
 import { spawnSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { mountBpffs } from "#kernel/mounts.ts";
@@ -91,6 +91,8 @@ if (unknown.length > 0) {
 }
 const chosen = (name: string, apart = false) => (wanted.length === 0 && !apart) || wanted.includes(name);
 const isRoot = process.getuid?.() === 0;
+// Every file is a process that reads hundreds of modules: compiled once, they take half the time.
+process.env.NODE_COMPILE_CACHE ??= join(import.meta.dirname, "../node_modules/.cache/compiled");
 console.log(`property tests: seed ${process.env["WEFT_SEED"] ?? "1"} (WEFT_SEED)`);
 const sums = { passed: 0, failed: 0, skipped: 0 };
 

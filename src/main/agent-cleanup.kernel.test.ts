@@ -55,7 +55,7 @@ const agentAndPod = `
   process.kill(process.pid, "SIGKILL");
 `;
 
-suite("weft-agent cleanup leaves a node as it was", { timeout: 120_000 }, () => {
+suite("weft-agent cleanup leaves a node as it was", { timeout: 170_000 }, () => {
   let dir: string;
   let netns: string;
   let config: string;

@@ -8,8 +8,8 @@ import { globSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 const shown: Readonly<Record<string, string>> = {
-  "src/election/holder.ts": "the times of a Lease",
   "src/election/leader.ts": "the times of a Lease; others' are not believed, only watched for change",
+  "src/election/requests.ts": "the times of a Lease",
   "src/flows/boot-clock.ts": "what to add to the datapath's clock for a flow's time, asked again every 10 s",
   "src/flows/directory.ts":
     "since when a name holds, beside flows' times; a flow without name is the worst of it",
