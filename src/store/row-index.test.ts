@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import fc from "#kit/property.ts";
 import { RowIndex } from "./row-index.ts";
 
 interface Row {
