@@ -149,6 +149,51 @@ int sock_track(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+/* ---- who must not ---- */
+
+#define EOPNOTSUPP 95
+#define SOL_SOCKET 1
+#define SO_ZEROCOPY 60
+
+static __always_inline bool key_of_sock(const struct bpf_sock *sk, struct sock_key *key)
+{
+	if (sk->family == AF_INET) {
+		addr_set_v4(&key->local, sk->src_ip4);
+		addr_set_v4(&key->remote, sk->dst_ip4);
+	} else if (sk->family == AF_INET6) {
+		key->local.words[0] = sk->src_ip6[0];
+		key->local.words[1] = sk->src_ip6[1];
+		key->local.words[2] = sk->src_ip6[2];
+		key->local.words[3] = sk->src_ip6[3];
+		key->remote.words[0] = sk->dst_ip6[0];
+		key->remote.words[1] = sk->dst_ip6[1];
+		key->remote.words[2] = sk->dst_ip6[2];
+		key->remote.words[3] = sk->dst_ip6[3];
+	} else {
+		return false;
+	}
+	key->local_port = bpf_htons(sk->src_port);
+	key->remote_port = sk->dst_port;
+	return true;
+}
+
+/*
+ * A socket in the map tells nobody when what it sent is on its way. A program that hears in time that it cannot have
+ * that sends as others do.
+ */
+SEC("cgroup/setsockopt")
+int sock_option(struct bpf_sockopt *ctx)
+{
+	struct sock_key key = {};
+
+	if (ctx->level != SOL_SOCKET || ctx->optname != SO_ZEROCOPY)
+		return 1;
+	if (!ctx->sk || !key_of_sock(ctx->sk, &key) || !bpf_map_lookup_elem(&sock_ends, &key))
+		return 1;
+	bpf_set_retval(-EOPNOTSUPP);
+	return 0;
+}
+
 /* ---- what is sent ---- */
 
 static __always_inline bool key_of_msg(struct sk_msg_md *msg, struct sock_key *key)

@@ -18,10 +18,11 @@ export const accelerationObject = "sockmap";
 
 const TRACK = "sock_track";
 const REDIRECT = "sock_redirect";
+const OPTION = "sock_option";
 
 /**
- * Connections made from now on below the cgroup may go past the network. First the program that decides for each message, then the one that
- * brings sockets to it. A socket keeps the program it met first: connections that are open go on past the network only under the same program
+ * Connections made from now on below the cgroup may go past the network. First the programs that decide for each message and option, then the one that
+ * brings sockets to them. A socket keeps the program it met first: connections that are open go on past the network only under the same program
  * and maps, else through it, like all of them when this is switched off. The map of sockets stays pinned, for a socket that leaves it loses what its
  * process has not read.
  */
@@ -38,9 +39,15 @@ export function attachAcceleration(target: AttachTarget, cgroup: number): void {
   if (before && before.socketsId !== info.id) detachPinned(redirect);
   const attachType = AttachType.skMsgVerdict;
   ensureLink(redirect, decide, () => attachToMap({ program: decide, fd: fd.number, attachType }), { log });
-  const program = datapath.program(TRACK);
-  const onCgroup = () => attachCgroup({ program, fd: cgroup, attachType: AttachType.cgroupSockOps });
-  ensureLink(join(linksDir, TRACK), program, onCgroup, { log });
+  for (const [name, attachType] of [
+    [OPTION, AttachType.cgroupSetsockopt],
+    [TRACK, AttachType.cgroupSockOps],
+  ] as const) {
+    const program = datapath.program(name);
+    ensureLink(join(linksDir, name), program, () => attachCgroup({ program, fd: cgroup, attachType }), {
+      log,
+    });
+  }
   if (!before || isSame(before, datapath)) return;
   leaveToNetwork(before);
   log.info({}, "connections that went past the network go through it: the program is another");
@@ -49,7 +56,7 @@ export function attachAcceleration(target: AttachTarget, cgroup: number): void {
 /** Takes the programs off. All connections go through the network from now on. */
 export function dropAcceleration(linksDir: string): void {
   const before = earlierProgram(linksDir);
-  for (const name of [TRACK, REDIRECT])
+  for (const name of [TRACK, OPTION, REDIRECT])
     try {
       detachPinned(join(linksDir, name));
     } catch (error) {
@@ -86,11 +93,20 @@ function isSame(before: EarlierProgram, datapath: Datapath): boolean {
   return MAPS.every((name) => before.mapIds.includes(datapath.map(name).info.id));
 }
 
-/** The program passes on to TCP whatever has no entry here; no byte is lost by that. */
+/** The program passes on to TCP whatever has no entry here; no byte is lost by that. Maps that are gone had no socket left that is judged by them. */
 function leaveToNetwork({ mapIds }: EarlierProgram): void {
   for (const id of mapIds) {
-    using map = BpfMap.openId(id);
-    if (map.name === "sock_ends") for (const key of [...map.keys()]) map.delete(key);
+    using map = openMap(id);
+    if (map?.name === "sock_ends") for (const key of [...map.keys()]) map.delete(key);
+  }
+}
+
+function openMap(id: number): BpfMap | undefined {
+  try {
+    return BpfMap.openId(id);
+  } catch (error) {
+    if (hasErrno(error, "ENOENT")) return undefined;
+    throw error;
   }
 }
 

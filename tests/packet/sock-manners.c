@@ -44,10 +44,14 @@ static void limit(int fd, int sec)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
 }
 
-static struct pair connected(void)
+/* The option is switched on before the handshake; 0: none. */
+static struct pair connected_with(int option)
 {
 	struct pair p = { .a = socket(server->ai_family, SOCK_STREAM, 0) };
+	int on = 1;
 
+	if (option)
+		setsockopt(p.a, SOL_SOCKET, option, &on, sizeof(on));
 	if (connect(p.a, server->ai_addr, server->ai_addrlen) < 0) {
 		perror("connect");
 		exit(2);
@@ -56,6 +60,11 @@ static struct pair connected(void)
 	limit(p.a, 5);
 	limit(p.b, 5);
 	return p;
+}
+
+static struct pair connected(void)
+{
+	return connected_with(0);
 }
 
 static void over(struct pair p)
@@ -199,23 +208,30 @@ static void sends_file(void)
 	over(p);
 }
 
-static void sends_zerocopy(void)
+static void send_zerocopy(struct pair p, const char *when)
 {
-	struct pair p = connected();
 	char *bytes = calloc(1, 10000), control[200];
 	struct msghdr m = { .msg_control = control, .msg_controllen = sizeof(control) };
 	struct pollfd e = { .fd = p.a };
-	int on = 1;
 
-	if (setsockopt(p.a, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)) < 0)
-		say("SO_ZEROCOPY", "%ld", -errno);
-	say("MSG_ZEROCOPY of 10000 bytes", "%ld", outcome(send(p.a, bytes, 10000, MSG_ZEROCOPY)));
+	printf("MSG_ZEROCOPY of 10000 bytes, %s: %ld\n", when, outcome(send(p.a, bytes, 10000, MSG_ZEROCOPY)));
 	wait_readable(p.b);
 	recv(p.b, bytes, 10000, 0);
 	poll(&e, 1, 1000);
-	say("its completion", "%ld", outcome(recvmsg(p.a, &m, MSG_ERRQUEUE | MSG_DONTWAIT)));
+	printf("its completion, %s: %ld\n", when, outcome(recvmsg(p.a, &m, MSG_ERRQUEUE | MSG_DONTWAIT)));
 	free(bytes);
 	over(p);
+}
+
+static void sends_zerocopy(void)
+{
+	struct pair p = connected();
+	int on = 1;
+
+	say("SO_ZEROCOPY of a connection", "%ld", outcome(setsockopt(p.a, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on))));
+	send_zerocopy(p, "asked for when connected");
+	p = connected_with(SO_ZEROCOPY);
+	send_zerocopy(p, "asked for before");
 }
 
 static void has_low_water(void)

@@ -107,8 +107,11 @@ export class SockWorld implements AsyncDisposable {
       const fd = sockets.map("sock_hash").fd.number;
       undo.use(attachSockets({ program: sockets.program("sock_redirect"), fd, attachType }));
       const dir = openSync(cgroup, "r");
-      const program = sockets.program("sock_track");
-      undo.use(attachCgroup({ program, fd: dir, attachType: AttachType.cgroupSockOps }));
+      for (const [name, attachType] of [
+        ["sock_option", AttachType.cgroupSetsockopt],
+        ["sock_track", AttachType.cgroupSockOps],
+      ] as const)
+        undo.use(attachCgroup({ program: sockets.program(name), fd: dir, attachType }));
       closeSync(dir);
     }
     return new SockWorld({ node, pods, sockets }, cgroup, undo.move());

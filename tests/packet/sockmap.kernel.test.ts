@@ -61,7 +61,8 @@ const KNOWN = new Map([
   ["MSG_WAITALL for 20 bytes that come in two parts", "10"],
   ["urgent byte", "'a', the others: 'bxcd'"],
   ["splice from the socket, 10 bytes to read", "-11"],
-  ["its completion", "-11"],
+  ["SO_ZEROCOPY of a connection", "-95"],
+  ["its completion, asked for when connected", "-11"],
   ["read from who closed without reading", "0"],
   ["read while another thread shuts down the other half", "-11"],
 ]);

@@ -39,6 +39,7 @@ export const ProgramType = {
   skMsg: 16,
   rawTracepoint: 17,
   cgroupSockAddr: 18,
+  cgroupSockopt: 25,
   skLookup: 30,
   syscall: 31,
 } as const;
@@ -63,6 +64,7 @@ export const AttachType = {
   cgroupUdp6Sendmsg: 15,
   cgroupUdp4Recvmsg: 19,
   cgroupUdp6Recvmsg: 20,
+  cgroupSetsockopt: 22,
   cgroupInet4Getpeername: 29,
   cgroupInet6Getpeername: 30,
   cgroupInet4Getsockname: 31,
@@ -141,6 +143,7 @@ const SECTIONS: Readonly<Record<string, ProgramKind>> = {
   "cgroup/getpeername6": kind(cgroupSockAddr, AttachType.cgroupInet6Getpeername, declares),
   "cgroup/getsockname4": kind(cgroupSockAddr, AttachType.cgroupInet4Getsockname, declares),
   "cgroup/getsockname6": kind(cgroupSockAddr, AttachType.cgroupInet6Getsockname, declares),
+  "cgroup/setsockopt": kind(ProgramType.cgroupSockopt, AttachType.cgroupSetsockopt, declares),
 };
 
 const TRACEPOINTS = ["raw_tp/", "raw_tracepoint/"];
