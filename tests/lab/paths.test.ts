@@ -16,13 +16,16 @@ import { parseAddress } from "#model/ip.ts";
 
 type Family = 4 | 6;
 const families: readonly Family[] = [4, 6];
+const going = "ToBeDeletedByClusterAutoscaler=now:PreferNoSchedule";
 const outside: Record<Family, string> = { 4: "198.51.100.7", 6: "2001:db8::7" };
 /** Of what tests/lab/manifests/egress.yaml sends by a gateway. */
 const excluded: Record<Family, string> = { 4: "203.0.113.7", 6: "2001:db8:3::7" };
 
 for (const routing of ["tunnel", "native"] as const) {
   suite(`paths of a packet, ${routing}`, () => {
-    const lab = useLab({ families: "dual", routing, files: ["services.yaml"] });
+    // Under native routing gateways are off unless asked for.
+    const settings = routing === "native" ? ["egressGateway=true"] : [];
+    const lab = useLab({ families: "dual", routing, files: ["services.yaml"], settings });
     const targets: Record<string, LabPod> = {};
     let client: PodClient;
     const nodes: Record<string, PodClient> = {};
@@ -102,7 +105,7 @@ for (const routing of ["tunnel", "native"] as const) {
         assert.equal(kind, "reply");
       });
 
-      test(`outside, IPv${family}: TCP, UDP and echo go out under the node's address`, async () => {
+      test(`outside, IPv${family}: TCP, UDP and echo go out under the node's address, unless the list has them`, async () => {
         // Answers come back at all only because they were sent to the node: nobody outside knows a pod's address.
         const world = outside[family];
         assert.equal((await client.call("http", { host: world, port: 8_000 })).outcome, "answered");
@@ -111,34 +114,50 @@ for (const routing of ["tunnel", "native"] as const) {
         if (family === 6) return;
         const source = await echoSource(() => client.call("ping", { address: world }));
         assert.equal(source, nodeAddress("n1", 4));
+        // The lab's outside takes nothing from a pod's own address: nobody has it there.
+        const answered = async () =>
+          (await client.call("ping", { address: world, timeoutMs: 500 })).kind === "reply";
+        const list = ["-n", "kube-system", "configmap", "ip-masq-agent"];
+        await kubectlOk(["create", ...list, "--from-literal=config=nonMasqueradeCIDRs: [198.51.100.0/24]"]);
+        try {
+          await until("the pod's own address", async () => !(await answered()));
+          assert.match(await weftOk("bpf", "masquerade", "list", "--node", "n1"), /198\.51\.100\.0\/24/);
+        } finally {
+          await kubectlOk(["delete", ...list]);
+        }
+        await until("the node's address", answered);
       });
 
-      // Off under native routing unless asked for: no tunnel leads to the gateway there.
-      if (routing === "tunnel")
-        test(`outside by a gateway, IPv${family}: TCP, UDP and echo, and back`, async () => {
-          const leavesAs = async (host: string, name: string) => {
-            const { body } = await client.call("http", { host, port: 8_000 });
-            return String(body)
-              .trim()
-              .endsWith(`, to ${nodeAddress(name, family)}`);
-          };
-          const policy = join(manifests, "egress.yaml");
-          assert.ok(await leavesAs(outside[family], "n1"));
-          await kubectlOk(["apply", "-f", policy]);
-          try {
-            await until("the gateway", () => leavesAs(outside[family], "n2"));
-            const { outcome, from } = await client.call("udp", { address: outside[family], port: 9_000 });
-            assert.deepEqual({ outcome, from }, { outcome: "echoed", from: `${outside[family]} 9000` });
-            // No router fragments IPv6, and the outside knows nothing of the tunnel's MTU.
-            for (const bytes of family === 4 ? [24, 5_000] : [24, 1_200])
-              assert.equal((await client.call("ping", { address: outside[family], bytes })).kind, "reply");
-            assert.ok(await leavesAs(excluded[family], "n1"), "what is excluded");
-            assert.equal((await client.call("ping", { address: podAddress("far", family) })).kind, "reply");
-          } finally {
-            await kubectlOk(["delete", "-f", policy]);
-          }
-          await until("the usual way", () => leavesAs(outside[family], "n1"));
-        });
+      test(`outside by a gateway, IPv${family}: TCP, UDP and echo, and back; another takes over`, async () => {
+        const leavesAs = async (host: string, name: string) => {
+          const { body } = await client.call("http", { host, port: 8_000 });
+          return String(body)
+            .trim()
+            .endsWith(`, to ${nodeAddress(name, family)}`);
+        };
+        const policy = join(manifests, "egress.yaml");
+        assert.ok(await leavesAs(outside[family], "n1"));
+        await kubectlOk(["apply", "-f", policy]);
+        try {
+          await until("n1 to be the gateway", async () =>
+            /client .* n1 /.test(await weftOk("egress", "list", "--node", "n1")),
+          );
+          // As who drains nodes for the cluster's autoscaler does.
+          await kubectlOk(["taint", "node", "n1", going]);
+          await until("the gateway", () => leavesAs(outside[family], "n2"));
+          const { outcome, from } = await client.call("udp", { address: outside[family], port: 9_000 });
+          assert.deepEqual({ outcome, from }, { outcome: "echoed", from: `${outside[family]} 9000` });
+          // No router fragments IPv6, and the outside knows nothing of the tunnel's MTU.
+          for (const bytes of family === 4 ? [24, 5_000] : [24, 1_200])
+            assert.equal((await client.call("ping", { address: outside[family], bytes })).kind, "reply");
+          assert.ok(await leavesAs(excluded[family], "n1"), "what is excluded");
+          assert.equal((await client.call("ping", { address: podAddress("far", family) })).kind, "reply");
+        } finally {
+          await kubectlOk(["taint", "node", "n1", `${going}-`]);
+          await kubectlOk(["delete", "-f", policy]);
+        }
+        await until("the usual way", () => leavesAs(outside[family], "n1"));
+      });
 
       test(`a foreign source address, IPv${family}: dropped, and said so`, async () => {
         const destination = podAddress("near", family);
