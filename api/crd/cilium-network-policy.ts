@@ -194,8 +194,8 @@ function policyOf<K extends string>(kind: K) {
     });
 }
 
-export const ciliumNetworkPolicy = policyOf("CiliumNetworkPolicy");
-export const ciliumClusterwideNetworkPolicy = policyOf("CiliumClusterwideNetworkPolicy");
+const ciliumNetworkPolicy = policyOf("CiliumNetworkPolicy");
+const ciliumClusterwideNetworkPolicy = policyOf("CiliumClusterwideNetworkPolicy");
 
 export type CiliumNetworkPolicy = z.output<typeof ciliumNetworkPolicy>;
 export type CiliumClusterwideNetworkPolicy = z.output<typeof ciliumClusterwideNetworkPolicy>;

@@ -7,7 +7,7 @@ import { isRe2 } from "./regex.ts";
 
 /** `toPorts` and `icmps` of cilium.io/v2 policies. */
 
-export const ciliumProtocols = [
+const ciliumProtocols = [
   "TCP",
   "UDP",
   "SCTP",
@@ -188,4 +188,3 @@ const icmpField = z
 export const icmpRule = z.strictObject({ fields: z.array(icmpField).max(40).optional() });
 
 export type PortProtocol = z.output<typeof portProtocol>;
-export type IcmpRule = z.output<typeof icmpRule>;

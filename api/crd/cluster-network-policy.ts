@@ -137,7 +137,7 @@ export const clusterNetworkPolicySpec = z.strictObject({
   egress: z.array(egressRule).max(most).optional(),
 });
 
-export const clusterNetworkPolicy = z.strictObject({
+const clusterNetworkPolicy = z.strictObject({
   apiVersion: z.literal("policy.networking.k8s.io/v1alpha2"),
   kind: z.literal("ClusterNetworkPolicy"),
   metadata,

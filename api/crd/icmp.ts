@@ -2,7 +2,7 @@
 
 /** ICMP message types by the names CiliumNetworkPolicy takes; numbers: IANA "ICMP Type Numbers" and "ICMPv6 'type' Numbers". */
 
-export const icmpV4Types: Readonly<Record<string, number>> = {
+const icmpV4Types: Readonly<Record<string, number>> = {
   EchoReply: 0,
   DestinationUnreachable: 3,
   Redirect: 5,
@@ -20,7 +20,7 @@ export const icmpV4Types: Readonly<Record<string, number>> = {
   ExtendedEchoReply: 43,
 };
 
-export const icmpV6Types: Readonly<Record<string, number>> = {
+const icmpV6Types: Readonly<Record<string, number>> = {
   DestinationUnreachable: 1,
   PacketTooBig: 2,
   TimeExceeded: 3,

@@ -35,7 +35,7 @@ const agentKey = "agent.yaml";
 type ConfigMap = ManifestObject & { readonly data?: Readonly<Record<string, string>> };
 
 /** The agents' file out of the chart's ConfigMap, if one is among the objects. */
-export function settingsText(objects: readonly ManifestObject[]): string | undefined {
+function settingsText(objects: readonly ManifestObject[]): string | undefined {
   const found = objects.find(
     ({ kind, apiVersion, metadata }) =>
       kind === "ConfigMap" && apiVersion === "v1" && metadata.name === configMapName,

@@ -30,7 +30,7 @@ const kinds: readonly { readonly resource: Resource; readonly apiVersion: string
   ];
 
 /** The cluster a command means, by its API server: the one named, else the lab, else that of the kubeconfig. */
-export async function chosenClient(choice: ClusterChoice): Promise<KubeClient> {
+async function chosenClient(choice: ClusterChoice): Promise<KubeClient> {
   return meansLab(choice) ? labClient() : clusterClient(choice);
 }
 

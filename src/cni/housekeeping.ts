@@ -78,7 +78,7 @@ function notesIn(dir: string): string[] {
 }
 
 /** Neither part can hold a colon. Undefined for a file that is no note. */
-export function attachmentOfNote(name: string): Attachment | undefined {
+function attachmentOfNote(name: string): Attachment | undefined {
   const [containerId, ifname, ...more] = name.split(":");
   return containerId && ifname && more.length === 0 ? { containerId, ifname } : undefined;
 }

@@ -4,8 +4,8 @@ import { closeSync, openSync, readdirSync, rmSync } from "node:fs";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { BpfLink } from "#kernel/bpf/link.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
-import { mountBpfFs } from "#kernel/bpf/pin.ts";
 import { createCgroup, removeCgroup } from "#kernel/cgroup.ts";
+import { mountBpffs } from "#kernel/mounts.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { createLogger } from "#lib/log.ts";
 import { parseAddress } from "#model/ip.ts";
@@ -22,7 +22,7 @@ describe("acceleration", () => {
   let cgroup: string;
   const kept: BpfMap[] = [];
   beforeEach(() => {
-    mountBpfFs();
+    mountBpffs();
     rmSync(directory, { recursive: true, force: true });
     cgroup = createCgroup(cgroupName);
   });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
-import { mountBpfFs } from "#kernel/bpf/pin.ts";
+import { mountBpffs } from "#kernel/mounts.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { TestNode } from "#kit/datapath.ts";
 import { createLogger } from "#lib/log.ts";
@@ -17,7 +17,7 @@ describe("the balancer's links", () => {
   let target: AttachTarget;
 
   before(() => {
-    mountBpfFs();
+    mountBpffs();
     mkdirSync(linksDir);
     node = TestNode.create("attachxdp", { routing: "native", xdp: true });
     const datapath = { program: (name: string) => node.program(name) } as AttachTarget["datapath"];

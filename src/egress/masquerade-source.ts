@@ -8,7 +8,7 @@ import type { Database, WritableTable } from "#store/table.ts";
 import { type MasqueradeExemption, masqueradeExemptions } from "./masquerade-list.ts";
 
 /** The name that ip-masq-agent, and who does its work, looks for. */
-export const masqueradeConfigMap = "ip-masq-agent";
+const masqueradeConfigMap = "ip-masq-agent";
 
 export interface ConfigMapObject extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;

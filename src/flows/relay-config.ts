@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import * as z from "zod";
-import { parseSettings, readSettings } from "#lib/settings.ts";
+import { readSettings } from "#lib/settings.ts";
 import { apiServerSetting, clusterNameSetting, listenSetting } from "#model/settings.ts";
 
 /** Everything a relay can be told. Unknown keys are an error. */
-export const relayConfigSchema = z.strictObject({
+const relayConfigSchema = z.strictObject({
   clusterName: clusterNameSetting,
   kubeconfig: z.string().optional().describe("Absent: in-cluster credentials."),
   apiServer: apiServerSetting,
@@ -27,8 +27,4 @@ export type RelayConfig = z.infer<typeof relayConfigSchema>;
 /** Reads the YAML file. @throws WeftError E_CONFIG naming the file and the setting. */
 export function loadRelayConfig(path: string): RelayConfig {
   return readSettings(relayConfigSchema, path);
-}
-
-export function parseRelayConfig(text: string, path: string): RelayConfig {
-  return parseSettings(relayConfigSchema, text, path);
 }

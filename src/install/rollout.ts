@@ -59,7 +59,7 @@ export async function waitForRollout(options: RolloutOptions): Promise<RolloutSt
 }
 
 /** How far it is now. @throws WeftError E_NOT_INSTALLED */
-export async function rolloutState(
+async function rolloutState(
   client: KubeClient,
   namespace: string,
   signal: AbortSignal,

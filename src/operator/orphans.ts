@@ -27,7 +27,7 @@ export function doubtful(
 }
 
 /** CiliumNodes without a Node. Pure. */
-export function ownerless(
+function ownerless(
   ciliumNodes: Iterable<CiliumNode>,
   kubeNodes: { get(name: string): KubeNode | undefined },
 ): Set<string> {

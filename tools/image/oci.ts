@@ -51,7 +51,7 @@ export interface WriteOptions {
 const media = (kind: string) => `application/vnd.oci.image.${kind}`;
 const architectures: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64" };
 /** The time of everything in an image: https://reproducible-builds.org/specs/source-date-epoch/ */
-export const epochSeconds = Number(process.env["SOURCE_DATE_EPOCH"] ?? 0);
+const epochSeconds = Number(process.env["SOURCE_DATE_EPOCH"] ?? 0);
 
 interface Descriptor {
   readonly mediaType: string;
@@ -148,7 +148,7 @@ function compressed(tar: Buffer, diff: string, cacheDir: string | undefined): Bu
 }
 
 /** Aside first, then moved: a reader never sees half a file. */
-export function writeWhole(path: string, data: Buffer): void {
+function writeWhole(path: string, data: Buffer): void {
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(`${path}.${process.pid}`, data);
   renameSync(`${path}.${process.pid}`, path);

@@ -5,7 +5,7 @@ import { afterEach, suite, test } from "node:test";
 import { MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap, possibleCpus } from "#kernel/bpf/map.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
-import { mountBpfFs } from "#kernel/bpf/pin.ts";
+import { mountBpffs } from "#kernel/mounts.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
 import { writeService } from "#kit/datapath.ts";
 import { assertNoFdLeak } from "#kit/fd-leak.ts";
@@ -44,7 +44,7 @@ function visits(n: number): Uint8Array {
 }
 
 suite("services in maps of another size", () => {
-  mountBpfFs();
+  mountBpffs();
   afterEach(() => rmSync(directory, { recursive: true, force: true }));
   const spec = compiledSpec("bpf/sock.bpf.c");
   const load = (services: number) =>
@@ -56,7 +56,10 @@ suite("services in maps of another size", () => {
       programs: [],
     });
   const contents = ({ maps }: Collection) =>
-    Object.keys(serviceMapSizes(1)).map((name) => [name, [...maps.get(name)!.entries()].map(String).toSorted()]);
+    Object.keys(serviceMapSizes(1)).map((name) => [
+      name,
+      [...maps.get(name)!.entries()].map(String).toSorted(),
+    ]);
 
   test("are all there, tables of backends too, which are the same maps", () => {
     assertNoFdLeak(() => {
@@ -112,7 +115,7 @@ suite("services in maps of another size", () => {
 });
 
 suite("a pinned map of another layout", () => {
-  mountBpfFs();
+  mountBpffs();
   afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
   test("hands its content over, field by field", () => {

@@ -65,7 +65,7 @@ export function explainFailure(feature: Feature | undefined, failure: unknown): 
 }
 
 /** The kernel lacks something; `since` is the first Linux that has it. */
-export class NotSupportedError extends WeftError {
+class NotSupportedError extends WeftError {
   readonly since: string;
 
   constructor({ what, since }: Feature, cause?: unknown) {

@@ -13,10 +13,11 @@ import {
   type TcxPosition,
 } from "#kernel/bpf/link.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
-import { mountBpfFs, unpin } from "#kernel/bpf/pin.ts";
+import { unpin } from "#kernel/bpf/pin.ts";
 import { typedMap, u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
 import { cgroupOf, createCgroup, joinCgroup, removeCgroup } from "#kernel/cgroup.ts";
 import { libc } from "#kernel/libc.ts";
+import { mountBpffs } from "#kernel/mounts.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { setLink } from "#kernel/netlink/link.ts";
 import { createNetns, deleteNetns, inNetns, openNetns } from "#kernel/netns.ts";
@@ -100,7 +101,7 @@ describe("links", () => {
   });
 
   test("a pinned link outlives its fd and is found again", () => {
-    mountBpfFs();
+    mountBpffs();
     inNetns(netns, () => {
       using link = attachTcx({ program: loaded.program("second"), ifindex: LO, direction: "egress" });
       link.pin(PIN);

@@ -7,9 +7,9 @@ import { MapType } from "#kernel/bpf/kinds.ts";
 import { allLinks } from "#kernel/bpf/link.ts";
 import { allMaps, BpfMap } from "#kernel/bpf/map.ts";
 import { loadCollection } from "#kernel/bpf/object.ts";
-import { mountBpfFs } from "#kernel/bpf/pin.ts";
 import { allPrograms, BpfProgram, enableRunStats } from "#kernel/bpf/program.ts";
 import { typedMap, u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
+import { mountBpffs } from "#kernel/mounts.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
 import { assertNoFdLeak } from "#kit/fd-leak.ts";
 
@@ -20,7 +20,7 @@ const shapeOf = (type: number) => ({ name: "inner", type, keySize: 4, valueSize:
 
 describe("pins", () => {
   beforeEach(() => {
-    mountBpfFs();
+    mountBpffs();
     rmSync(directory, { recursive: true, force: true });
   });
   after(() => rmSync(directory, { recursive: true, force: true }));

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-import { existsSync, mkdirSync, readlinkSync, rmSync, statfsSync } from "node:fs";
+import { existsSync, readlinkSync, rmSync, statfsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BpfAttr, BpfCommand } from "#kernel/bpf/sys.ts";
 import { hasErrno } from "#kernel/errno.ts";
 import { closeFd } from "#kernel/fd.ts";
-import { checked, libc } from "#kernel/libc.ts";
 import { cString } from "#kernel/memory.ts";
 import { WeftError } from "#lib/errors.ts";
 
@@ -12,13 +11,6 @@ const BPF_FS_MAGIC = 0xcafe4a11;
 
 /** Where the bpf file system stands on every distribution. */
 const BPF_FS = "/sys/fs/bpf";
-
-/** Makes sure that a bpf file system is mounted at `path` and makes the directories to it. @throws KernelError */
-export function mountBpfFs(path = BPF_FS): void {
-  mkdirSync(path, { recursive: true });
-  if (isBpfFs(path)) return;
-  checked(libc.mount("bpf", path, "bpf", 0, "mode=0700"), `mount a bpf file system at ${path}`);
-}
 
 function isBpfFs(path: string): boolean {
   return existsSync(path) && statfsSync(path).type === BPF_FS_MAGIC;

@@ -13,7 +13,7 @@ export interface RulePlace {
 }
 
 /** A copy of the object as it would be written, without what the server adds. */
-export function asWritten(object: ManifestObject): ManifestObject {
+function asWritten(object: ManifestObject): ManifestObject {
   const { status: _status, ...rest } = JSON.parse(JSON.stringify(object)) as ManifestObject & {
     status?: unknown;
   };
