@@ -2,6 +2,7 @@
 #pragma once
 #include "packet.h"
 #include "identity.h"
+#include "socket-tuple.h"
 
 /*
  * The node's own connections are tracked from the moment it has policies. One that was open before is taken over in the
@@ -37,35 +38,22 @@ static __always_inline void forget_remote(const struct pkt *p, struct bpf_sock_t
 	}
 }
 
-enum socket_kind { SOCKET_NONE, SOCKET_LISTENS, SOCKET_OPEN };
-
-static __always_inline int socket_at(struct __sk_buff *skb, const struct pkt *p, struct bpf_sock_tuple *t)
-{
-	__u32 size = is_v6(p) ? sizeof(t->ipv6) : sizeof(t->ipv4);
-	struct bpf_sock *sk = bpf_skc_lookup_tcp(skb, t, size, BPF_F_CURRENT_NETNS, 0);
-	int kind;
-
-	if (!sk)
-		return SOCKET_NONE;
-	kind = sk->state == BPF_TCP_LISTEN ? SOCKET_LISTENS : SOCKET_OPEN;
-	bpf_sk_release(sk);
-	return kind;
-}
-
 /* Sets PKT_REPLY on a packet of the node's that answers who opened a connection nobody tracked. TCP only. */
 __noinline int adopt_open(struct __sk_buff *skb, struct pkt *p)
 {
 	struct bpf_sock_tuple tuple = {};
 	bool to_node, listens;
+	__u32 size;
 
 	if (!p)
 		return 0;
 	to_node = p->dst.id == HOST_ENDPOINT;
 	socket_tuple(p, to_node, &tuple);
-	if (socket_at(skb, p, &tuple) != SOCKET_OPEN)
+	size = is_v6(p) ? sizeof(tuple.ipv6) : sizeof(tuple.ipv4);
+	if (tcp_socket_at(skb, &tuple, size) != SOCKET_OPEN)
 		return 0;
 	forget_remote(p, &tuple);
-	listens = socket_at(skb, p, &tuple) == SOCKET_LISTENS;
+	listens = tcp_socket_at(skb, &tuple, size) == SOCKET_LISTENS;
 	if (to_node != listens)
 		p->flags |= PKT_REPLY;
 	return 0;

@@ -37,7 +37,7 @@ __noinline int go_beside(frame_t *frame, struct pkt *p)
 	}
 	to.addr = p->daddr;
 	to.port = p->dport;
-	port = free_source_port(p, 0, &to);
+	port = free_source_port(frame, p, 0, &to);
 	if (!port)
 		return 0;
 	service_remember(p, &key, 0, 1);

@@ -51,7 +51,7 @@ static __always_inline void client_of_backend(const struct pkt *p, const struct 
 		client->addr = hairpin_alias(p);
 		return;
 	}
-	if ((known->flags & CT_DSR) || endpoint_by_addr(&backend->addr))
+	if (((known->flags & CT_DSR) && !known->port) || endpoint_by_addr(&backend->addr))
 		return;
 	key->sent.reply = NAT_SENT;
 	mapping = bpf_map_lookup_elem(&nat, &key->sent);
@@ -60,6 +60,12 @@ static __always_inline void client_of_backend(const struct pkt *p, const struct 
 	client->addr = mapping->addr;
 	client->port = mapping->port;
 	*hidden = true;
+}
+
+/* A pod is nobody's router: it has errors about what came to itself alone. */
+static __always_inline bool may_report(const struct pkt *p, const struct embedded *e)
+{
+	return !p->src.id || (p->src.flags & ENDPOINT_NO_SOURCE_CHECK) || addr_equal(&e->daddr, &p->saddr);
 }
 
 /* The error goes to the backend (p->frontend: of this service), if it is about an answer of one. 0 or a drop reason. */
@@ -73,7 +79,8 @@ __noinline int error_to_backend(frame_t *frame, struct pkt *p)
 	bool hidden;
 	int reason;
 
-	if (!p || !embedded_parse(frame, p, &e) || !is_port_protocol(e.proto) || !addr_equal(&e.saddr, &p->daddr))
+	if (!p || !embedded_parse(frame, p, &e) || !is_port_protocol(e.proto) || !addr_equal(&e.saddr, &p->daddr) ||
+	    !may_report(p, &e))
 		return 0;
 	asked_connection(&e, &key.connection);
 	known = bpf_map_lookup_elem(&conntrack, &key.connection);

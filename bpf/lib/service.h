@@ -130,10 +130,10 @@ __noinline int service_remember(struct pkt *p, const struct ct_key *key, __u32 b
 }
 
 /* The source port a new connection is sent with, which its entry keeps; 0: the client's own. */
-static __always_inline __be16 take_source_port(struct pkt *p, const struct ct_key *key,
+static __always_inline __be16 take_source_port(frame_t *frame, struct pkt *p, const struct ct_key *key,
 					       const struct lb_backend *backend)
 {
-	__be16 port = free_source_port(p, p->frontend, backend);
+	__be16 port = free_source_port(frame, p, p->frontend, backend);
 	struct ct_entry *entry;
 
 	if (!port)
@@ -149,7 +149,8 @@ static __always_inline __be16 take_source_port(struct pkt *p, const struct ct_ke
  * The backend the packet goes to: the one its connection already has, if any. *port is the source port it is sent with,
  * 0: its own. NULL: there is none.
  */
-static __always_inline struct lb_backend *backend_of(struct pkt *p, const struct lb_frontend *f, __be16 *port)
+static __always_inline struct lb_backend *backend_of(frame_t *frame, struct pkt *p, const struct lb_frontend *f,
+						    __be16 *port)
 {
 	struct lb_backend *backend = NULL;
 	struct ct_entry *known;
@@ -172,7 +173,7 @@ static __always_inline struct lb_backend *backend_of(struct pkt *p, const struct
 		p->flags |= PKT_NEW;
 	}
 	if (p->flags & PKT_NEW)
-		*port = take_source_port(p, &key, backend);
+		*port = take_source_port(frame, p, &key, backend);
 	return backend;
 }
 
@@ -186,7 +187,7 @@ static __always_inline int to_backend(frame_t *frame, struct pkt *p, const struc
 	p->frontend = f->id;
 	if (!client_may_ask(f, &p->saddr))
 		return DROP_DENIED_BY_LB_SRC_RANGE_CHECK;
-	backend = backend_of(p, f, &port);
+	backend = backend_of(frame, p, f, &port);
 	if (!backend)
 		return f->flags & LB_ELSEWHERE ? DROP_NO_MATCHING_LOCAL_CONTAINER_FOUND : DROP_SERVICE_BACKEND_NOT_FOUND;
 	p->report.flags |= EVENT_DNAT;

@@ -5,6 +5,7 @@
 #include "translate.h"
 #include "nat.h"
 #include "nat-life.h"
+#include "socket-tuple.h"
 
 /* Gives packets a source of the node's own: masquerade of pods, and NodePort connections to other nodes' pods. */
 
@@ -54,19 +55,7 @@ __noinline int nat_meets_socket(frame_t *frame, const struct nat_key *key)
 
 	if (!key || !is_port_protocol(key->proto))
 		return false;
-	if (addr_is_v4(&key->daddr)) {
-		size = sizeof(tuple.ipv4);
-		tuple.ipv4.saddr = key->saddr.words[3];
-		tuple.ipv4.daddr = key->daddr.words[3];
-		tuple.ipv4.sport = key->sport;
-		tuple.ipv4.dport = key->dport;
-	} else {
-		size = sizeof(tuple.ipv6);
-		__builtin_memcpy(tuple.ipv6.saddr, key->saddr.words, 16);
-		__builtin_memcpy(tuple.ipv6.daddr, key->daddr.words, 16);
-		tuple.ipv6.sport = key->sport;
-		tuple.ipv6.dport = key->dport;
-	}
+	size = tuple_of_ends(&tuple, key);
 	if (key->proto == IPPROTO_TCP)
 		sk = bpf_skc_lookup_tcp(frame, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	else

@@ -4,6 +4,8 @@
 #include "conntrack.h"
 #include "hairpin-alias.h"
 #include "translate.h"
+#include "identity.h"
+#include "socket-tuple.h"
 
 /*
  * One client port may ask two services at once, which lead it to one backend, or a service and that backend itself. To the
@@ -26,8 +28,32 @@ static __always_inline bool source_port_is_taken(const struct pkt *p, const stru
 	return !ct->frontend || bpf_map_lookup_elem(&lb_reverse, &ct->frontend); /* of a service made anew: the same one */
 }
 
+/* The client's port has a connection to a process of the node itself, which nobody notes who judges no packets of the node's. */
+__noinline int process_has_connection(frame_t *frame, const struct pkt *p, const struct lb_backend *backend)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct nat_key ends = {};
+	__u32 size;
+
+	if (!p || !backend)
+		return false;
+	ends.saddr = p->saddr;
+	ends.daddr = backend->addr;
+	ends.sport = p->sport;
+	ends.dport = backend->port;
+	size = tuple_of_ends(&tuple, &ends);
+	return tcp_socket_at(frame, &tuple, size) == SOCKET_OPEN;
+}
+
+static __always_inline bool meets_process(frame_t *frame, const struct pkt *p, const struct lb_backend *backend)
+{
+	struct addr node = node_address(p);
+
+	return begins_tcp(p) && addr_equal(&backend->addr, &node) && process_has_connection(frame, p, backend);
+}
+
 /* The source port for a new connection to the backend; 0: the client's own does, or there is no other. */
-__noinline int free_source_port(const struct pkt *p, __u32 frontend, const struct lb_backend *backend)
+__noinline int free_source_port(frame_t *frame, const struct pkt *p, __u32 frontend, const struct lb_backend *backend)
 {
 	__u32 count = config.nat_port_max - config.nat_port_min + 1, start, i;
 	struct addr from;
@@ -38,7 +64,7 @@ __noinline int free_source_port(const struct pkt *p, __u32 frontend, const struc
 	from = p->saddr;
 	if (addr_equal(&from, &backend->addr)) /* as its connection will know it: hairpin.h */
 		from = hairpin_alias(p);
-	if (!source_port_is_taken(p, &from, p->sport, backend, frontend))
+	if (!source_port_is_taken(p, &from, p->sport, backend, frontend) && !meets_process(frame, p, backend))
 		return 0;
 	start = bpf_get_prandom_u32();
 	for (i = 0; i < SOURCE_PORT_TRIES; i++) {

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /** A node that balances and the one its remote backends are on, asked through any hook: what the scenarios of the balancer are made of. */
 import assert from "node:assert/strict";
+import { closeSync } from "node:fs";
 import { ConfigFlag, CtKind } from "#datapath/layouts/enums.ts";
 import { lbBackendLayout } from "#datapath/layouts/lb-backend.ts";
 import { lbBackendKeyLayout } from "#datapath/layouts/lb-backend-key.ts";
+import { libc } from "#kernel/libc.ts";
+import { addAddress, deleteAddress } from "#kernel/netlink/address.ts";
+import { openNetlink } from "#kernel/netlink/handle.ts";
+import { linkIndex, setLink } from "#kernel/netlink/link.ts";
+import { encodeSockaddr, listenTcp, openSocket, SOCK_STREAM } from "#kernel/socket.ts";
 import { parseAddress } from "#model/ip.ts";
 import {
   Action,
@@ -300,6 +306,34 @@ export class Case {
     );
     assert.ok(pod, `pod ${address}`);
     return pod;
+  }
+
+  /** A connection between two addresses of the node's namespace: as if one of them came from outside. Returns what closes it. */
+  connected(ends: { from: string; sport: number; to: string; port: number }): () => void {
+    const [from, to] = [parseAddress(ends.from), parseAddress(ends.to)];
+    return this.node.inside(() => {
+      {
+        using netlink = openNetlink({ netns: this.node.netns });
+        setLink(netlink, "lo", { up: true });
+        addAddress(netlink, {
+          link: linkIndex(netlink, "lo"),
+          address: from,
+          bits: this.v6 ? 128 : 32,
+          noDad: true,
+        });
+      }
+      const listens = listenTcp(to, ends.port);
+      const socket = openSocket(from, SOCK_STREAM, 0);
+      const [own, peer] = [encodeSockaddr(from, ends.sport), encodeSockaddr(to, ends.port)];
+      assert.equal(libc.bind(socket, own, own.length), 0);
+      libc.connect(socket, peer, peer.length); // over loopback it is connected when this returns, whatever that says
+      return () => {
+        closeSync(socket);
+        closeSync(listens);
+        using netlink = openNetlink({ netns: this.node.netns });
+        deleteAddress(netlink, { link: linkIndex(netlink, "lo"), address: from, bits: this.v6 ? 128 : 32 });
+      };
+    });
   }
 
   /** The service's entry of a connection is lost, as when the map is full. */

@@ -2,6 +2,7 @@
 /** More of what balancer-scenarios.ts runs: errors of both sides, and connections that only their ports tell apart. */
 import assert from "node:assert/strict";
 import { BACKEND_PORT, type Case, type Sent } from "#kit/balancer.ts";
+import type { Outcome } from "#kit/datapath.ts";
 import { barePacket, buildPacket, type PacketFields, Proto, Tcp } from "#kit/packet.ts";
 import { ends, isShown, reaches } from "./balancer-runs.ts";
 
@@ -131,4 +132,52 @@ export function hairpin(c: Case): void {
     [source, destination, about?.source, about?.destination],
     [out.packet.source, c.client, c.client, out.packet.source],
   );
+}
+
+/** A pod has no errors about what others receive. */
+export function forgedError(c: Case): void {
+  const service = c.serve({ proto: tcp });
+  const sport = c.port();
+  const answer = c.answer(reaches(c, c.ask(service, sport)));
+  const other = c.pods.local[1]!;
+  const bytes = errorAbout(c, answer, other[c.family]!, service.address, true);
+  const out = c.node.fromPod(other, bytes);
+  assert.equal(out.packet.destination, service.address, "led to nobody");
+}
+
+/** What a process of the node answers to a service's client, as it leaves. */
+function processAnswers(c: Case, asked: Sent): Outcome {
+  const { destination, source, sport } = asked.packet;
+  const transport = { kind: "tcp", sport: BACKEND_PORT, dport: sport, flags: Tcp.syn | Tcp.ack } as const;
+  const bytes = buildPacket({ from: destination, to: source, transport });
+  return c.hook === "pod" ? c.node.toPod(c.pods.asks, bytes) : c.node.toDevice(bytes);
+}
+
+export function processOfNode(c: Case): void {
+  const service = c.serve({ proto: tcp, backends: [c.net.node] });
+  if (c.hook === "socket") {
+    assert.deepEqual(c.connect(service), { backend: c.net.node, port: BACKEND_PORT });
+    return;
+  }
+  const sport = c.port();
+  const asked = c.ask(service, sport);
+  assert.deepEqual([asked.went, ...ends(asked)], ["up", c.client, sport, c.net.node, BACKEND_PORT]);
+  const { packet } = processAnswers(c, asked);
+  assert.deepEqual(
+    [packet.source, packet.sport, packet.destination, packet.dport],
+    [service.address, service.port, c.client, sport],
+  );
+}
+
+/** A process has a connection of the client's port already, which is of no service. */
+export function besideProcess(c: Case): void {
+  const service = c.serve({ proto: tcp, backends: [c.net.node] });
+  const sport = c.port();
+  const close = c.connected({ from: c.client, sport, to: c.net.node, port: BACKEND_PORT });
+  const asked = c.ask(service, sport);
+  close();
+  assert.deepEqual([asked.went, asked.packet.destination], ["up", c.net.node]);
+  assert.notEqual(asked.packet.sport, sport);
+  const { packet } = processAnswers(c, asked);
+  assert.deepEqual([packet.source, packet.destination, packet.dport], [service.address, c.client, sport]);
 }

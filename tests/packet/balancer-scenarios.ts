@@ -21,6 +21,7 @@ const FROM_INSIDE = not("asked from inside only");
 const KEEPS_SOURCE = not("the client keeps its own address: no port is taken");
 const NO_WAY = not("a local pod is reached without a tunnel and without an option");
 const LOCAL_ONLY = not("a pod that reaches itself is on its node");
+const OTHERS_PROCESS = not("a process of another node is as any backend there");
 const DIRECT_INSIDE = not("direct server return is for clients outside");
 
 /** The packets' three hooks alike. */
@@ -64,6 +65,21 @@ export const scenarios: Readonly<Record<string, Row>> = {
   "an error of the backend's side": { socket: AT_CONNECT, ...packets(errors.backendsError) },
   "an error of the client's side": { socket: AT_CONNECT, ...packets(errors.clientsError) },
   "an error about nothing that was sent": { socket: AT_CONNECT, ...packets(errors.strangersError) },
+  "an error of somebody else's": {
+    socket: AT_CONNECT,
+    pod: errors.forgedError,
+    ...outside(not("whoever is on the way may have one")),
+  },
+  "a process of the node answers": {
+    socket: { local: errors.processOfNode, remote: OTHERS_PROCESS },
+    pod: { local: errors.processOfNode, remote: OTHERS_PROCESS },
+    ...outside({ local: errors.processOfNode, remote: OTHERS_PROCESS }),
+  },
+  "a service, beside a connection to the node's process itself": {
+    socket: AT_CONNECT,
+    pod: not("the packets of a pod to the node are tracked: as to any backend"),
+    ...outside({ local: errors.besideProcess, remote: OTHERS_PROCESS }),
+  },
   "a pod reaches itself": {
     socket: not("its kernel connects it to itself"),
     pod: { local: errors.hairpin, remote: LOCAL_ONLY },
