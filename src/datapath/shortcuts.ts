@@ -24,7 +24,7 @@ export function shortcutPlaces(cpus = possibleCpus()): number {
   return Math.min(mostPlaces, Math.max(leastPlaces, fair));
 }
 
-/** From now on each write to what shortcuts rest on puts all of them out of force, and this does, too. */
+/** From now on each write to what shortcuts rest on puts all of them out of force. Those an earlier agent left are so within a second. */
 export function reviseShortcuts(maps: ReadonlyMap<string, BpfMap>): void {
   const revisions = maps.get("revisions");
   if (!revisions) return;
@@ -35,5 +35,4 @@ export function reviseShortcuts(maps: ReadonlyMap<string, BpfMap>): void {
     revisions.update(first, new Uint8Array(value.buffer));
   };
   for (const name of foundations) maps.get(name)?.onWrite(revise);
-  revise();
 }
