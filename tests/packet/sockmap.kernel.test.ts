@@ -170,6 +170,29 @@ describe("a connection past the network", () => {
     await eventually(() => assert.equal(ends(), 0));
   });
 
+  it("is one whose two ends count the same bytes: what only has the name of its peer gets nothing", async () => {
+    const { a, b } = await conversation();
+    const before = world.counts();
+    const ends = world.sockets.map("sock_ends");
+    const isServers = (key: Uint8Array) => Buffer.from(key).readUInt16BE(32) === Number(PORT);
+    const [[key, server], [, client]] = [...ends.entries()].sort(([one]) => (isServers(one) ? -1 : 1)) as [
+      [Uint8Array, Uint8Array],
+      [Uint8Array, Uint8Array],
+    ];
+    const other = Uint8Array.from(server);
+    other.set(client.subarray(0, 8));
+    ends.update(key, other);
+    a.say("one\n");
+    await eventually(() => assert.equal(b.heard(), "ready\none\n"));
+    assert.equal(world.counts().redirected, before.redirected);
+    ends.update(key, server);
+    a.say("two\n");
+    await eventually(() => assert.equal(b.heard(), "ready\none\ntwo\n"));
+    assert.equal(world.counts().redirected, before.redirected + 4);
+    a.child.stdin.end();
+    await Promise.all([once(a.child, "close"), once(b.child, "close")]);
+  });
+
   for (const [manner, atSocket] of [
     ["packet by packet goes by TCP", false],
     ["at the socket goes past the network", true],
