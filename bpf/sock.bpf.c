@@ -102,7 +102,7 @@ static __always_inline bool asks_its_node(struct bpf_sock_addr *ctx, const struc
 static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct peer *peer)
 {
 	struct lb_frontend_key key = { .addr = peer->addr, .port = peer->port, .proto = peer->proto };
-	struct asker asker = { .now = now_sec() };
+	struct asker asker = {};
 	struct peer asked = *peer;
 	struct lb_backend *backend;
 	struct lb_frontend *f;
@@ -115,8 +115,10 @@ static __always_inline enum outcome translate(struct bpf_sock_addr *ctx, struct 
 		return NOT_A_SERVICE;
 	if (!node_may_ask(f, peer))
 		return NOT_FOR_YOU;
-	if (f->flags & LB_AFFINITY)
+	if (f->flags & LB_AFFINITY) {
 		asker.client.client.halves[1] = bpf_get_netns_cookie(ctx);
+		asker.now = now_sec();
+	}
 	backend = backend_choose(f, &asker, &id);
 	if (!backend) /* where silence is asked for, the packets meet it: from_pod and to_device drop them */
 		return (config.flags & CONFIG_REFUSE) || asks_its_node(ctx, f, peer) ? NO_BACKEND : NOT_A_SERVICE;
