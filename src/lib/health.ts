@@ -2,7 +2,7 @@
 
 export type HealthLevel = "starting" | "ok" | "degraded" | "stopped";
 
-/** How one named part of the program is doing: a line of `weft status --verbose`. */
+/** How one named part of the program is doing: a line of `weft status`. */
 export interface HealthRow {
   readonly name: string;
   readonly level: HealthLevel;
