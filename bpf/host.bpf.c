@@ -18,6 +18,7 @@
 #include "lib/arrive.h"
 #include "lib/refuse.h"
 #include "lib/host.h"
+#include "lib/ipip-answer.h"
 
 const volatile struct node_config config = {};
 
@@ -30,6 +31,24 @@ static __always_inline int too_long(struct __sk_buff *skb, struct pkt *p, const 
 	if (set_destination(skb, p, &frontend, sent->dport) || !make_too_big(skb, p, mtu))
 		return verdict;
 	return bpf_redirect(skb->ifindex, 0);
+}
+
+/* Around the packet as the client sent it, a header that leads to the backend. p says of the inside as before, of the outside its end. */
+static __always_inline int wrap(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent)
+{
+	__u64 flags = is_v6(p) ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	struct addr frontend = sent->daddr, backend = p->daddr;
+	__be16 port = p->dport;
+
+	if (set_destination(skb, p, &frontend, sent->dport) || decrement_ttl(skb, p) < 0 ||
+	    bpf_skb_adjust_room(skb, ipip_size(p), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | flags) < 0 ||
+	    ipip_store(skb, p, &backend) < 0)
+		return DROP_ERROR_WRITING_TO_PACKET;
+	p->daddr = backend;
+	p->dport = port;
+	p->ttl = TUNNEL_TTL;
+	p->length += ipip_size(p);
+	return 0;
 }
 
 /*
@@ -54,7 +73,7 @@ __noinline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const str
 		node = entry->tunnel;
 		room -= tunnel_overhead(&node);
 	}
-	growth = dsr_growth(p, !(p->flags & PKT_NEW), length, room);
+	growth = told_growth(p, !(p->flags & PKT_NEW), length, room);
 	/* not for the stack to answer: it would name a backend, which the client does not know */
 	if (p->ttl <= 1)
 		return drop(skb, p, DROP_TTL_EXCEEDED);
@@ -66,6 +85,10 @@ __noinline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const str
 	reason = p->flags & (PKT_ICMP_ERROR | PKT_DSR) ? 0 : nat_source(skb, p, sent, &source);
 	if (reason)
 		return drop(skb, p, reason);
+	if (goes_by_ipip(p)) {
+		reason = wrap(skb, p, sent);
+		return reason ? drop(skb, p, reason) : route(skb, p, NULL);
+	}
 	s = shortcut_begin(skb, p, sent);
 	if (s)
 		s->told = growth != 0;
@@ -199,16 +222,21 @@ int from_device(struct __sk_buff *skb)
 	verdict = shortcut_take(skb, &p);
 	if (verdict != TC_ACT_UNSPEC)
 		return verdict;
+	if (is_ipip(&p)) {
+		reason = ipip_arrive(skb, &p);
+		if (reason)
+			return drop(skb, &p, reason);
+	}
 	pod = endpoint_by_addr(&p.daddr);
 	if (pod) {
 		reason = identify_sender(&p);
-		if (!reason)
+		if (!reason && !(p.flags & PKT_DIRECT))
 			reason = dsr_arrive(skb, &p);
 		return reason ? drop(skb, &p, reason) : to_local_pod(skb, &p, pod);
 	}
 	nat_sent_key(&p, &sent);
-	reason = nat_restore(skb, &p);
-	if (!reason && !(p.flags & PKT_RESTORED))
+	reason = p.flags & PKT_DIRECT ? 0 : nat_restore(skb, &p);
+	if (!reason && !(p.flags & (PKT_RESTORED | PKT_DIRECT)))
 		reason = find_service(skb, &p);
 	if (!reason && !(p.flags & (PKT_NODEPORT | PKT_RESTORED)) && dsr_has_room(&p) && is_for_host(skb, &p))
 		reason = dsr_arrive(skb, &p);

@@ -13,6 +13,7 @@
 #include "lib/service.h"
 #include "lib/source-nat.h"
 #include "lib/nat-restore.h"
+#include "lib/ipip.h"
 #include "lib/xdp-forward.h"
 #include "lib/xdp-unwrap.h"
 #include "lib/xdp-shortcut.h"
@@ -97,6 +98,20 @@ static __always_inline int rewrite(frame_t *frame, struct pkt *p, struct choice 
 	return reason ? reason : one_hop_further(frame, p);
 }
 
+/* To the backend, in a packet of this node's, untouched but for its hop count. */
+static __always_inline int send_ipip(frame_t *frame, struct pkt *p, struct choice *c, const struct way *way)
+{
+	if (one_hop_further(frame, p) || make_room(frame, way, is_v6(p) ? ETH_P_IPV6 : ETH_P_IP, ipip_size(p)) ||
+	    ipip_store(frame, p, &c->addr) < 0)
+		return drop(frame, p, DROP_ERROR_WRITING_TO_PACKET);
+	p->report.flags |= EVENT_DNAT;
+	p->daddr = c->addr;
+	p->dport = c->port;
+	p->length += ipip_size(p);
+	forwarded(frame, p, TRACE_TO_NETWORK);
+	return XDP_TX;
+}
+
 /* From a client outside to the frontend. */
 __noinline int from_client(frame_t *frame, struct pkt *p, const struct lb_frontend *f)
 {
@@ -110,7 +125,7 @@ __noinline int from_client(frame_t *frame, struct pkt *p, const struct lb_fronte
 	p->frontend = f->id;
 	if (!client_may_ask(f, &p->saddr) || identify_sender(p) || !find_backend(p, f, &c, &known))
 		return XDP_PASS;
-	way.growth = dsr_growth(p, false, 0, 0);
+	way.growth = told_growth(p, false, 0, 0);
 	if (!leads_to_backend(frame, p, &c, &way)) {
 		if (!known) /* traffic control would choose again, and local backends be chosen more often than others */
 			service_remember(p, &c.key, c.id, 0);
@@ -123,6 +138,8 @@ __noinline int from_client(frame_t *frame, struct pkt *p, const struct lb_fronte
 		p->flags |= PKT_NEW;
 	}
 	p->flags |= p->flags & PKT_NEW ? PKT_NODEPORT | PKT_REPORT : PKT_NODEPORT;
+	if (goes_by_ipip(p))
+		return send_ipip(frame, p, &c, &way);
 	reason = rewrite(frame, p, &c, &way);
 	if (reason)
 		return drop(frame, p, reason);

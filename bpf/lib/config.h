@@ -38,5 +38,6 @@ enum config_flag {
 	CONFIG_GENERIC_XDP = 4096, /* XDP may run in the stack, before traffic control */
 	CONFIG_DENY_ICMP = 64, /* tell pods by ICMP what their egress policy denies */
 	CONFIG_XDP = 256, /* from_wire runs before traffic control, and has denied what the prefilter denies */
+	CONFIG_DSR_IPIP = 512, /* direct server return by IP in IP, not by an option */
 	CONFIG_REFUSE = 32, /* tell who asks for a service without backends that nobody answers */
 };

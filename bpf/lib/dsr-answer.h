@@ -26,23 +26,23 @@ static __always_inline void dsr_key(const struct pkt *p, struct nat_key *key)
 }
 
 /*
- * The frontend as this node has it: the same, or, of another node's port, the port here. 0: there is none, and who says
- * so wants answers to carry an address that is not theirs.
+ * The frontend as this node has it: the same, or, of another node's port, the port here. NULL: there is none, and who
+ * says so wants answers to carry an address that is not theirs.
  */
-static __always_inline __u32 dsr_frontend(const struct pkt *p, const struct peer *told)
+static __always_inline struct lb_frontend *dsr_frontend(const struct pkt *p, const struct peer *told)
 {
 	struct lb_frontend_key key = { .addr = told->addr, .port = told->port, .proto = p->proto };
 	struct lb_frontend *f = bpf_map_lookup_elem(&lb_frontends, &key);
 	struct ipcache_entry *node;
 
 	if (f)
-		return f->flags & (LB_NODEPORT | LB_EXTERNAL) ? f->id : 0;
+		return f->flags & (LB_NODEPORT | LB_EXTERNAL) ? f : NULL;
 	node = ipcache_lookup(&told->addr);
 	if (!node || !is_remote_node(node->identity))
-		return 0;
+		return NULL;
 	key.addr = node_address(p);
 	f = bpf_map_lookup_elem(&lb_frontends, &key);
-	return f && (f->flags & LB_NODEPORT) ? f->id : 0;
+	return f && (f->flags & LB_NODEPORT) ? f : NULL;
 }
 
 /* A TCP connection of these ports, which was begun otherwise, has been used lately. */
@@ -111,8 +111,8 @@ static __always_inline bool dsr_is_used(const struct pkt *p)
  */
 __noinline int dsr_arrive(frame_t *frame, struct pkt *p)
 {
+	struct lb_frontend *frontend;
 	struct peer told = {};
-	__u32 frontend;
 
 	if (!p)
 		return DROP_INVALID_PACKET_DROPPED;
@@ -126,7 +126,7 @@ __noinline int dsr_arrive(frame_t *frame, struct pkt *p)
 	frontend = dsr_frontend(p, &told);
 	if (!frontend)
 		return DROP_SNAT_NO_MAP_FOUND;
-	p->frontend = frontend;
+	p->frontend = frontend->id;
 	p->flags |= PKT_NODEPORT | PKT_DIRECT;
 	return dsr_remember(p, &told);
 }

@@ -121,6 +121,17 @@ export const agentConfigSchema = z.strictObject({
         .describe(
           "How a backend on another node is reached from outside: by the node's own source address; or by the client's, and answers leave from the backend's node (dsr); or that for TCP alone (hybrid). A Service says otherwise by the annotation service.cilium.io/forwarding-mode.",
         ),
+      dsrDispatch: z
+        .enum(["option", "ipip"], {
+          error: ({ input }) =>
+            input === "geneve"
+              ? "Geneve is not served: option goes through any tunnel, ipip without one"
+              : undefined,
+        })
+        .default("option")
+        .describe(
+          "How a backend's node learns under dsr which address the client asked: by an option in the IP header of a connection's first packet; or by every packet coming whole in one of the asked node's own (IP in IP), under native routing alone.",
+        ),
       proxyName: z
         .string()
         .default("")

@@ -18,6 +18,8 @@ export interface NodeSettings {
   readonly denyIcmp: boolean;
   /** Policies may select the node itself. */
   readonly hostFirewall: boolean;
+  /** Direct server return by IP in IP; else by an option. */
+  readonly dsrIpip: boolean;
   /** XDP runs before traffic control on the node's device. */
   readonly xdp: boolean;
   /** XDP may run in the stack, before traffic control. */
@@ -84,6 +86,7 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
       flag(node.denyIcmp, ConfigFlag.denyIcmp) |
       flag(node.hostFirewall, ConfigFlag.hostFirewall) |
       flag(node.egressGateway, ConfigFlag.egressGateway) |
+      flag(node.dsrIpip, ConfigFlag.dsrIpip) |
       flag(node.xdp, ConfigFlag.xdp) |
       flag(node.genericXdp, ConfigFlag.genericXdp),
     eventIntervalSec,

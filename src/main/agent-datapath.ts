@@ -71,9 +71,19 @@ export function egressGatewayOf({
   return egressGateway ?? routing === "tunnel";
 }
 
+/** @throws WeftError E_CONFIG where what is asked has no way to the backends */
+function ipipOf({ services, routing }: Pick<AgentConfig, "services" | "routing">): boolean {
+  if (services.dsrDispatch !== "ipip") return false;
+  if (routing === "native") return true;
+  throw new WeftError("E_CONFIG", "services.dsrDispatch: ipip needs routing: native", {
+    hint: "pods' addresses lead nowhere outside the tunnel; set `services.dsrDispatch: option`, which goes through it",
+  });
+}
+
 /** Devices, sysctls, programs, links: everything of the kernel that is the node's and not a pod's. */
 export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const { config, paths, node, netlink, log } = deps;
+  const dsrIpip = ipipOf(config);
   const before = new BeforeRecord(paths.before, log);
   ensureBpffs(config, { before, log });
   mkdirSync(paths.maps, { recursive: true });
@@ -120,6 +130,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       refuse: config.services.withoutBackends === "refuse",
       denyIcmp: config.policy.denyResponse === "icmp",
       hostFirewall: config.hostFirewall.enabled,
+      dsrIpip,
       xdp: balanced.length > 0,
       genericXdp: balanced.length > 0 && config.xdp.mode !== "native",
       hostNetns: netnsCookie(),

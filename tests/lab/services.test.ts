@@ -184,6 +184,33 @@ for (const routing of ["tunnel", "native"] as const) {
       return cidrs;
     };
 
+    /** The far service under direct server return, and back. */
+    const direct = async () => {
+      const annotate = (text: string) => kubectlOk(["-n", "svc", "annotate", "service", "far", text]);
+      const seenBy = async (port: number, family: Family) => {
+        const host = nodeAddress("n1", family);
+        const { body } = await world.call("http", { host, port, path: "/clientip" });
+        return body.slice(0, body.lastIndexOf(":"));
+      };
+      await annotate("service.cilium.io/forwarding-mode=dsr");
+      for (const family of families) {
+        const client = await seenBy(30080, family);
+        await until(
+          `the client's address over IPv${family}`,
+          async () => (await seenBy(30081, family)) === client,
+        );
+        const host = nodeAddress("n1", family);
+        await reached(world, { host, near, far });
+        const { outcome } = await world.call("udp", { address: host, port: 30091, bytes: 1_300 });
+        assert.equal(outcome, "echoed");
+        // Segments as long as the client's MTU, until it is told that they are too long.
+        const path = `/hostname?${"x".repeat(8_000)}`;
+        const long = await world.call("http", { host, port: 30081, path, timeoutMs: 5_000 });
+        assert.deepEqual([long.outcome, long.pod], ["answered", `svc/${far.name}`]);
+      }
+      await annotate("service.cilium.io/forwarding-mode-");
+    };
+
     test("from outside through the balancer at XDP, which outlives its agent and goes by setting", async () => {
       const asked = async () => {
         for (const family of families) await reached(world, { host: nodeAddress("n1", family), near, far });
@@ -198,7 +225,8 @@ for (const routing of ["tunnel", "native"] as const) {
       };
       finishChecksums("n1", netnsPath(`${labPrefix}-world`));
       const denied = routing === "native" ? await denyAttackers() : [];
-      await restarted(`${without}xdp: {devices: [eth0], mode: generic}\n`);
+      const dispatch = routing === "native" ? "services: {dsrDispatch: ipip}\n" : "";
+      await restarted(`${without}xdp: {devices: [eth0], mode: generic}\n${dispatch}`);
       assert.match(links().join(), /^xdp_generic_\d+$/);
       await asked();
       if (denied.length > 0) {
@@ -207,6 +235,7 @@ for (const routing of ["tunnel", "native"] as const) {
         assert.equal(left, "n1: 2 deleted; 0 CIDRs denied\n");
         for (const family of families) assert.equal(await attacked("n1", family), "answered");
       }
+      if (routing === "native") await direct();
       await killAgent("n1");
       await asked();
       await agentReady("n1");
@@ -239,27 +268,7 @@ for (const routing of ["tunnel", "native"] as const) {
         });
     });
 
-    test("a far server sees the client outside and answers it past the node that was asked", async () => {
-      const annotate = (text: string) => kubectlOk(["-n", "svc", "annotate", "service", "far", text]);
-      const seenBy = async (port: number, family: Family) => {
-        const host = nodeAddress("n1", family);
-        const { body } = await world.call("http", { host, port, path: "/clientip" });
-        return body.slice(0, body.lastIndexOf(":"));
-      };
-      await annotate("service.cilium.io/forwarding-mode=dsr");
-      for (const family of families) {
-        const client = await seenBy(30080, family);
-        await until(
-          `the client's address over IPv${family}`,
-          async () => (await seenBy(30081, family)) === client,
-        );
-        const host = nodeAddress("n1", family);
-        await reached(world, { host, near, far });
-        const { outcome } = await world.call("udp", { address: host, port: 30091, bytes: 1_300 });
-        assert.equal(outcome, "echoed");
-      }
-      await annotate("service.cilium.io/forwarding-mode-");
-    });
+    test("a far server sees the client outside and answers it past the node that was asked", () => direct());
 
     test("scaled to nothing and back", async () => {
       const scale = (replicas: number) =>

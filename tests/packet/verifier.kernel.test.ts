@@ -50,7 +50,11 @@ function configOf({ routing, families, masquerade }: Variant): Uint8Array {
       ConfigFlag.flows |
       ConfigFlag.refuse |
       (masquerade
-        ? ConfigFlag.denyIcmp | ConfigFlag.hostFirewall | ConfigFlag.egressGateway | ConfigFlag.genericXdp
+        ? ConfigFlag.denyIcmp |
+          ConfigFlag.hostFirewall |
+          ConfigFlag.egressGateway |
+          ConfigFlag.genericXdp |
+          ConfigFlag.dsrIpip
         : 0),
     eventIntervalSec: 5,
     worldV4: 9,

@@ -13,6 +13,7 @@ export const ConfigFlag = {
   genericXdp: 4096,
   denyIcmp: 64,
   xdp: 256,
+  dsrIpip: 512,
   refuse: 32,
 } as const;
 export type ConfigFlag = (typeof ConfigFlag)[keyof typeof ConfigFlag];
@@ -28,6 +29,7 @@ export const configFlagNames: ReadonlyMap<number, string> = new Map([
   [4096, "GENERIC_XDP"],
   [64, "DENY_ICMP"],
   [256, "XDP"],
+  [512, "DSR_IPIP"],
   [32, "REFUSE"],
 ]);
 
