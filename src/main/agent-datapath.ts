@@ -71,8 +71,8 @@ export function egressGatewayOf({
   return egressGateway ?? routing === "tunnel";
 }
 
-/** @throws WeftError E_CONFIG where what is asked has no way to the backends */
-function ipipOf({ services, routing }: Pick<AgentConfig, "services" | "routing">): boolean {
+/** Whether direct server return goes by IP in IP. @throws WeftError E_CONFIG where that has no way to the backends */
+export function dsrIpipOf({ services, routing }: Pick<AgentConfig, "services" | "routing">): boolean {
   if (services.dsrDispatch !== "ipip") return false;
   if (routing === "native") return true;
   throw new WeftError("E_CONFIG", "services.dsrDispatch: ipip needs routing: native", {
@@ -83,7 +83,7 @@ function ipipOf({ services, routing }: Pick<AgentConfig, "services" | "routing">
 /** Devices, sysctls, programs, links: everything of the kernel that is the node's and not a pod's. */
 export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const { config, paths, node, netlink, log } = deps;
-  const dsrIpip = ipipOf(config);
+  const dsrIpip = dsrIpipOf(config);
   const before = new BeforeRecord(paths.before, log);
   ensureBpffs(config, { before, log });
   mkdirSync(paths.maps, { recursive: true });

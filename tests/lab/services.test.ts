@@ -146,7 +146,7 @@ for (const routing of ["tunnel", "native"] as const) {
         host: nodeAddress(name, family),
         port: 30080,
         from: attackers[family],
-        timeoutMs: 1_000,
+        timeoutMs: 700,
       };
       return (await world.call("http", asks)).outcome;
     };
