@@ -15,19 +15,18 @@ import { startCidrAssignment } from "#operator/assign-cidrs.ts";
 import type { OperatorConfig } from "#operator/config.ts";
 import { publishedEndpointRow } from "#operator/core-endpoint.ts";
 import { installDefinitions } from "#operator/crds.ts";
+import { followedServiceRow, splitServices } from "#operator/followed-services.ts";
 import { startIdentityGc } from "#operator/identity-gc.ts";
 import { startL2PolicyStatus, writtenL2Policy } from "#operator/l2-policies.ts";
 import { LbIpam } from "#operator/lb-ipam.ts";
 import { startLbIpam } from "#operator/lb-ipam-controller.ts";
 import { lbPoolRow, type PoolObject } from "#operator/lb-ipam-pool.ts";
-import { isMarked, lbServiceRow } from "#operator/lb-ipam-service.ts";
 import { startOrphanGc } from "#operator/orphans.ts";
 import { PodCidrs } from "#operator/pod-cidrs.ts";
 import { startPolicyChecks } from "#operator/policy-check-writer.ts";
 import { checkedEgressPolicy, checkedRedirectPolicy } from "#operator/policy-checks.ts";
 import { startPolicyConditions } from "#operator/policy-status.ts";
 import { startServiceProblems } from "#operator/service-problem-writer.ts";
-import { watchedServiceRow } from "#operator/service-problems.ts";
 import { removeSlices, startSliceWriter } from "#operator/slice-writer.ts";
 import { type SliceObject, sliceRow } from "#operator/slices.ts";
 import {
@@ -135,14 +134,14 @@ function follow(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): As
     }),
   );
   stack.use(followChecked(deps, tables, signal));
-  if (config.lbIpam.enabled) stack.use(followLoadBalancers(deps, tables, signal));
+  if (config.lbIpam.enabled) stack.use(followPools(deps, tables, signal));
+  stack.use(splitServices(tables.db, tables.services, tables));
   stack.use(
     reflect({
       ...common,
       resource: resources.services,
-      source: "watched-services",
-      table: tables.watchedServices,
-      toRow: (object: V1Service & KubeObject) => watchedServiceRow(object),
+      table: tables.services,
+      toRow: (object: V1Service & KubeObject) => followedServiceRow(object, config.lbIpam),
     }),
   );
   stack.use(
@@ -200,29 +199,16 @@ function followChecked(deps: WorkDeps, tables: OperatorTables, signal: AbortSign
   return stack;
 }
 
-function followLoadBalancers(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): AsyncDisposable {
-  const { client, health, log, config } = deps;
-  const common = { client, db: tables.db, health, log, signal };
-  const stack = new AsyncDisposableStack();
-  stack.use(
-    reflect({
-      ...common,
-      resource: resources.ciliumLoadBalancerIpPools,
-      table: tables.lbPools,
-      toRow: (object: PoolObject) => lbPoolRow(object),
-    }),
-  );
-  stack.use(
-    reflect({
-      ...common,
-      resource: resources.services,
-      table: tables.lbServices,
-      toRow: (object: V1Service & KubeObject) => {
-        const row = lbServiceRow(object, config.lbIpam.requireClass);
-        // One that was ours has to be given back.
-        return row.isOurs || isMarked(row) ? row : undefined;
-      },
-    }),
-  );
-  return stack;
+function followPools(deps: WorkDeps, tables: OperatorTables, signal: AbortSignal): AsyncDisposable {
+  const { client, health, log } = deps;
+  return reflect({
+    client,
+    db: tables.db,
+    health,
+    log,
+    signal,
+    resource: resources.ciliumLoadBalancerIpPools,
+    table: tables.lbPools,
+    toRow: (object: PoolObject) => lbPoolRow(object),
+  });
 }

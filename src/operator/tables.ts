@@ -7,6 +7,7 @@ import { nodeTable } from "#nodes/table.ts";
 import { addressesOf, endpointSliceTable, serviceKey } from "#services/table.ts";
 import { Database, type WritableTable } from "#store/table.ts";
 import { coreText, type PublishedEndpoint } from "./core-endpoint.ts";
+import type { FollowedService } from "./followed-services.ts";
 import type { WrittenL2Policy } from "./l2-policies.ts";
 import type { LbPool } from "./lb-ipam-pool.ts";
 import { type LbService, lbServiceKey } from "./lb-ipam-service.ts";
@@ -39,6 +40,7 @@ export function operatorTables(db = new Database()) {
     endpoints: publishedEndpointTable(db),
     slices: sliceTable(db),
     lbPools: lbPoolTable(db),
+    services: followedServiceTable(db),
     lbServices: lbServiceTable(db),
     watchedServices: watchedServiceTable(db),
     foreignSlices: endpointSliceTable(db),
@@ -85,6 +87,18 @@ function publishedEndpointTable(db: Database): WritableTable<PublishedEndpoint> 
       { name: "NAMESPACE", of: (row) => row.namespace },
       { name: "NAME", of: (row) => row.name },
       { name: "IDENTITY", of: (row) => row.id },
+    ],
+  });
+}
+
+function followedServiceTable(db: Database): WritableTable<FollowedService> {
+  return db.table<FollowedService>({
+    name: "services",
+    key: (row) => row.key,
+    equal: (a, b) => a.resourceVersion === b.resourceVersion,
+    columns: [
+      { name: "NAME", of: (row) => row.key },
+      { name: "LOAD-BALANCER", of: (row) => row.lb !== undefined },
     ],
   });
 }
