@@ -152,15 +152,13 @@ export function toEndpointSlice(object: V1EndpointSlice & KubeObject): EndpointS
     const first = endpoint.addresses[0];
     if (!first) continue;
     const hints = endpoint.hints && hintsOf(endpoint.hints);
-    endpoints.push({
-      address: parseAddress(first),
-      ...(node && { node }),
-      ready,
-      serving,
-      terminating,
-      ...(weight !== undefined && { weight }),
-      ...(hints && { hints }),
-    });
+    const address = parseAddress(first);
+    // Of hundreds of thousands most are no more than this.
+    const plain = node
+      ? { address, node, ready, serving, terminating }
+      : { address, ready, serving, terminating };
+    if (weight === undefined && !hints) endpoints.push(plain);
+    else endpoints.push({ ...plain, ...(weight !== undefined && { weight }), ...(hints && { hints }) });
   }
   const foreign = object.metadata?.labels?.[managedBy] !== madeOfPods;
   return {

@@ -38,8 +38,7 @@ const aSecondMs = 1_000;
 
 interface Known {
   readonly id: number;
-  /** Whom its sockets may talk to, by {@link tupleText}. */
-  readonly backends: ReadonlyMap<string, Address>;
+  readonly row: Frontend;
 }
 
 /**
@@ -66,8 +65,13 @@ export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): A
   let work: Promise<void> = Promise.resolve();
   const look = async (isGone: IsGone) => {
     await reconciler.waitUntil(frontends.revision, signal);
-    const now = new Map([...known.values()].map(({ id, backends }) => [id, backends]));
-    const isKnown = ({ frontend, backend }: LedSocket) => now.get(frontend)?.has(backend) === true;
+    const now = new Map([...known.values()].map(({ id, row }) => [id, row]));
+    const asked = new Map<number, ReadonlyMap<string, Address>>();
+    const isKnown = ({ frontend, backend }: LedSocket) => {
+      const backends = asked.get(frontend) ?? backendsOf(now.get(frontend));
+      asked.set(frontend, backends);
+      return backends.has(backend);
+    };
     const found = await endSockets(deps, (socket) => !isKnown(socket) && isGone(socket), signal);
     ended += found.ended;
     if (found.missed.size === 0) return;
@@ -94,14 +98,16 @@ export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): A
     const before = known.get(key);
     const row = frontends.get(key);
     const id = [...frontendIds.by("frontend", key)][0]?.id ?? before?.id;
-    const backends = backendsOf(row);
-    for (const [backend, address] of before?.backends ?? [])
-      if (!backends.has(backend)) {
-        if (!backend.endsWith("/TCP")) gone.add(`${before!.id} ${backend}`);
-        else if (exists(address)) leaving.add(address);
-        else if (podCidrs.covers(address)) gone.add(`${before!.id} ${backend}`);
-      }
-    if (backends.size > 0 && id !== undefined) known.set(key, { id, backends });
+    if (before && before.row !== row) {
+      const backends = backendsOf(row);
+      for (const [backend, address] of backendsOf(before.row))
+        if (!backends.has(backend)) {
+          if (!backend.endsWith("/TCP")) gone.add(`${before.id} ${backend}`);
+          else if (exists(address)) leaving.add(address);
+          else if (podCidrs.covers(address)) gone.add(`${before.id} ${backend}`);
+        }
+    }
+    if (row && id !== undefined) known.set(key, { id, row });
     else known.delete(key);
   };
   const stack = new AsyncDisposableStack();
@@ -144,6 +150,7 @@ export function startStaleSockets(deps: StaleSocketDeps, signal: AbortSignal): A
 }
 
 /** TCP connections to one that drains go on. */
+/** Whom a frontend's sockets may talk to, by {@link tupleText}. */
 function backendsOf(row: Frontend | undefined): ReadonlyMap<string, Address> {
   if (!row) return new Map();
   const kept = row.proto === TCP ? [...row.backends, ...(row.draining ?? [])] : row.backends;

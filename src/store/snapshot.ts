@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Clock, systemClock } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
@@ -131,21 +131,27 @@ export class Snapshots {
     const path = this.#path(source);
     let workMs = 0;
     let startMs = performance.now();
+    let file: number | undefined;
     try {
-      const texts: string[] = [];
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+      file = openSync(`${path}.new`, "w", 0o600);
+      writeFileSync(file, `{"format":${JSON.stringify(format)},"objects":[`);
       for (let from = 0; from < objects.length; from += objectsAtOnce) {
         if (from > 0) {
           workMs += performance.now() - startMs;
           await new Promise((resolve) => setImmediate(resolve));
           startMs = performance.now();
-          if (this.#disposed) return;
+          if (this.#disposed) {
+            rmSync(`${path}.new`, { force: true });
+            return;
+          }
+          writeFileSync(file, ",");
         }
         const some = objects.slice(from, from + objectsAtOnce);
-        texts.push((isPlain(some) ? JSON.stringify(some) : JSON.stringify(some, replace)).slice(1, -1));
+        const text = isPlain(some) ? JSON.stringify(some) : JSON.stringify(some, replace);
+        writeFileSync(file, text.slice(1, -1));
       }
-      mkdirSync(dir, { recursive: true, mode: 0o700 });
-      const text = `{"format":${JSON.stringify(format)},"objects":[${texts.join(",")}]}`;
-      writeFileSync(`${path}.new`, text, { mode: 0o600 });
+      writeFileSync(file, "]}");
       renameSync(`${path}.new`, path);
       this.#failed = false;
     } catch (error) {
@@ -156,6 +162,8 @@ export class Snapshots {
           "the cluster's state can't be kept for a start without API server",
         );
       this.#failed = true;
+    } finally {
+      if (file !== undefined) closeSync(file);
     }
     const nowMs = performance.now();
     workMs += nowMs - startMs;
