@@ -39,6 +39,8 @@ export interface ExecResult {
 /** v5 can close one channel (KEP-4006); v4 is what servers before 1.30 speak. */
 const protocols = ["v5.channel.k8s.io", "v4.channel.k8s.io"];
 const channel = { stdin: 0, stdout: 1, stderr: 2, error: 3, close: 255 } as const;
+/** Of input at a time: runtimes take no message of any length. */
+const chunkChars = 16_384;
 const defaultMaxBytes = 64 * 2 ** 20;
 
 /** Starts a command in a container through the API server. @throws KubeError when the server refuses */
@@ -121,15 +123,20 @@ function exitCode(status: ExitStatus, name: string): number {
 }
 
 /**
- * Runs a command to its end and gives its output as text.
+ * Runs a command to its end and gives its output as text. `input` is all it reads; its end is not told, so it has to show by itself.
  * @throws KubeError when it cannot be run; WeftError E_TOO_LONG when it says more than `maxBytes` (default 64 MiB)
  */
 export async function execText(
   client: KubeClient,
   at: ContainerRef,
-  options: { readonly command: readonly string[]; readonly signal: AbortSignal; readonly maxBytes?: number },
+  options: {
+    readonly command: readonly string[];
+    readonly signal: AbortSignal;
+    readonly maxBytes?: number;
+    readonly input?: string;
+  },
 ): Promise<ExecResult> {
-  const { command, maxBytes = defaultMaxBytes } = options;
+  const { command, maxBytes = defaultMaxBytes, input } = options;
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const out: Buffer[] = [];
@@ -141,7 +148,16 @@ export async function execText(
       stop.abort(new WeftError("E_TOO_LONG", `${command.join(" ")} says more than ${maxBytes} bytes`));
     else list.push(chunk);
   };
-  const running = await startExec(client, at, { command, signal, stdout: into(out), stderr: into(err) });
+  const stdin = input !== undefined;
+  const running = await startExec(client, at, {
+    command,
+    signal,
+    stdin,
+    stdout: into(out),
+    stderr: into(err),
+  });
+  for (let from = 0; stdin && from < input.length; from += chunkChars)
+    running.write(input.slice(from, from + chunkChars));
   const code = await running.ended;
   return { code, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() };
 }

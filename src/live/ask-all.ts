@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { KubeClient } from "#k8s/client.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
-import { askAgent } from "./ask.ts";
+import { askAgent, tellAgent } from "./ask.ts";
 import { agentPerNode, notInstalled, weftPods } from "./components.ts";
 import { inParallel } from "./limit.ts";
 
@@ -19,9 +19,15 @@ const atOnce = 20;
  */
 export async function askAgents<T>(
   client: KubeClient,
-  question: { readonly path: string; readonly node?: string | undefined; readonly signal: AbortSignal },
+  question: {
+    readonly path: string;
+    readonly node?: string | undefined;
+    readonly signal: AbortSignal;
+    /** What they are asked to do; absent: they are asked for something. */
+    readonly body?: unknown;
+  },
 ): Promise<NodeAnswer<T>[]> {
-  const { path, node: wanted, signal } = question;
+  const { path, node: wanted, signal, body } = question;
   const all = [...agentPerNode((await weftPods(client, signal)).agent)];
   if (all.length === 0) throw notInstalled(client.server);
   const chosen = wanted === undefined ? all : all.filter(([node]) => node === wanted);
@@ -31,8 +37,14 @@ export async function askAgents<T>(
   }
   return inParallel(chosen, atOnce, async ([node, pod]): Promise<NodeAnswer<T>> => {
     try {
-      const [answer] = await askAgent(client, pod, [path], signal);
-      if (answer?.error) return { node, error: new WeftError(answer.error.code, answer.error.message) };
+      const answer =
+        body === undefined
+          ? (await askAgent(client, pod, [path], signal))[0]
+          : await tellAgent(client, pod, { path, body }, signal);
+      if (answer?.error) {
+        const { code, message, hint } = answer.error;
+        return { node, error: new WeftError(code, message, { ...(hint && { hint }) }) };
+      }
       return { node, body: answer?.body as T };
     } catch (thrown) {
       signal.throwIfAborted();

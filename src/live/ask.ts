@@ -9,25 +9,45 @@ import type { PodObject } from "./objects.ts";
 export interface RawAnswer {
   readonly path: string;
   readonly body?: unknown;
-  readonly error?: { readonly code: string; readonly message: string };
+  readonly error?: { readonly code: string; readonly message: string; readonly hint?: string };
 }
 
 /** The path at which `weft raw` answers for the agent's observer: how many flows. */
 export const observerPath = "/observer";
 
 /** What the agent of a pod answers at paths of its local API, in their order; asked by one command in its container. */
-export async function askAgent(
+export function askAgent(
   client: KubeClient,
   pod: PodObject,
   paths: readonly string[],
   signal: AbortSignal,
 ): Promise<RawAnswer[]> {
+  return raw(client, pod, { words: paths, signal });
+}
+
+/** What the agent of a pod answers when it is asked to do something. */
+export async function tellAgent(
+  client: KubeClient,
+  pod: PodObject,
+  { path, body }: { readonly path: string; readonly body: unknown },
+  signal: AbortSignal,
+): Promise<RawAnswer | undefined> {
+  const input = `${JSON.stringify(body)}\n`;
+  return (await raw(client, pod, { words: ["--post", path], input, signal }))[0];
+}
+
+async function raw(
+  client: KubeClient,
+  pod: PodObject,
+  asked: { readonly words: readonly string[]; readonly input?: string; readonly signal: AbortSignal },
+): Promise<RawAnswer[]> {
+  const { words, input, signal } = asked;
   const { name, namespace } = pod.metadata;
   if (!isRunning(pod)) throw new WeftError("E_AGENT", `${name}: ${podProblem(pod) ?? "is not running"}`);
   const { code, stdout, stderr } = await execText(
     client,
     { namespace, pod: name, container: components.agent.container },
-    { command: ["weft", "raw", ...paths], signal },
+    { command: ["weft", "raw", ...words], signal, ...(input !== undefined && { input }) },
   );
   if (code !== 0)
     throw new WeftError("E_AGENT", `${name}: ${stderr.trim().split("\n")[0] || `exit code ${code}`}`);

@@ -17,10 +17,25 @@ export interface LiveCluster extends AsyncDisposable {
   weft(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
 }
 
-/** What a container says to a command, by its pod; and its log. */
+export interface ContainerAnswer {
+  readonly stdout?: string;
+  readonly stderr?: string;
+  readonly code?: number;
+}
+
+/** What a container says to a command (and, where it has input, its first line), by its pod; and its log. */
 export interface Answers {
-  exec(pod: string, command: readonly string[]): { stdout?: string; stderr?: string; code?: number };
+  exec(pod: string, command: readonly string[], line: string): ContainerAnswer | Promise<ContainerAnswer>;
   logs?(pod: string, container: string, previous: boolean): string;
+}
+
+async function firstLine(input: AsyncIterable<Uint8Array>): Promise<string> {
+  let text = "";
+  for await (const chunk of input) {
+    text += Buffer.from(chunk).toString();
+    if (text.endsWith("\n")) break;
+  }
+  return text;
 }
 
 export async function liveCluster(answers: Answers): Promise<LiveCluster> {
@@ -28,8 +43,9 @@ export async function liveCluster(answers: Answers): Promise<LiveCluster> {
     async *logs(pod, container, { previous }) {
       yield Buffer.from(answers.logs?.(pod.metadata.name, container, previous) ?? "");
     },
-    async exec(pod, _container, { command }, streams) {
-      const { stdout = "", stderr = "", code = 0 } = answers.exec(pod.metadata.name, command);
+    async exec(pod, _container, { command, stdin }, streams) {
+      const line = stdin ? await firstLine(streams.stdin) : "";
+      const { stdout = "", stderr = "", code = 0 } = await answers.exec(pod.metadata.name, command, line);
       await streams.stdout(Buffer.from(stdout));
       await streams.stderr(Buffer.from(stderr));
       return code;

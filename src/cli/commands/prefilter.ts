@@ -3,17 +3,18 @@ import { readFileSync } from "node:fs";
 import { text as readAll } from "node:stream/consumers";
 import { Command } from "commander";
 import { agentPost } from "#agent/api-client.ts";
-import { type AgentChoice, findAgents } from "#cli/agents.ts";
+import type { AgentChoice } from "#cli/agents.ts";
 import { gatherGrid } from "#cli/gather.ts";
 import { outputForm, printGrid, printObject } from "#cli/print/table.ts";
-import type { ClusterChoice } from "#cli/target.ts";
+import { type ClusterChoice, chooseTarget } from "#cli/target.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
+import { askAgents } from "#live/ask-all.ts";
 import type { Prefix } from "#model/ip.ts";
 import type { PrefilterChange, PrefilterResult } from "#prefilter/change.ts";
 import { parseCidr, parseCidrList } from "#prefilter/cidrs.ts";
 import { withAgentOptions } from "./inspect.ts";
 
-interface ChangeOptions extends AgentChoice {
+interface ChangeOptions extends AgentChoice, ClusterChoice {
   readonly output?: string;
   readonly file?: string;
   readonly comment?: string;
@@ -58,11 +59,7 @@ function changeCommand(op: Op, description: string, argument?: string): Command 
   if (argument !== undefined) command.argument(argument);
   if (op === "add" || op === "replace")
     command.option("--force", "even if it cuts off this node, others, the API server or yourself");
-  command
-    .option("-o, --output <form>", "output form: table, json or yaml")
-    .option("--node <name>", "only this node's agent")
-    .option("--agent <socket>", "socket of one agent on this machine");
-  return command.action(async (...given: unknown[]) => {
+  return withAgentOptions(command).action(async (...given: unknown[]) => {
     const words = argument === undefined ? [] : (given[0] as string[]);
     await change(op, words, given[argument === undefined ? 0 : 1] as ChangeOptions);
   });
@@ -83,7 +80,7 @@ async function change(op: Op, words: readonly string[], options: ChangeOptions):
     ...(ignoreNotFound !== undefined && { ignoreNotFound }),
     ...(client !== undefined && { client }),
   };
-  const results = await Promise.all(findAgents(options).map((agent) => askOne(agent, body)));
+  const results = await askAll(options, body);
   const refused = results.filter(({ error }) => error !== undefined);
   if (refused.length === results.length && refused[0]) throw refused[0].error;
   for (const { node, error } of refused) process.stderr.write(`weft: node ${node}: ${errorText(error)}\n`);
@@ -99,16 +96,29 @@ interface NodeResult {
   readonly error?: unknown;
 }
 
-async function askOne(
-  { node, socket }: { node: string; socket: string },
-  body: unknown,
-): Promise<NodeResult> {
-  try {
-    const ask = { path: "/v1/prefilter", body };
-    return { node, result: await agentPost<PrefilterResult>(socket, ask, AbortSignal.timeout(60_000)) };
-  } catch (error) {
-    return { node, error };
+const path = "/v1/prefilter";
+const waitMs = 60_000;
+
+async function askAll(options: ChangeOptions, body: PrefilterChange): Promise<NodeResult[]> {
+  const signal = AbortSignal.timeout(waitMs);
+  const target = await chooseTarget(options);
+  if (target.kind === "cluster") {
+    using client = target.client;
+    const answers = await askAgents<PrefilterResult>(client, { path, body, node: options.node, signal });
+    return answers.map(({ node, body: result, error }) => ({
+      node,
+      ...(error ? { error } : { result: result! }),
+    }));
   }
+  return await Promise.all(
+    target.agents.map(async ({ node, socket }): Promise<NodeResult> => {
+      try {
+        return { node, result: await agentPost<PrefilterResult>(socket, { path, body }, signal) };
+      } catch (error) {
+        return { node, error };
+      }
+    }),
+  );
 }
 
 /** `n1: 2 added, 1 there already; 14 CIDRs denied`. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import { createInterface } from "node:readline";
 import { Command } from "commander";
-import { agentGet } from "#agent/api-client.ts";
+import { agentGet, agentPost } from "#agent/api-client.ts";
 import { observerClient } from "#flows/client.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { observerPath, type RawAnswer } from "#live/ask.ts";
@@ -9,6 +10,7 @@ import type { FlowRate } from "#live/report.ts";
 interface RawOptions {
   readonly agent: string;
   readonly observer: string;
+  readonly post?: boolean;
 }
 
 const answerMs = 20_000;
@@ -22,23 +24,40 @@ export function rawCommand(): Command {
     .description("answers of an agent's local API, one line of JSON a path")
     .argument("<path...>")
     .option("--agent <socket>", "socket of the agent", "/run/weft/agent.sock")
+    .option("--post", "ask it to do what stands on one line of standard input, JSON")
     .option("--observer <socket>", "socket of its observer", "/run/weft/observer.sock")
     .action(async (paths: readonly string[], options: RawOptions) => {
+      const body = options.post ? (JSON.parse(await firstLine()) as unknown) : undefined;
       for (const path of paths) {
         const answer =
-          path === observerPath ? await askObserver(options.observer) : await askOne(options.agent, path);
+          path === observerPath
+            ? await askObserver(options.observer)
+            : await askOne(options.agent, path, body);
         process.stdout.write(`${JSON.stringify(answer)}\n`);
       }
     });
 }
 
 /** An agent that is not there fails the command; a path it does not know fails alone. */
-async function askOne(socket: string, path: string): Promise<RawAnswer> {
+async function askOne(socket: string, path: string, posted: unknown): Promise<RawAnswer> {
+  const signal = AbortSignal.timeout(answerMs);
   try {
-    return { path, body: await agentGet(socket, path, AbortSignal.timeout(answerMs)) };
+    const post = () => agentPost(socket, { path, body: posted }, signal);
+    return { path, body: await (posted === undefined ? agentGet(socket, path, signal) : post()) };
   } catch (thrown) {
     if (!(thrown instanceof WeftError) || thrown.code === "E_AGENT") throw thrown;
-    return { path, error: { code: thrown.code, message: thrown.message } };
+    const { code, message, hint } = thrown;
+    return { path, error: { code, message, ...(hint !== undefined && { hint }) } };
+  }
+}
+
+/** Without waiting for the input's end, which not every runtime tells. */
+async function firstLine(): Promise<string> {
+  try {
+    for await (const line of createInterface({ input: process.stdin })) return line;
+    return "";
+  } finally {
+    process.stdin.destroy();
   }
 }
 

@@ -15,6 +15,7 @@ const pages = [
   "docs/operate.md",
   "docs/upgrade.md",
   "docs/troubleshooting.md",
+  "docs/prefilter.md",
   "docs/uninstall.md",
 ];
 const cluster = await weftCluster();
