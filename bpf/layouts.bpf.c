@@ -13,6 +13,7 @@
 #include "lb.h"
 #include "nat.h"
 #include "policy.h"
+#include "shortcut-map.h"
 
 /*
  * No program: this object carries the types user space reads and writes, each anchored by a variable.
@@ -59,6 +60,7 @@ ENUM(config_flag);
 ENUM(endpoint_flag);
 ENUM(rule_number);
 ENUM(endpoint_id);
+ENUM(revision);
 ENUM(policy_direction);
 ENUM(policy_round);
 ENUM(policy_verdict);

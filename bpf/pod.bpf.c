@@ -6,6 +6,7 @@
 #include "lib/packet.h"
 #include "lib/parse.h"
 #include "lib/identity.h"
+#include "lib/near.h"
 #include "lib/admit.h"
 #include "lib/service.h"
 #include "lib/service-error.h"
@@ -24,10 +25,10 @@ struct receiver {
 	struct ipcache_entry *entry;
 };
 
-static __always_inline void find_receiver(struct pkt *p, struct receiver *r)
+static __always_inline void find_receiver(struct pkt *p, struct receiver *r, __u64 stamp)
 {
 	r->entry = NULL;
-	r->pod = endpoint_by_addr(&p->daddr);
+	r->pod = near_by_addr(&p->daddr, stamp);
 	if (r->pod) {
 		set_end(&p->dst, r->pod);
 		return;
@@ -110,11 +111,13 @@ int from_pod(struct __sk_buff *skb)
 	struct pkt p = { .report.file = FILE_POD, .direction = POLICY_EGRESS };
 	struct endpoint *sender;
 	struct receiver r;
+	__u64 stamp;
 	int reason;
 
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return TC_ACT_OK;
-	sender = endpoint_by_ifindex(skb->ifindex);
+	stamp = near_stamp();
+	sender = near_by_ifindex(skb->ifindex, stamp);
 	if (!sender)
 		return drop(skb, &p, DROP_EP_NOT_READY);
 	set_end(&p.src, sender);
@@ -125,7 +128,7 @@ int from_pod(struct __sk_buff *skb)
 		return drop(skb, &p, reason);
 	if (is_for_the_link(&p))
 		return TC_ACT_OK;
-	find_receiver(&p, &r);
+	find_receiver(&p, &r, stamp);
 	if (!source_is_own(&p, sender))
 		return drop(skb, &p, DROP_INVALID_SOURCE_IP);
 
@@ -138,7 +141,7 @@ int from_pod(struct __sk_buff *skb)
 		if (addr_equal(&p.saddr, &p.daddr) || answers_hairpin(&p))
 			return to_itself(skb, &p, sender);
 		if (p.frontend)
-			find_receiver(&p, &r);
+			find_receiver(&p, &r, stamp);
 	}
 	reason = admit_and_reverse(skb, &p);
 	if (reason)

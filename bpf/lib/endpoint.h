@@ -20,6 +20,14 @@ struct LAYOUT(1) endpoint {
 	__u8 host_mac[6]; /* the host-side veth's */
 };
 
+/* A copy of a row: near.h. */
+struct near_endpoint {
+	__u64 stamp; /* of when it was made */
+	struct endpoint row;
+};
+
+enum near_shape { NEAR_PLACES = 128 }; /* for each CPU, of either kind */
+
 /* Ids of endpoints that are no pods. */
 enum endpoint_id { HOST_ENDPOINT = 65535 };
 

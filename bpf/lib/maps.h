@@ -214,13 +214,28 @@ struct {
 	__type(value, struct shortcut);
 } shortcuts SEC(".maps");
 
-/* [0]: another one after each write of user space to what shortcuts rest on. */
+/* By enum revision: another one after each write of user space to what it is of. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u32);
 } revisions SEC(".maps");
+
+/* Copies of endpoints' rows: near.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, NEAR_PLACES);
+	__type(key, __u32);
+	__type(value, struct near_endpoint);
+} near_devices SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, NEAR_PLACES);
+	__type(key, __u32);
+	__type(value, struct near_endpoint);
+} near_addresses SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -36,4 +36,7 @@ struct LAYOUT(1) shortcut {
 	__u8 tunnelled;
 };
 
+/* Places in the map revisions: of what shortcuts rest on, of the maps of endpoints. */
+enum revision { REVISION_SHORTCUTS = 0, REVISION_ENDPOINTS = 1 };
+
 enum shortcut_hook { SHORTCUT_TUNNEL = 128 };

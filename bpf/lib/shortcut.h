@@ -19,7 +19,7 @@
 
 static __always_inline __u32 shortcut_revision(void)
 {
-	__u32 key = 0;
+	__u32 key = REVISION_SHORTCUTS;
 	__u32 *revision = bpf_map_lookup_elem(&revisions, &key);
 
 	return revision ? *revision : 0;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import { Revision } from "#datapath/layouts/enums.ts";
 import { type BpfMap, possibleCpus } from "#kernel/bpf/map.ts";
 
 /** Of the map `shortcuts`, `bpf/lib/shortcut.h`, 128 bytes each: 1 MB for each CPU, and 4 MB in all where there are many. */
@@ -24,15 +25,35 @@ export function shortcutPlaces(cpus = possibleCpus()): number {
   return Math.min(mostPlaces, Math.max(leastPlaces, fair));
 }
 
-/** From now on each write to what shortcuts rest on puts all of them out of force. Those an earlier agent left are so within a second. */
+/** What copies of endpoints' rows are made of: `bpf/lib/near.h`. */
+const endpoints = ["endpoints_by_ifindex", "endpoints_by_addr"] as const;
+
+/**
+ * From now on each write to what shortcuts, or copies of endpoints' rows, rest on puts all of them out of force. Those an earlier agent
+ * left are so within a second.
+ */
 export function reviseShortcuts(maps: ReadonlyMap<string, BpfMap>): void {
   const revisions = maps.get("revisions");
   if (!revisions) return;
-  const first = new Uint8Array(revisions.info.keySize);
-  const value = new Uint32Array(revisions.lookup(first)!.slice().buffer);
-  const revise = () => {
+  const after = new Map<string, (() => void)[]>();
+  for (const [place, names] of [
+    [Revision.shortcuts, foundations],
+    [Revision.endpoints, endpoints],
+  ] as const) {
+    const revise = reviser(revisions, place);
+    for (const name of names) after.set(name, [...(after.get(name) ?? []), revise]);
+  }
+  for (const [name, all] of after)
+    maps.get(name)?.onWrite(() => {
+      for (const revise of all) revise();
+    });
+}
+
+function reviser(revisions: BpfMap, place: number): () => void {
+  const key = new Uint8Array(Uint32Array.of(place).buffer);
+  const value = new Uint32Array(revisions.lookup(key)!.slice().buffer);
+  return () => {
     value[0] = value[0]! + 1;
-    revisions.update(first, new Uint8Array(value.buffer));
+    revisions.update(key, new Uint8Array(value.buffer));
   };
-  for (const name of foundations) maps.get(name)?.onWrite(revise);
 }

@@ -5,6 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { DropReason, EventFlag, EventType, TracePoint, TraceReason } from "#datapath/layouts/enums.ts";
 import { Action, at, type PodFields, TestNode } from "#kit/datapath.ts";
 import { barePacket, buildFragments, buildPacket, Proto, readFragments, Tcp } from "#kit/packet.ts";
+import { addressBytes, parseAddress } from "#model/ip.ts";
 
 const families = {
   v4: { a: "10.0.1.2", b: "10.0.1.3", remote: "10.0.2.5", vip: "10.96.0.10", echo: Proto.icmp },
@@ -70,6 +71,21 @@ for (const name of ["v4", "v6"] as const) {
         0,
         "no event per packet",
       );
+    });
+
+    it("are who their rows say from the moment these are written", () => {
+      const ask = () => node.fromPod(a, tcp(net.a, net.b, [++port, 80], Tcp.syn));
+      const ends = ({ events: [event] }: ReturnType<typeof ask>) => [event?.srcIdentity, event?.dstIdentity];
+      assert.deepEqual(ends(ask()), [1001, 1002]);
+      node.pod({ ...a, identity: 1011 });
+      assert.deepEqual(ends(ask()), [1011, 1002]);
+      node.pod({ ...b, identity: 1012 });
+      assert.deepEqual(ends(ask()), [1011, 1012]);
+      assert.ok(node.map("endpoints_by_addr").delete(addressBytes(parseAddress(net.b))));
+      assert.equal(ends(ask())[1], v6 ? 10 : 9, "nobody has the address");
+      node.pod(a);
+      node.pod(b);
+      assert.deepEqual(ends(ask()), [1001, 1002]);
     });
 
     it("may not send from an address that is not theirs", () => {

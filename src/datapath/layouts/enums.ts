@@ -497,6 +497,18 @@ export const policyVerdictNames: ReadonlyMap<number, string> = new Map([
   [3, "PASS"],
 ]);
 
+/** `enum revision` */
+export const Revision = {
+  shortcuts: 0,
+  endpoints: 1,
+} as const;
+export type Revision = (typeof Revision)[keyof typeof Revision];
+
+export const revisionNames: ReadonlyMap<number, string> = new Map([
+  [0, "SHORTCUTS"],
+  [1, "ENDPOINTS"],
+]);
+
 /** `enum rule_number` */
 export const RuleNumber = {
   prefilter: 1,
