@@ -11,15 +11,7 @@ import { openNetlink } from "#kernel/netlink/handle.ts";
 import { linkIndex, setLink } from "#kernel/netlink/link.ts";
 import { encodeSockaddr, listenTcp, openSocket, SOCK_STREAM } from "#kernel/socket.ts";
 import { parseAddress } from "#model/ip.ts";
-import {
-  Action,
-  at,
-  type Outcome,
-  type PodFields,
-  type ServiceFields,
-  TestNode,
-  XdpAction,
-} from "./datapath.ts";
+import { Action, at, type Outcome, type PodFields, TestNode, XdpAction } from "./datapath.ts";
 import {
   buildPacket,
   type Packet,
@@ -29,6 +21,7 @@ import {
   Tcp,
   type Transport,
 } from "./packet.ts";
+import type { ServiceFields } from "./service-entries.ts";
 import type { Led } from "./socket-hook.ts";
 import { unwrap, VXLAN_PORT, wrap } from "./vxlan.ts";
 

@@ -6,26 +6,10 @@ import { type CtKey, ctKeyLayout } from "#datapath/layouts/ct-key.ts";
 import { egressEntryLayout } from "#datapath/layouts/egress-entry.ts";
 import { egressKeyLayout } from "#datapath/layouts/egress-key.ts";
 import { endpointLayout } from "#datapath/layouts/endpoint.ts";
-import {
-  ConfigFlag,
-  EndpointFlag,
-  EndpointId,
-  LbFlag,
-  LbScope,
-  LbTableShape,
-} from "#datapath/layouts/enums.ts";
+import { EndpointFlag, EndpointId } from "#datapath/layouts/enums.ts";
 import { type FlowEvent, flowEventLayout } from "#datapath/layouts/flow-event.ts";
 import { ipcacheEntryLayout } from "#datapath/layouts/ipcache-entry.ts";
 import { ipcacheKeyLayout } from "#datapath/layouts/ipcache-key.ts";
-import { lbBackendLayout } from "#datapath/layouts/lb-backend.ts";
-import { lbBackendKeyLayout } from "#datapath/layouts/lb-backend-key.ts";
-import { lbFrontendLayout } from "#datapath/layouts/lb-frontend.ts";
-import { lbFrontendKeyLayout } from "#datapath/layouts/lb-frontend-key.ts";
-import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
-import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
-import { lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
-import { lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
-import { lbTableRowLayout } from "#datapath/layouts/lb-table-row.ts";
 import { type NatEntry, natEntryLayout } from "#datapath/layouts/nat-entry.ts";
 import { type NatKey, natKeyLayout } from "#datapath/layouts/nat-key.ts";
 import { type NodeConfig, nodeConfigLayout } from "#datapath/layouts/node-config.ts";
@@ -42,19 +26,15 @@ import { BpfMap, possibleCpus } from "#kernel/bpf/map.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
 import { openRingBuffer } from "#kernel/bpf/ringbuf.ts";
 import { skBuffContext, xdpContext } from "#kernel/bpf/test-run.ts";
-import { encode, typedMap, u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
-import { addAddress } from "#kernel/netlink/address.ts";
-import { openNetlink } from "#kernel/netlink/handle.ts";
-import { addVeth, linkIndex, setLink } from "#kernel/netlink/link.ts";
-import { replaceNeighbour } from "#kernel/netlink/neighbour.ts";
-import { addRoute } from "#kernel/netlink/route.ts";
+import { encode, typedMap, u32Layout } from "#kernel/bpf/typed-map.ts";
 import { createNetns, deleteNetns, inNetns } from "#kernel/netns.ts";
-import { writeSysctl } from "#kernel/sysctl.ts";
-import { type Address, family, type Prefix, parseAddress, parsePrefix, prefixBits128 } from "#model/ip.ts";
+import { type Address, type Prefix, parseAddress, parsePrefix, prefixBits128 } from "#model/ip.ts";
 import { elementOf } from "#policy/entries.ts";
 import type { PolicyEntry } from "#policy/rule.ts";
 import { compiledSpec } from "./bpf-object.ts";
+import { defaultConfig, makeLinks, POD_LINKS, SHORTCUTS } from "./node-links.ts";
 import { type Packet, readPacket } from "./packet.ts";
+import { mapOf, type ServiceFields, writeService } from "./service-entries.ts";
 
 /** What a program answered: enum TC_ACT_* of linux/pkt_cls.h. */
 export const Action = { pass: 0, drop: 2, redirect: 7 } as const;
@@ -87,22 +67,6 @@ export interface PodFields {
   readonly anySource?: boolean;
 }
 
-export interface ServiceFields {
-  readonly id: number;
-  readonly address: string;
-  readonly port: number;
-  readonly proto: number;
-  readonly type?: "ClusterIP" | "NodePort";
-  readonly affinitySec?: number;
-  /** Further flags of enum lb_flag. */
-  readonly flags?: number;
-  /** LbScope.local: what who comes from outside meets. */
-  readonly scope?: number;
-  /** Backends by number, as its table has them. */
-  readonly table?: readonly number[];
-  readonly backends: readonly { readonly id: number; readonly address: string; readonly port: number }[];
-}
-
 /** The node every packet test runs on. The device's network and the gateway are there for FIB look-ups. */
 export const at = {
   v4: {
@@ -123,12 +87,6 @@ export const at = {
   },
 } as const;
 
-const POD_LINKS = 3;
-/** For each CPU. */
-const SHORTCUTS = 256;
-/** Whom frames are addressed to that say nothing else. */
-const DEVICE_MAC = "02:00:00:00:00:bb";
-
 export interface NodeOptions {
   readonly routing: "tunnel" | "native";
   readonly config?: Partial<NodeConfig>;
@@ -136,69 +94,6 @@ export interface NodeOptions {
   readonly xdp?: boolean;
   /** enum config_flag: beside those that are always set. */
   readonly flags?: number;
-}
-
-/** A service's entries in all four maps. */
-export function writeService(maps: ReadonlyMap<string, BpfMap>, fields: ServiceFields): void {
-  const {
-    id,
-    proto,
-    type = "ClusterIP",
-    affinitySec = 0,
-    scope = LbScope.any,
-    backends,
-    table = [],
-  } = fields;
-  const address = parseAddress(fields.address);
-  const flags =
-    (type === "NodePort" ? LbFlag.nodeport : LbFlag.clusterIp) |
-    (affinitySec > 0 ? LbFlag.affinity : 0) |
-    (fields.flags ?? 0);
-  const typed = <K, V>(name: string, key: Layout<K>, value: Layout<V>) =>
-    typedMap(mapOf(maps, name), key, value);
-  backends.forEach((backend, i) => {
-    typed("lb_backends", lbBackendKeyLayout, lbBackendLayout).set(
-      { id: backend.id },
-      { addr: parseAddress(backend.address), port: backend.port, proto, flags: 0 },
-    );
-    typed("lb_slots", lbSlotKeyLayout, lbSlotLayout).set(
-      { frontend: id, slot: i + 1 },
-      { backend: backend.id },
-    );
-  });
-  typed("lb_reverse", lbReverseKeyLayout, lbReverseLayout).set(
-    { frontend: id },
-    { addr: address, port: fields.port },
-  );
-  if (table.length > 0) {
-    using inner = BpfMap.create({
-      name: "table",
-      type: MapType.array,
-      keySize: 4,
-      valueSize: lbTableRowLayout.size,
-      maxEntries: Math.ceil(table.length / LbTableShape.row),
-      flags: MapFlag.innerMap,
-    });
-    const rows = typedMap(inner, u32Layout, lbTableRowLayout);
-    for (let row = 0; row < inner.info.maxEntries; row++)
-      rows.set(row, {
-        backends: Array.from(
-          { length: LbTableShape.row },
-          (_, at) => table[row * LbTableShape.row + at] ?? 0,
-        ),
-      });
-    typed("lb_tables", u64Layout, u32Layout).set(BigInt(id), inner.fd.number);
-  }
-  typed("lb_frontends", lbFrontendKeyLayout, lbFrontendLayout).set(
-    { addr: address, port: fields.port, proto, scope },
-    { id, count: backends.length, flags, affinitySec, tableSize: table.length, table: BigInt(id) },
-  );
-}
-
-function mapOf(maps: ReadonlyMap<string, BpfMap>, name: string): BpfMap {
-  const map = maps.get(name);
-  assert.ok(map, `map ${name}`);
-  return map;
 }
 
 /** @see TestNode.create */
@@ -221,9 +116,7 @@ export class TestNode implements Disposable {
     const netnsName = `c-pkt-${process.pid}-${name}`;
     const netns = createNetns(netnsName);
     undo.defer(() => deleteNetns(netnsName));
-    const links = makeLinks(netns);
-    const node = new TestNode(netns, links, options, undo);
-    return node;
+    return new TestNode(netns, makeLinks(at, netns), options, undo);
   }
 
   private constructor(
@@ -235,7 +128,7 @@ export class TestNode implements Disposable {
     this.#netns = netns;
     this.deviceIfindex = links.device;
     this.#podIfindexes = links.pods;
-    const usual = defaultConfig(options.routing, links.device);
+    const usual = defaultConfig(at, options.routing, links.device);
     const flags = usual.flags | (options.flags ?? 0);
     const config = encode(nodeConfigLayout, { ...usual, flags, ...options.config });
     this.config = config;
@@ -493,9 +386,7 @@ export class TestNode implements Disposable {
   }
 }
 
-type Modes = Pick<PodFields, "enforce" | "audit" | "audits" | "anySource">;
-
-function flagsOf({ enforce = [], audit, audits, anySource }: Modes): number {
+function flagsOf({ enforce = [], audit, audits, anySource }: Partial<PodFields>): number {
   return (
     (enforce.includes("ingress") ? EndpointFlag.enforceIngress : 0) |
     (enforce.includes("egress") ? EndpointFlag.enforceEgress : 0) |
@@ -506,69 +397,3 @@ function flagsOf({ enforce = [], audit, audits, anySource }: Modes): number {
 }
 
 const addressLayout: Layout<Address> = { name: "addr", size: 16, read: readAddress, write: writeAddress };
-
-function defaultConfig(routing: "tunnel" | "native", device: number): NodeConfig {
-  return {
-    nodeV4: parseAddress(at.v4.node),
-    nodeV6: parseAddress(at.v6.node),
-    routerV4: parseAddress(at.v4.router),
-    routerV6: parseAddress(at.v6.router),
-    nativeV4: parseAddress("10.0.0.0"),
-    nativeV6: parseAddress("fd00:10::"),
-    nativeV4Bits: routing === "native" ? 16 : 0,
-    nativeV6Bits: routing === "native" ? 48 : 0,
-    tunnelIfindex: routing === "tunnel" ? device : 0,
-    overlayIfindex: device,
-    deviceIfindex: device,
-    flags:
-      ConfigFlag.ipv4 |
-      ConfigFlag.ipv6 |
-      ConfigFlag.masqueradeV4 |
-      ConfigFlag.masqueradeV6 |
-      ConfigFlag.flows |
-      ConfigFlag.refuse |
-      ConfigFlag.egressGateway,
-    eventIntervalSec: 5,
-    worldV4: 9,
-    worldV6: 10,
-    shortcuts: SHORTCUTS,
-    natPortMin: 61_000,
-    natPortMax: 65_535,
-    mtu: 1500,
-    deviceMac: DEVICE_MAC,
-    hostNetns: 1n,
-  };
-}
-
-function makeLinks(netns: string): { device: number; pods: number[] } {
-  using netlink = openNetlink({ netns });
-  const make = (name: string, mac?: string) => {
-    addVeth(netlink, { name, ...(mac && { mac }), peer: { name: `${name}p` } });
-    setLink(netlink, name, { up: true });
-    setLink(netlink, `${name}p`, { up: true });
-    return linkIndex(netlink, name);
-  };
-  const device = make("dev0", DEVICE_MAC);
-  const pods = Array.from({ length: POD_LINKS }, (_, i) => make(`pod${i + 1}`));
-  inNetns(netns, () => {
-    writeSysctl("net.ipv4.ip_forward", "1");
-    writeSysctl("net.ipv6.conf.all.forwarding", "1");
-  });
-  for (const { node, gateway, otherNode } of [at.v4, at.v6]) {
-    const v6 = family(parseAddress(node)) === 6;
-    addAddress(netlink, { link: device, address: parseAddress(node), bits: v6 ? 64 : 24, noDad: true });
-    addRoute(netlink, {
-      dst: parsePrefix(v6 ? "::/0" : "0.0.0.0/0"),
-      link: device,
-      gateway: parseAddress(gateway),
-    });
-    addRoute(netlink, {
-      dst: parsePrefix(v6 ? "fd00:10:0:2::/64" : "10.0.2.0/24"),
-      link: device,
-      gateway: parseAddress(otherNode),
-    });
-    replaceNeighbour(netlink, { link: device, address: parseAddress(gateway), mac: "02:00:00:00:00:01" });
-    replaceNeighbour(netlink, { link: device, address: parseAddress(otherNode), mac: "02:00:00:00:00:02" });
-  }
-  return { device, pods };
-}

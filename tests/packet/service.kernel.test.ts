@@ -10,8 +10,9 @@ import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
 import { lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
 import { lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
 import { u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
-import { Action, at, type PodFields, type ServiceFields, TestNode } from "#kit/datapath.ts";
+import { Action, at, type PodFields, TestNode } from "#kit/datapath.ts";
 import { barePacket, buildPacket, Proto, Tcp } from "#kit/packet.ts";
+import type { ServiceFields } from "#kit/service-entries.ts";
 import { parseAddress } from "#model/ip.ts";
 
 const families = {

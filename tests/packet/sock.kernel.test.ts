@@ -20,8 +20,8 @@ import { setLink } from "#kernel/netlink/link.ts";
 import { createNetns, deleteNetns, inNetns } from "#kernel/netns.ts";
 import { netnsCookie } from "#kernel/socket.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
-import { type ServiceFields, writeService } from "#kit/datapath.ts";
 import { Proto } from "#kit/packet.ts";
+import { type ServiceFields, writeService } from "#kit/service-entries.ts";
 import type { Seen } from "./sock-client.ts";
 
 const noConfig = nodeConfigLayout.read(new DataView(new ArrayBuffer(nodeConfigLayout.size)), 0);

@@ -20,7 +20,8 @@ import { addRoute } from "#kernel/netlink/route.ts";
 import { createNetns, deleteNetns, inNetns } from "#kernel/netns.ts";
 import { netnsCookie } from "#kernel/socket.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
-import { type PodFields, type ServiceFields, TestNode } from "#kit/datapath.ts";
+import { type PodFields, TestNode } from "#kit/datapath.ts";
+import type { ServiceFields } from "#kit/service-entries.ts";
 import { parseAddress, parsePrefix } from "#model/ip.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));

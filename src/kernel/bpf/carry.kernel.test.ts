@@ -7,8 +7,8 @@ import { BpfMap, possibleCpus } from "#kernel/bpf/map.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
 import { mountBpffs } from "#kernel/mounts.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
-import { writeService } from "#kit/datapath.ts";
 import { assertNoFdLeak } from "#kit/fd-leak.ts";
+import { writeService } from "#kit/service-entries.ts";
 import { serviceMapSizes } from "#services/capacity.ts";
 
 const directory = `/sys/fs/bpf/weft-test-carry-${process.pid}`;
