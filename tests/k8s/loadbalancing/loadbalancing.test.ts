@@ -182,7 +182,8 @@ suite("load balancing", { timeout: 600_000 }, () => {
     await cluster.apply({ apiVersion: "v1", kind: "List", items: egressPolicies({ v4, v6 }) });
     await wayOut("the egress IP", 4, egressIp);
     await wayOut("the gateway's own", 6, addressOf(cluster, first, 6));
-    assert.match(await cluster.kubectl(["get", "ciliumegressgatewaypolicies"]), /client-v4/);
+    const told = () => cluster.kubectl(["get", "ciliumegressgatewaypolicies"]);
+    await until("its status", 10_000, async () => new RegExp(`client-v4 +True +${first}`).test(await told()));
   });
 
   test("a rolling update of ten pods under 200 connections a second, an agent killed in it, loses none", async () => {
