@@ -19,7 +19,7 @@ import {
   listenTcp,
   localPort,
 } from "#kernel/socket.ts";
-import type { Address } from "#model/ip.ts";
+import { type Address, parseAddress, parsePrefix } from "#model/ip.ts";
 
 const CLIENT = `wpr-${process.pid}-client`;
 const SERVER = `wpr-${process.pid}-server`;
@@ -135,6 +135,25 @@ describe("sockets in other namespaces and probes", { timeout: 60_000 }, () => {
     setImmediate(() => abort.abort());
     await assert.rejects(waiting, { name: "AbortError" });
     assert.equal(fds(), before);
+  });
+
+  test("comes from an address that is the namespace's own by a route alone", async () => {
+    const [there] = handles;
+    const lo = linkIndex(there!, "lo");
+    addRoute(there!, { dst: parsePrefix("2001:db8::/64"), link: lo, type: "local" });
+    const back = { dst: parsePrefix("2001:db8::/64"), link: linkIndex(handles[1]!, "s0") };
+    addRoute(handles[1]!, { ...back, gateway: parseAddress("fd66::1") });
+    const source = parseAddress("2001:db8::7");
+    for (const [protocol, port] of [
+      ["TCP", tcpPort],
+      ["UDP", udpPort],
+      ["ICMP", 0],
+    ] as const) {
+      const probe = { protocol, to: V6, port, netns: client, source } as const;
+      // The device asks for its neighbour only when its own address is checked.
+      const { outcome } = await runProbe(probe, { timeoutMs: 10_000 });
+      assert.equal(outcome, "connected", protocol);
+    }
   });
 
   test("a port in use is an error with its errno", () => {

@@ -14,6 +14,7 @@ import {
   SOCK_DGRAM,
   SOCK_RAW,
   SOCK_STREAM,
+  setOption,
   takeSocketError,
 } from "#kernel/socket.ts";
 import { type Address, family } from "#model/ip.ts";
@@ -64,7 +65,10 @@ type Settle = (index: number, result: ProbeResult) => void;
 const POLLIN = 1;
 const POLLOUT = 4;
 const IPPROTO_ICMP = 1;
+const IPPROTO_IPV6 = 41;
 const IPPROTO_ICMPV6 = 58;
+/** linux/in6.h */
+const IPV6_FREEBIND = 78;
 const IPPROTO_SCTP = 132;
 const EAGAIN = 11;
 const EINPROGRESS = 115;
@@ -144,7 +148,9 @@ function openFor({ protocol, to, netns }: Probe): number {
   return openSocket(to, SOCK_RAW, family(to) === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6, where);
 }
 
+/** A route alone may make the address the namespace's own, which IPv6 does not see by itself. */
 function bindTo(fd: number, source: Address): void {
+  if (family(source) === 6) setOption(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1);
   const name = encodeSockaddr(source, 0);
   call(libc.bind(fd, name, name.length));
 }
