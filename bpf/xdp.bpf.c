@@ -40,7 +40,7 @@ static __always_inline int take(struct choice *c, const struct lb_backend *backe
 	return true;
 }
 
-/* The connection's backend, or one chosen now, of which *known is NULL. False: there is none. */
+/* The connection's backend, or one chosen now, of which *known is NULL. False: there is none, or none that the service knows still. */
 static __always_inline bool find_backend(struct pkt *p, const struct lb_frontend *f, struct choice *c,
 					 struct ct_entry **known)
 {
@@ -50,6 +50,8 @@ static __always_inline bool find_backend(struct pkt *p, const struct lb_frontend
 		c->id = (*known)->backend;
 		if (take(c, backend_find(c->id)))
 			return true;
+		if (p->proto == IPPROTO_TCP && !begins_tcp(p))
+			return false;
 	}
 	*known = NULL;
 	c->id = find_or_choose(p, f);

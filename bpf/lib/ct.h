@@ -24,7 +24,7 @@ enum ct_kind {
 };
 
 struct LAYOUT(1) ct_entry {
-	__u64 bytes[2];   /* [0] from the originator, [1] replies */
+	__u64 bytes[2];   /* [0] from the originator, [1] replies; CT_SERVICE: the backend's address */
 	__u32 packets[2];
 	__u32 expires_sec; /* seconds of CLOCK_MONOTONIC; past it the entry counts as absent */
 	__u32 src_identity; /* of the originator */
@@ -39,7 +39,7 @@ struct LAYOUT(1) ct_entry {
 	__u16 flags;       /* enum ct_flag */
 	__u8 tcp_flags[2]; /* seen so far, per direction */
 	__be16 port;       /* CT_SERVICE: the source port on the way to the backend, CT_FLOW: the client's own; 0: the same */
-	__u16 pad;
+	__be16 backend_port; /* CT_SERVICE; 0: of an entry from before this was noted */
 };
 
 enum ct_flag {

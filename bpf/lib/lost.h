@@ -3,6 +3,7 @@
 #include "packet.h"
 #include "conntrack.h"
 #include "backend.h"
+#include "identity.h"
 #include "nat.h"
 
 /*
@@ -75,4 +76,35 @@ __noinline __u32 lost_backend(const struct pkt *p, const struct lb_frontend *f)
 	search.sent = bpf_map_lookup_elem(&nat, &sent);
 	bpf_loop(f->count < LOST_LOOKS ? f->count : LOST_LOOKS, lost_search_step, &search, 0);
 	return search.backend;
+}
+
+_Static_assert(sizeof(((struct ct_entry *)0)->bytes) == sizeof(struct addr), "the address stands where bytes are counted otherwise");
+
+/* Notes where the connection's backend is, for the time when the service has forgotten it. */
+static __always_inline void note_backend(struct ct_entry *entry, __u32 id)
+{
+	struct lb_backend *backend = backend_find(id);
+
+	if (!backend)
+		return;
+	__builtin_memcpy(entry->bytes, &backend->addr, sizeof(backend->addr));
+	entry->backend_port = backend->port;
+}
+
+/*
+ * A TCP connection goes on with a backend that the service has forgotten, as long as a pod or node of the cluster has its
+ * address: whoever is there now knows the connection or resets it.
+ */
+__noinline int forgotten_backend(const struct pkt *p, const struct ct_entry *known, struct lb_backend *backend)
+{
+	__u32 identity;
+
+	if (!p || !known || !backend || p->proto != IPPROTO_TCP || begins_tcp(p) || !known->backend_port)
+		return false;
+	__builtin_memcpy(&backend->addr, known->bytes, sizeof(backend->addr));
+	backend->port = known->backend_port;
+	if (endpoint_by_addr(&backend->addr))
+		return true;
+	identity = identity_of(p, ipcache_lookup(&backend->addr));
+	return is_pod_identity(identity) || is_remote_node(identity) || identity == IDENTITY_HOST;
 }

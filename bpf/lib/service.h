@@ -123,6 +123,7 @@ __noinline int service_remember(struct pkt *p, const struct ct_key *key, __u32 b
 	if (!p || !key)
 		return 0;
 	entry.frontend = p->frontend;
+	note_backend(&entry, backend);
 	entry.flags |= p->flags & PKT_DSR ? CT_DSR : 0;
 	entry.expires_sec = p->now + ct_timeout(p, entry.flags);
 	bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY);
@@ -147,10 +148,10 @@ static __always_inline __be16 take_source_port(frame_t *frame, struct pkt *p, co
 
 /*
  * The backend the packet goes to: the one its connection already has, if any. *port is the source port it is sent with,
- * 0: its own. NULL: there is none.
+ * 0: its own. NULL: there is none. *kept is room for one that the service has forgotten.
  */
 static __always_inline struct lb_backend *backend_of(frame_t *frame, struct pkt *p, const struct lb_frontend *f,
-						    __be16 *port)
+						    __be16 *port, struct lb_backend *kept)
 {
 	struct lb_backend *backend = NULL;
 	struct ct_entry *known;
@@ -161,6 +162,8 @@ static __always_inline struct lb_backend *backend_of(frame_t *frame, struct pkt 
 	known = service_connection(p, &key, f);
 	if (known)
 		backend = backend_find(known->backend);
+	if (known && !backend && forgotten_backend(p, known, kept))
+		backend = kept;
 	if (backend) {
 		service_sent(p, known);
 		*port = known->port;
@@ -180,14 +183,14 @@ static __always_inline struct lb_backend *backend_of(frame_t *frame, struct pkt 
 /* Sends a packet for the frontend to a backend. 0 or a drop reason. */
 static __always_inline int to_backend(frame_t *frame, struct pkt *p, const struct lb_frontend *f)
 {
-	struct lb_backend *backend;
+	struct lb_backend *backend, kept = {};
 	__be16 port = 0;
 	int reason;
 
 	p->frontend = f->id;
 	if (!client_may_ask(f, &p->saddr))
 		return DROP_DENIED_BY_LB_SRC_RANGE_CHECK;
-	backend = backend_of(frame, p, f, &port);
+	backend = backend_of(frame, p, f, &port, &kept);
 	if (!backend)
 		return f->flags & LB_ELSEWHERE ? DROP_NO_MATCHING_LOCAL_CONTAINER_FOUND : DROP_SERVICE_BACKEND_NOT_FOUND;
 	p->report.flags |= EVENT_DNAT;

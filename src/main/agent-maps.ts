@@ -141,7 +141,8 @@ function conntrackDump(maps: DatapathMaps): () => TableDump {
       { name: "FROM", of: ([, e]) => e.srcIdentity },
       { name: "TO", of: ([, e]) => e.dstIdentity },
       { name: "PACKETS", of: ([, e]) => e.packets.join("/") },
-      { name: "BYTES", of: ([, e]) => e.bytes.join("/") },
+      // A service entry counts no bytes: its backend stands there.
+      { name: "BYTES", of: ([key, e]) => (key.kind === CtKind.service ? "" : e.bytes.join("/")) },
       { name: "FLAGS", of: ([, e]) => flagText(e.flags & ~CtFlag.highBegan, ctFlagNames) },
       { name: "EXPIRES-SEC", of: ([, e]) => e.expiresSec, wide: true },
     ],

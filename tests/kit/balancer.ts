@@ -213,6 +213,17 @@ export class Case {
     this.node.typed("lb_backends", lbBackendKeyLayout, lbBackendLayout).delete({ id });
   }
 
+  /** No pod has the address any more. Returns what brings it back. */
+  vanish(address: string): () => void {
+    if (this.place === "local") {
+      const pod = this.podOf(address);
+      this.node.forgetAddress(address);
+      return () => void this.node.pod(pod);
+    }
+    this.node.identify(address + this.net.bits, 2);
+    return () => this.node.identify(address + this.net.bits, REMOTE_IDENTITY, at.v4.otherNode);
+  }
+
   /** A process connects. */
   connect({ address, port, proto }: Pick<Served, "address" | "port" | "proto">): Led {
     return this.#balancer.connect(address, port, proto);

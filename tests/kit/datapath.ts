@@ -214,6 +214,11 @@ export class TestNode implements Disposable {
     return fields;
   }
 
+  /** No pod of the node has the address any more. */
+  forgetAddress(address: string): void {
+    this.typed("endpoints_by_addr", addressLayout, endpointLayout).delete(parseAddress(address));
+  }
+
   podIfindex(pod: PodFields): number {
     const ifindex = this.#podIfindexes[pod.id - 1];
     assert.ok(ifindex, `pod ids are 1 to ${POD_LINKS}`);

@@ -131,6 +131,27 @@ export function backendGone(c: Case): void {
   isShown(c, c.answer(reaches(c, c.ask(service, sport), stays)), service, sport);
 }
 
+/** The EndpointSlice names it no more, but its pod is there; and then no more. */
+export function forgotten(c: Case): void {
+  const service = c.serve({ proto: tcp, backends: c.backends });
+  const sport = c.port();
+  const syn = c.ask(service, sport);
+  c.answer(syn);
+  const old = syn.packet.destination;
+  const stays = c.backends.find((address) => address !== old)!;
+  c.keepOnly(service, stays);
+  c.forget(service, old);
+  for (let i = 0; i < 2; i++) {
+    const more = c.ask(service, sport, { flags: Tcp.ack });
+    assert.deepEqual([more.went, ends(more)], ["on", ends(syn)]);
+    isShown(c, c.answer(more, { flags: Tcp.ack }), service, sport);
+    reaches(c, c.ask(service, c.port()), stays);
+  }
+  const back = c.vanish(old);
+  assert.equal(c.ask(service, sport, { flags: Tcp.ack }).packet.destination, stays);
+  back();
+}
+
 export function entryLost(c: Case): void {
   const service = c.serve({ proto: tcp, backends: c.backends });
   for (let i = 0; i < 12; i++) {

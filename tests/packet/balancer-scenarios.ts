@@ -39,6 +39,10 @@ export const scenarios: Readonly<Record<string, Row>> = {
   "Maglev: one choice on all nodes": { socket: NO_PORT, ...packets(run.hashed) },
   "session affinity, and its end": { socket: run.affinity, ...packets(run.affinity) },
   "TCP stays with a backend that drains": { socket: AT_CONNECT, ...packets(run.drains) },
+  "TCP stays with a backend that is forgotten, while it lives": {
+    socket: AT_CONNECT,
+    ...packets(run.forgotten),
+  },
   "datagrams leave a backend that is gone": { socket: AT_CONNECT, ...packets(run.backendGone) },
   "a connection whose entry was lost": { socket: AT_CONNECT, ...packets(run.entryLost) },
   "one client port, two services, one backend": {

@@ -20,6 +20,7 @@ export interface CtEntry {
   readonly flags: number;
   readonly tcpFlags: readonly [number, number];
   readonly port: number;
+  readonly backendPort: number;
 }
 
 export const ctEntryLayout: Layout<CtEntry> = {
@@ -41,6 +42,7 @@ export const ctEntryLayout: Layout<CtEntry> = {
     flags: view.getUint16(offset + 68, true),
     tcpFlags: [view.getUint8(offset + 70), view.getUint8(offset + 71)],
     port: view.getUint16(offset + 72, false),
+    backendPort: view.getUint16(offset + 74, false),
   }),
   write: (view, offset, value) => {
     view.setBigUint64(offset, value.bytes[0], true);
@@ -62,7 +64,7 @@ export const ctEntryLayout: Layout<CtEntry> = {
     view.setUint8(offset + 70, value.tcpFlags[0]);
     view.setUint8(offset + 71, value.tcpFlags[1]);
     view.setUint16(offset + 72, value.port, false);
-    writeZeros(view, offset + 74, 2);
+    view.setUint16(offset + 74, value.backendPort, false);
     writeZeros(view, offset + 76, 4);
   },
 };
@@ -84,4 +86,5 @@ export const CtEntryOffset = {
   flags: 68,
   tcpFlags: 70,
   port: 72,
+  backendPort: 74,
 } as const;
