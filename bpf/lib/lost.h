@@ -80,10 +80,12 @@ __noinline __u32 lost_backend(const struct pkt *p, const struct lb_frontend *f)
 
 _Static_assert(sizeof(((struct ct_entry *)0)->bytes) == sizeof(struct addr), "the address stands where bytes are counted otherwise");
 
+_Static_assert(sizeof(struct lb_backend_key) == sizeof(((struct ct_entry *)0)->backend), "a backend's key is its number");
+
 /* Notes where the connection's backend is, for the time when the service has forgotten it. */
-static __always_inline void note_backend(struct ct_entry *entry, __u32 id)
+static __always_inline void note_backend(struct ct_entry *entry)
 {
-	struct lb_backend *backend = backend_find(id);
+	struct lb_backend *backend = bpf_map_lookup_elem(&lb_backends, &entry->backend); /* the stack has no room for a copy */
 
 	if (!backend)
 		return;

@@ -123,7 +123,7 @@ __noinline int service_remember(struct pkt *p, const struct ct_key *key, __u32 b
 	if (!p || !key)
 		return 0;
 	entry.frontend = p->frontend;
-	note_backend(&entry, backend);
+	note_backend(&entry);
 	entry.flags |= p->flags & PKT_DSR ? CT_DSR : 0;
 	entry.expires_sec = p->now + ct_timeout(p, entry.flags);
 	bpf_map_update_elem(&conntrack, key, &entry, BPF_ANY);
