@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import type { Endpoint } from "#endpoints/endpoint.ts";
+import { createHealth } from "#lib/health.ts";
 import { createLogger } from "#lib/log.ts";
 import { type Address, parseAddress } from "#model/ip.ts";
 import { Database, type WritableTable } from "#store/table.ts";
-import { followEndpoints } from "./agent-acceleration.ts";
+import { type AccelerationDeps, followEndpoints, startAcceleration } from "./agent-acceleration.ts";
 import { agentTables } from "./agent-tables.ts";
 
 describe("whose connections may go past the network", () => {
@@ -85,5 +86,27 @@ describe("whose connections may go past the network", () => {
     follow(true);
     put(pod(1, "10.0.0.1"));
     assert.deepEqual(named(), {});
+  });
+});
+
+describe("acceleration on a kernel that cannot", () => {
+  it("is refused, which is told, and asks nothing of the datapath", () => {
+    const health = createHealth();
+    const tables = agentTables(new Database());
+    const nodeDatapath = { accelerates: false, accelerationProblem: "it does not count" };
+    using acceleration = startAcceleration({
+      config: { acceleration: { sockmap: "all" }, hostProc: "/none" },
+      tables,
+      nodeDatapath: nodeDatapath as AccelerationDeps["nodeDatapath"],
+      health,
+      log: createLogger("test", "silent"),
+    });
+    assert.equal(acceleration.setting, "refused: it does not count");
+    assert.equal(acceleration.counts(), undefined);
+    const [row] = health.rows();
+    assert.deepEqual(
+      [row?.name, row?.level, row?.message],
+      ["acceleration", "degraded", "it does not count"],
+    );
   });
 });
