@@ -91,6 +91,14 @@ struct {
 	__type(value, struct metric);
 } prefilter_drops SEC(".maps"); /* of those that something came from */
 
+/* [0]: a flood comes in on all processors, and one budget would have them wait for each other. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct drop_budget);
+} prefilter_budget SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 65536);

@@ -88,17 +88,21 @@ static __always_inline void emit(frame_t *frame, struct pkt *p)
 /* Whether the drop gets a record of its own; see drop-budget.h. */
 static __always_inline bool is_told(struct pkt *p, __u8 reason)
 {
-	bool prefiltered = p->ingress_rule == RULE_PREFILTER; /* who floods chooses ports and protocols */
 	struct drop_key key = {
 		.src_identity = p->src.identity,
 		.dst_identity = p->dst.identity,
-		.dport = prefiltered || is_icmp(p) ? 0 : p->dport,
-		.proto = prefiltered ? 0 : p->proto,
+		.dport = is_icmp(p) ? 0 : p->dport,
+		.proto = p->proto,
 		.reason = reason,
 	};
-	struct drop_budget *budget = bpf_map_lookup_elem(&drop_budgets, &key);
 	struct drop_budget first = { .second = now_sec(), .told = 1 };
+	struct drop_budget *budget;
+	__u32 zero = 0;
 
+	if (p->ingress_rule == RULE_PREFILTER) /* all of it has one: who floods chooses ports and protocols */
+		budget = bpf_map_lookup_elem(&prefilter_budget, &zero);
+	else
+		budget = bpf_map_lookup_elem(&drop_budgets, &key);
 	if (budget)
 		return drop_budget_spend(budget, first.second, &p->report.untold);
 	bpf_map_update_elem(&drop_budgets, &key, &first, BPF_ANY);
