@@ -151,13 +151,13 @@ async function endpointsOf(node: string): Promise<number | undefined> {
   return status?.counts.endpoints;
 }
 
-/** Maps the agent has written since it started; the constants of its programs are new with every load. */
+/** Maps the agent has written since it started; the constants and variables of its programs are new with every load. */
 async function writes(url: string, node: string): Promise<Sample[]> {
   return (await scrape(url)).filter(
     ({ name, labels, value }) =>
       name === "weft_map_writes_total" &&
       labels.node === node &&
-      !labels.map?.startsWith(".rodata") &&
+      !labels.map?.startsWith(".") &&
       value > 0,
   );
 }
