@@ -4,6 +4,7 @@ import { rmSync } from "node:fs";
 import { afterEach, suite, test } from "node:test";
 import { MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap, possibleCpus } from "#kernel/bpf/map.ts";
+import { mapWrites } from "#kernel/bpf/map-writes.ts";
 import { type Collection, loadCollection } from "#kernel/bpf/object.ts";
 import { mountBpffs } from "#kernel/mounts.ts";
 import { compiledSpec } from "#kit/bpf-object.ts";
@@ -90,7 +91,10 @@ suite("services in maps of another size", () => {
       return loaded.map("lb_tables").info.id;
     };
     const first = id(8);
+    const written = () => mapWrites().get("lb_tables")?.updates ?? 0;
+    const before = written();
     assert.equal(id(8), first);
+    assert.equal(written(), before, "nothing is written to find that out");
     rmSync(`${directory}/lb_tables`);
     using other = BpfMap.create({
       name: "row",

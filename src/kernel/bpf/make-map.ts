@@ -98,18 +98,20 @@ function allDifferences(settings: MapSettings, pinned: BpfMap): MapDifference[] 
   return takesInner(settings, pinned) ? [] : undefined;
 }
 
-/** Whether the kernel lets an inner map of the definition into the empty map: it is put there and taken out again. */
+/**
+ * Whether the kernel would let an inner map of the definition into the empty map. It looks at that first; then it finds that there
+ * is no such element to be replaced, so nothing is written.
+ */
 function takesInner({ spec, btf }: MapSettings, outer: BpfMap): boolean {
-  if (spec.inner === undefined) return false;
+  if (spec.inner === undefined || spec.type !== MapType.hashOfMaps) return false;
   using inner = createFromSpec({ spec: spec.inner, btf });
-  const key = new Uint8Array(outer.info.keySize);
   const fd = new Uint8Array(4);
   viewOf(fd).setUint32(0, inner.fd.number, true);
   try {
-    outer.update(key, fd);
-    outer.delete(key);
+    outer.update(new Uint8Array(outer.info.keySize), fd, "exist");
     return true;
   } catch (error) {
+    if (hasErrno(error, "ENOENT")) return true;
     if (hasErrno(error, "EINVAL")) return false;
     throw error;
   }

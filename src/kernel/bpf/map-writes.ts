@@ -17,7 +17,7 @@ export function countMapWrites(map: string, kind: keyof MapWrites, elements = 1)
   counts[kind] += elements;
 }
 
-/** What this process has asked the kernel to write, map by map; maps of one name (the policies) count together. */
+/** What the kernel has written for this process, map by map; maps of one name (the policies) count together. */
 export function mapWrites(): ReadonlyMap<string, Readonly<MapWrites>> {
   return writes;
 }

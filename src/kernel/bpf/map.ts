@@ -160,10 +160,10 @@ export class BpfMap implements Disposable {
   }
 
   updateScratch(mode: UpdateMode = "any"): void {
-    countMapWrites(this.name, "updates");
     const result = this.#open(this.#element).u64(24, MODES[mode]).try(BpfCommand.mapUpdate);
     this.#afterWrite?.();
     if (result < 0) throw bpfError(-result, `update map ${this.name}`);
+    countMapWrites(this.name, "updates");
   }
 
   deleteScratch(): boolean {
