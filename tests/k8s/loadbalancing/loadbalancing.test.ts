@@ -149,9 +149,11 @@ suite("load balancing", { timeout: 600_000 }, () => {
     for (const family of families)
       for (const node of [near, second]) {
         const address = addressOf(cluster, node, family);
-        const seen = async (port: number) => clientOf(await ask(cluster, address, port, "/clientip"));
+        const seen = (port: number) =>
+          until(`an answer of ${node}, IPv${family}`, 30_000, async () =>
+            clientOf(await ask(cluster, address, port, "/clientip")),
+          );
         const own = node === near;
-        await until(`${node} IPv${family}`, 10_000, async () => (await seen(snat)) !== undefined);
         assert.equal((await seen(snat)) === outside[family], own, `snat, ${node}, IPv${family}`);
         assert.equal(await seen(dsr), outside[family], `dsr, ${node}, IPv${family}`);
       }
@@ -168,22 +170,22 @@ suite("load balancing", { timeout: 600_000 }, () => {
       await until(`${pod} to ask ${proxy}`, 30_000, async () =>
         (await asked(pod)).every((name) => name === proxy),
       );
-    const [, itself] = await asked("proxy-near");
-    assert.equal(itself, "web", "what is redirected to asks the Service itself");
+    // What is redirected to asks the Service itself.
+    await until("the proxy to ask the Service", 30_000, async () => (await asked("proxy-near"))[1] === "web");
     await ours("delete", "ciliumlocalredirectpolicies", "--all");
     await until("the Service itself", 30_000, async () => (await asked("far"))[1] === "web");
     assert.equal((await asked("far"))[0], "");
   });
 
   test("what a pod sends outside leaves by its gateway, as the policy's address", async () => {
-    assert.equal(await leavesAs(4), addressOf(cluster, near, 4));
+    await wayOut("the node's own", 4, addressOf(cluster, near, 4));
     await cluster.onNode(first, ["ip", "addr", "add", `${egressIp}/32`, "dev", "eth0"]);
     const { v4, v6 } = addresses.outside;
     await cluster.apply({ apiVersion: "v1", kind: "List", items: egressPolicies({ v4, v6 }) });
     await wayOut("the egress IP", 4, egressIp);
     await wayOut("the gateway's own", 6, addressOf(cluster, first, 6));
     const told = () => cluster.kubectl(["get", "ciliumegressgatewaypolicies"]);
-    await until("its status", 10_000, async () => new RegExp(`client-v4 +True +${first}`).test(await told()));
+    await until("its status", 30_000, async () => new RegExp(`client-v4 +True +${first}`).test(await told()));
   });
 
   test("a rolling update of ten pods under 200 connections a second, an agent killed in it, loses none", async () => {
