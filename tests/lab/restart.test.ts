@@ -155,9 +155,6 @@ async function endpointsOf(node: string): Promise<number | undefined> {
 async function writes(url: string, node: string): Promise<Sample[]> {
   return (await scrape(url)).filter(
     ({ name, labels, value }) =>
-      name === "weft_map_writes_total" &&
-      labels.node === node &&
-      !labels.map?.startsWith(".") &&
-      value > 0,
+      name === "weft_map_writes_total" && labels.node === node && !labels.map?.startsWith(".") && value > 0,
   );
 }
