@@ -46,7 +46,7 @@ async function inPod(pod: string, ...argv: string[]): Promise<string> {
 
 /** With the Node that runs this: a fresh machine has no wget. */
 async function fetchFrom(pod: string, url: string): Promise<string> {
-  const program = `fetch("${url}", { signal: AbortSignal.timeout(3000) }).then((a) => a.text()).then(console.log)`;
+  const program = `fetch("${url}", { signal: AbortSignal.timeout(10_000) }).then((a) => a.text()).then(console.log)`;
   return await inPod(pod, process.execPath, "-e", program);
 }
 
