@@ -77,8 +77,9 @@ struct denied_cidrs {
 
 /* [0]: sources that end at the device; no map: there are none. Exchanged whole, so a list is in force or it is not. */
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS); /* of an empty array nobody could say whether it will do: make-map.ts */
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
 	__array(values, struct denied_cidrs);
 } prefilter SEC(".maps");
