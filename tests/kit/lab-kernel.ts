@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { MapType } from "#kernel/bpf/kinds.ts";
 import { BpfLink } from "#kernel/bpf/link.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
 import { labBpfDir, labCgroup } from "./lab-run.ts";
@@ -36,7 +35,7 @@ export function kernelStateIn(dir: string): KernelState {
   const elements: string[] = [];
   for (const name of readdirSync(join(dir, "maps"))) {
     using map = BpfMap.openPinned(join(dir, "maps", name));
-    maps[name] = isEmptyArray(map) ? 0 : map.info.id;
+    maps[name] = map.info.id;
     if (wanted.some((one) => one === name)) elements.push(...elementsOf(name, map));
   }
   const links: Record<string, number> = {};
@@ -45,11 +44,6 @@ export function kernelStateIn(dir: string): KernelState {
     links[name] = link.info().id;
   }
   return { maps, links, elements: elements.sort() };
-}
-
-/** An array of maps that holds none is made anew at each start: the kernel does not say what would fit into it, and nothing is lost. */
-function isEmptyArray(map: BpfMap): boolean {
-  return map.info.type === MapType.arrayOfMaps && [...map.entries()].length === 0;
 }
 
 function elementsOf(name: string, map: BpfMap): string[] {
