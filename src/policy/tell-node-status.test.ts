@@ -30,8 +30,7 @@ function soon(_ms: number, callback: () => void): () => void {
   return () => clearImmediate(timer);
 }
 
-test("what says nothing new is not written", async () => {
-  const db = new Database();
+function syncedTables(db: Database) {
   const tables = {
     costs: policyCostTable(db),
     refusals: policyRefusalTable(db),
@@ -40,6 +39,38 @@ test("what says nothing new is not written", async () => {
   };
   tables.endpointPolicies.source("test").synced();
   tables.policyMaps.source("test").synced();
+  return tables;
+}
+
+test("a node is well before its turn comes, too", async () => {
+  const health = createHealth();
+  const stop = new AbortController();
+  await using _job = startNodePolicyStatus(
+    {
+      ...{
+        client: {} as KubeClient,
+        ...syncedTables(new Database()),
+        health,
+        log: createLogger("test", "silent"),
+      },
+      node: () => ({ name: "n1" }),
+      pace: { intervalMs: () => 100_000, turn: () => 0.5 },
+      clock: { now: () => 0, after: () => () => undefined },
+    },
+    stop.signal,
+  );
+  await eventually(() =>
+    assert.deepEqual(
+      health.rows().map((row) => row.level),
+      ["ok"],
+    ),
+  );
+  stop.abort();
+});
+
+test("what says nothing new is not written", async () => {
+  const db = new Database();
+  const tables = syncedTables(db);
   const sent: number[] = [];
   const client = {
     patch: async (_resource: object, _ref: object, { body }: { body: NodePolicies }) => {

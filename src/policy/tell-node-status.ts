@@ -72,6 +72,8 @@ export function startNodePolicyStatus(deps: NodeStatusDeps, signal: AbortSignal)
     async run(abort, ok) {
       await Promise.race([deps.policyMaps.ready, deps.endpointPolicies.ready, aborted(abort)]);
       using news = newsOf(tables);
+      // With many nodes its turn may be minutes away, and nothing is amiss until then.
+      if (!abort.aborted) ok("waits for its turn");
       while (!abort.aborted) {
         await pause(settleMs + pace.turn() * pace.intervalMs(), abort, clock);
         if (abort.aborted) return;
