@@ -19,6 +19,7 @@
 #include "lib/refuse.h"
 #include "lib/host.h"
 #include "lib/ipip-answer.h"
+#include "lib/geneve-answer.h"
 
 const volatile struct node_config config = {};
 
@@ -103,6 +104,70 @@ __noinline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const str
 	return encapsulate(skb, p, &node);
 }
 
+/* Behind the outer header p's own follows. 0 or a drop reason. */
+static __always_inline int wrap_in_geneve(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent,
+					  const struct addr *node)
+{
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L4_UDP;
+	__u32 growth = geneve_growth(p, node);
+	__be16 outer;
+
+	flags |= addr_is_v4(node) ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	outer = addr_is_v4(node) ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+	if (decrement_ttl(skb, p) < 0 || bpf_skb_adjust_room(skb, growth, BPF_ADJ_ROOM_MAC, flags) < 0 ||
+	    frame_store(skb, offsetof(struct ethhdr, h_proto), &outer, sizeof(outer), 0) < 0 ||
+	    geneve_store(skb, p, sent, node))
+		return DROP_ERROR_WRITING_TO_PACKET;
+	p->length += growth;
+	return 0;
+}
+
+/*
+ * To another node as a packet of this one's own, which the stack would not take for one to send on: what the node's
+ * routes have no plain answer for ends.
+ */
+__noinline int route_to_node(struct __sk_buff *skb, struct pkt *p, const struct addr *node)
+{
+	struct bpf_fib_lookup fib = {};
+	struct addr from;
+	long answer;
+
+	if (!p || !node)
+		return TC_ACT_SHOT;
+	from = node_address_beside(node);
+	fib.ifindex = frame_ifindex(skb);
+	fib.l4_protocol = IPPROTO_UDP;
+	fib.tot_len = frame_segment_size(skb) ? 0 : p->length;
+	fib_between(&fib, &from, node);
+	answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return drop(skb, p, DROP_FIB_LOOKUP_FAILED);
+	forwarded(skb, p, TRACE_TO_NETWORK);
+	return redirect_to_neighbour(&fib);
+}
+
+/* To the backend of another node, which is told of the frontend in a header around the packet. */
+__noinline int to_backend_by_geneve(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent,
+				    const struct ipcache_entry *entry)
+{
+	struct addr node;
+	__u32 growth;
+	int reason;
+
+	if (!p || !sent)
+		return TC_ACT_SHOT;
+	node = geneve_end(&p->daddr, entry);
+	growth = geneve_growth(p, &node);
+	if (p->ttl <= 1)
+		return drop(skb, p, DROP_TTL_EXCEEDED);
+	if (segment_length(skb, p) + growth > config.mtu)
+		return too_long(skb, p, sent, config.mtu - growth);
+	if (p->flags & PKT_NEW)
+		p->flags |= PKT_REPORT;
+	reason = wrap_in_geneve(skb, p, sent, &node);
+	return reason ? drop(skb, p, reason) : route_to_node(skb, p, &node);
+}
+
 /* A process of the node itself answers for a frontend: to_device turns its answers round. */
 static __always_inline int to_own_process(struct __sk_buff *skb, struct pkt *p)
 {
@@ -125,9 +190,9 @@ static __always_inline int to_service(struct __sk_buff *skb, struct pkt *p, cons
 		return to_local_pod(skb, p, pod);
 	entry = ipcache_lookup(&p->daddr);
 	p->dst.identity = identity_of(p, entry);
-	if (p->dst.identity != IDENTITY_HOST)
-		return to_remote_backend(skb, p, sent, entry);
-	return to_own_process(skb, p);
+	if (p->dst.identity == IDENTITY_HOST)
+		return to_own_process(skb, p);
+	return goes_by_geneve(p) ? to_backend_by_geneve(skb, p, sent, entry) : to_remote_backend(skb, p, sent, entry);
 }
 
 /* An answer to what left with the node's address as source, its destination restored. */
@@ -224,6 +289,10 @@ int from_device(struct __sk_buff *skb)
 		return verdict;
 	if (is_ipip(&p)) {
 		reason = ipip_arrive(skb, &p);
+		if (reason)
+			return drop(skb, &p, reason);
+	} else if (is_geneve(&p)) {
+		reason = geneve_arrive(skb, &p);
 		if (reason)
 			return drop(skb, &p, reason);
 	}

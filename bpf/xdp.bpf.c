@@ -14,6 +14,7 @@
 #include "lib/source-nat.h"
 #include "lib/nat-restore.h"
 #include "lib/ipip.h"
+#include "lib/geneve.h"
 #include "lib/xdp-forward.h"
 #include "lib/xdp-unwrap.h"
 #include "lib/xdp-shortcut.h"
@@ -69,9 +70,14 @@ __noinline int leads_to_backend(frame_t *frame, struct pkt *p, struct choice *c,
 	p->dst.identity = identity_of(p, entry);
 	if (p->dst.identity == IDENTITY_HOST)
 		return false;
-	way->tunnelled = config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel);
+	way->tunnelled = !goes_by_geneve(p) && config.tunnel_ifindex && entry && !addr_is_zero(&entry->tunnel);
 	way->from = node_address(p);
 	way->to = c->addr;
+	if (goes_by_geneve(p)) {
+		way->to = geneve_end(&c->addr, entry);
+		way->from = node_address_beside(&way->to);
+		way->growth = geneve_growth(p, &way->to);
+	}
 	way->length = p->length + way->growth;
 	if (entry && way->tunnelled) {
 		way->to = entry->tunnel;
@@ -114,6 +120,26 @@ static __always_inline int send_ipip(frame_t *frame, struct pkt *p, struct choic
 	return XDP_TX;
 }
 
+/* To the node of the backend, translated, in a packet of this node's that tells it the frontend. */
+static __always_inline int send_geneve(frame_t *frame, struct pkt *p, struct choice *c, const struct way *way)
+{
+	int reason;
+
+	nat_sent_key(p, &c->sent);
+	p->report.flags |= EVENT_DNAT;
+	reason = set_destination(frame, p, &c->addr, c->port);
+	if (!reason)
+		reason = one_hop_further(frame, p);
+	if (!reason && (make_room(frame, way, addr_is_v4(&way->to) ? ETH_P_IP : ETH_P_IPV6, way->growth) ||
+			geneve_store(frame, p, &c->sent, &way->to)))
+		reason = DROP_ERROR_WRITING_TO_PACKET;
+	if (reason)
+		return drop(frame, p, reason);
+	p->length += way->growth;
+	forwarded(frame, p, TRACE_TO_NETWORK);
+	return XDP_TX;
+}
+
 /* From a client outside to the frontend. */
 __noinline int from_client(frame_t *frame, struct pkt *p, const struct lb_frontend *f)
 {
@@ -142,6 +168,8 @@ __noinline int from_client(frame_t *frame, struct pkt *p, const struct lb_fronte
 	p->flags |= p->flags & PKT_NEW ? PKT_NODEPORT | PKT_REPORT : PKT_NODEPORT;
 	if (goes_by_ipip(p))
 		return send_ipip(frame, p, &c, &way);
+	if (goes_by_geneve(p))
+		return send_geneve(frame, p, &c, &way);
 	reason = rewrite(frame, p, &c, &way);
 	if (reason)
 		return drop(frame, p, reason);

@@ -39,5 +39,6 @@ enum config_flag {
 	CONFIG_DENY_ICMP = 64, /* tell pods by ICMP what their egress policy denies */
 	CONFIG_XDP = 256, /* from_wire runs before traffic control, and has denied what the prefilter denies */
 	CONFIG_DSR_IPIP = 512, /* direct server return by IP in IP, not by an option */
+	CONFIG_DSR_GENEVE = 8192, /* the same by Geneve */
 	CONFIG_REFUSE = 32, /* tell who asks for a service without backends that nobody answers */
 };

@@ -105,13 +105,24 @@ static __always_inline bool dsr_is_used(const struct pkt *p)
 	return bpf_map_lookup_elem(&nat, &key) && dsr_meets_connection(p);
 }
 
+/* For which frontend answers are: the one the client was told of. 0 or a drop reason. */
+static __always_inline int dsr_told(struct pkt *p, const struct peer *told)
+{
+	struct lb_frontend *frontend = dsr_frontend(p, told);
+
+	if (!frontend)
+		return DROP_SNAT_NO_MAP_FOUND;
+	p->frontend = frontend->id;
+	p->flags |= PKT_NODEPORT | PKT_DIRECT;
+	return dsr_remember(p, told);
+}
+
 /*
  * For what comes to a pod or process of this node: remembers the frontend, if it was sent to one, and sets PKT_DIRECT.
  * 0 or a drop reason.
  */
 __noinline int dsr_arrive(frame_t *frame, struct pkt *p)
 {
-	struct lb_frontend *frontend;
 	struct peer told = {};
 
 	if (!p)
@@ -123,12 +134,7 @@ __noinline int dsr_arrive(frame_t *frame, struct pkt *p)
 			dsr_note_end(p);
 		return dsr_is_used(p) ? DROP_NO_MAPPING_FOR_NAT_MASQUERADE : 0;
 	}
-	frontend = dsr_frontend(p, &told);
-	if (!frontend)
-		return DROP_SNAT_NO_MAP_FOUND;
-	p->frontend = frontend->id;
-	p->flags |= PKT_NODEPORT | PKT_DIRECT;
-	return dsr_remember(p, &told);
+	return dsr_told(p, &told);
 }
 
 /* Beside each other the stack has no room for them. */

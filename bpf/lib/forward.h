@@ -55,6 +55,41 @@ static __always_inline bool fits_tunnel(frame_t *frame, const struct pkt *p, con
 	return segment_length(frame, p) + tunnel_overhead(node) <= config.mtu;
 }
 
+#define ENTROPY_PORTS 0xc000 /* source ports of tunnels: the upper quarter */
+
+/* One flow takes one way through the underlay, another perhaps another. */
+static __always_inline __be16 entropy_port(const struct pkt *p)
+{
+	__u64 h = p->saddr.halves[0] ^ p->saddr.halves[1] ^ p->daddr.halves[0] ^ p->daddr.halves[1];
+
+	h ^= ((__u64)p->sport << 32) | ((__u32)p->dport << 16) | p->proto;
+	h *= 0x9e3779b97f4a7c15ull;
+	return bpf_htons(ENTROPY_PORTS | (h >> 50));
+}
+
+/* The header around a packet of this node's to another, before `length` bytes of what proto says. */
+static __always_inline struct iphdr outer_ipv4(const struct addr *from, const struct addr *to, __u8 proto, __u32 length)
+{
+	struct iphdr ip = {
+		.version = 4, .ihl = 5, .ttl = TUNNEL_TTL, .protocol = proto, .frag_off = bpf_htons(IP_DONT_FRAGMENT),
+		.tot_len = bpf_htons(sizeof(ip) + length), .saddr = from->words[3], .daddr = to->words[3],
+	};
+
+	ip.check = csum_fold((__u32)bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
+	return ip;
+}
+
+static __always_inline struct ipv6hdr outer_ipv6(const struct addr *from, const struct addr *to, __u8 proto, __u32 length)
+{
+	struct ipv6hdr ip = {
+		.version = 6, .nexthdr = proto, .hop_limit = TUNNEL_TTL, .payload_len = bpf_htons(length),
+	};
+
+	__builtin_memcpy(&ip.saddr, from->words, 16);
+	__builtin_memcpy(&ip.daddr, to->words, 16);
+	return ip;
+}
+
 static __always_inline void fib_between(struct bpf_fib_lookup *fib, const struct addr *from, const struct addr *to)
 {
 	if (addr_is_v4(to)) {

@@ -12,5 +12,5 @@ struct LAYOUT(1) ipcache_key {
 struct LAYOUT(1) ipcache_entry {
 	__u32 identity;
 	__u32 flags; /* reserved, 0 */
-	struct addr tunnel; /* underlay address of the node to encapsulate to; all zero: not tunnelled */
+	struct addr tunnel; /* underlay address of the node to encapsulate to; all zero: nothing is */
 };

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
 #include "ipip.h"
-#include "dsr-answer.h"
+#include "dsr-unwrap.h"
 #include "service.h"
 
 /*
  * The backend's node under direct server return by IP in IP: it takes the outer header off and leads the packet to that
  * one's destination, as the node that was asked would have. That node says who, this one's service says at which port.
  */
-
-/* Of enum bpf_adj_room_flags, since Linux 6.3. */
-#define DECAP_IPV4 (1ULL << 7)
-#define DECAP_IPV6 (1ULL << 8)
 
 /* Looks for the slot of the backend with the address. */
 struct address_search {
@@ -68,28 +64,6 @@ static __always_inline bool is_ipip(const struct pkt *p)
 	return p->proto == (is_v6(p) ? IPPROTO_IP6IP6 : IPPROTO_IPIP) && !config.tunnel_ifindex;
 }
 
-/* From a node of the cluster to a pod or process of this one. */
-static __always_inline bool is_ipip_between_nodes(const struct pkt *p)
-{
-	struct ipcache_entry *sender = ipcache_lookup(&p->saddr);
-	struct addr node = node_address(p);
-
-	return sender && is_remote_node(sender->identity) && !(p->flags & PKT_LATER_FRAGMENT) &&
-	       (addr_equal(&p->daddr, &node) || endpoint_by_addr(&p->daddr));
-}
-
-/* Takes the outer header off; p is then the packet that was in it. 0 or a drop reason. */
-static __always_inline int ipip_unwrap(struct __sk_buff *skb, struct pkt *p)
-{
-	__u64 flags = is_v6(p) ? DECAP_IPV6 : DECAP_IPV4;
-
-	if (p->l4 != ETH_HLEN + ipip_size(p) || /* no node of ours sends options */
-	    bpf_skb_adjust_room(skb, -(__s32)ipip_size(p), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | flags) < 0)
-		return DROP_INVALID_PACKET_DROPPED;
-	p->flags = 0;
-	return parse(skb, p);
-}
-
 /*
  * For what comes from the device: what another node led here is unwrapped and has the backend as destination, PKT_DIRECT
  * says so; all else is left as it is. 0 or a drop reason.
@@ -104,10 +78,12 @@ __noinline int ipip_arrive(struct __sk_buff *skb, struct pkt *p)
 
 	if (!p)
 		return DROP_INVALID_PACKET_DROPPED;
-	if (!is_ipip_between_nodes(p))
+	if (!is_between_nodes(p))
 		return 0;
+	if (p->l4 != ETH_HLEN + ipip_size(p)) /* no node of ours sends options */
+		return DROP_INVALID_PACKET_DROPPED;
 	backend = p->daddr;
-	reason = ipip_unwrap(skb, p);
+	reason = dsr_unwrap(skb, p, ipip_size(p), skb->protocol);
 	if (reason)
 		return reason;
 	if (!is_port_protocol(p->proto))

@@ -38,22 +38,12 @@ static __always_inline long ipip_store(frame_t *frame, const struct pkt *p, cons
 	struct addr from = node_address(p);
 
 	if (is_v6(p)) {
-		struct ipv6hdr ip = {
-			.version = 6, .nexthdr = IPPROTO_IP6IP6, .hop_limit = TUNNEL_TTL,
-			.payload_len = bpf_htons(p->length),
-		};
+		struct ipv6hdr ip = outer_ipv6(&from, to, IPPROTO_IP6IP6, p->length);
 
-		__builtin_memcpy(&ip.saddr, from.words, 16);
-		__builtin_memcpy(&ip.daddr, to->words, 16);
 		return frame_store(frame, ETH_HLEN, &ip, sizeof(ip), BPF_F_RECOMPUTE_CSUM);
 	} else {
-		struct iphdr ip = {
-			.version = 4, .ihl = 5, .ttl = TUNNEL_TTL, .protocol = IPPROTO_IPIP,
-			.frag_off = bpf_htons(IP_DONT_FRAGMENT), .tot_len = bpf_htons(sizeof(ip) + p->length),
-			.saddr = from.words[3], .daddr = to->words[3],
-		};
+		struct iphdr ip = outer_ipv4(&from, to, IPPROTO_IPIP, p->length);
 
-		ip.check = csum_fold((__u32)bpf_csum_diff(NULL, 0, (__be32 *)&ip, sizeof(ip), 0));
 		return frame_store(frame, ETH_HLEN, &ip, sizeof(ip), 0);
 	}
 }

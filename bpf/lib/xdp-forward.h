@@ -56,7 +56,6 @@ struct vxlan_head {
 };
 
 #define VXLAN_HAS_VNI 0x08000000
-#define VXLAN_PORTS 0xc000 /* source ports: the upper quarter */
 
 struct outer_v4 {
 	struct iphdr ip;
@@ -67,16 +66,6 @@ struct outer_v6 {
 	struct ipv6hdr ip;
 	struct vxlan_head vxlan;
 };
-
-/* One flow takes one way through the underlay, another perhaps another. */
-static __always_inline __be16 entropy_port(const struct pkt *p)
-{
-	__u64 h = p->saddr.halves[0] ^ p->saddr.halves[1] ^ p->daddr.halves[0] ^ p->daddr.halves[1];
-
-	h ^= ((__u64)p->sport << 32) | ((__u32)p->dport << 16) | p->proto;
-	h *= 0x9e3779b97f4a7c15ull;
-	return bpf_htons(VXLAN_PORTS | (h >> 50));
-}
 
 /* length: of the inner frame. No checksum, as the tunnel's device sends none. */
 static __always_inline void fill_vxlan(const struct pkt *p, struct vxlan_head *vxlan, __u32 length)
@@ -102,13 +91,9 @@ static __always_inline int make_room(frame_t *frame, const struct way *way, __u1
 static __noinline int wrap_v4(frame_t *frame, const struct pkt *p, const struct way *way)
 {
 	__u32 inner = frame_length(frame);
-	struct outer_v4 outer __attribute__((aligned(8))) = {
-		.ip = { .version = 4, .ihl = 5, .ttl = TUNNEL_TTL, .protocol = IPPROTO_UDP,
-			.frag_off = bpf_htons(IP_DONT_FRAGMENT), .saddr = way->from.words[3], .daddr = way->to.words[3] },
-	};
+	struct outer_v4 outer __attribute__((aligned(8)));
 
-	outer.ip.tot_len = bpf_htons(sizeof(outer) + inner);
-	outer.ip.check = csum_fold((__u32)bpf_csum_diff(NULL, 0, (__be32 *)&outer.ip, sizeof(outer.ip), 0));
+	outer.ip = outer_ipv4(&way->from, &way->to, IPPROTO_UDP, sizeof(outer.vxlan) + inner);
 	fill_vxlan(p, &outer.vxlan, inner);
 	if (make_room(frame, way, ETH_P_IP, VXLAN_OVERHEAD_V4))
 		return -1;
@@ -118,11 +103,9 @@ static __noinline int wrap_v4(frame_t *frame, const struct pkt *p, const struct 
 static __noinline int wrap_v6(frame_t *frame, const struct pkt *p, const struct way *way)
 {
 	__u32 inner = frame_length(frame);
-	struct outer_v6 outer __attribute__((aligned(8))) = { .ip = { .version = 6, .nexthdr = IPPROTO_UDP, .hop_limit = TUNNEL_TTL } };
+	struct outer_v6 outer __attribute__((aligned(8)));
 
-	outer.ip.payload_len = bpf_htons(sizeof(outer.vxlan) + inner);
-	__builtin_memcpy(&outer.ip.saddr, way->from.words, 16);
-	__builtin_memcpy(&outer.ip.daddr, way->to.words, 16);
+	outer.ip = outer_ipv6(&way->from, &way->to, IPPROTO_UDP, sizeof(outer.vxlan) + inner);
 	fill_vxlan(p, &outer.vxlan, inner);
 	if (make_room(frame, way, ETH_P_IPV6, VXLAN_OVERHEAD_V6))
 		return -1;

@@ -28,11 +28,7 @@ for (const [text, message] of [
     "nodeName: n1\nnativeRoutingCidrs: [10.0.0.0/40]\n",
     /nativeRoutingCidrs\.0: "10\.0\.0\.0\/40" is not a CIDR prefix/,
   ],
-  [
-    "nodeName: n1\nservices: {dsrDispatch: geneve}\n",
-    /services\.dsrDispatch: Geneve is not served: option goes/,
-  ],
-  ["nodeName: n1\nservices: {dsrDispatch: gre}\n", /services\.dsrDispatch: .*option.*ipip/],
+  ["nodeName: n1\nservices: {dsrDispatch: gre}\n", /services\.dsrDispatch: .*option.*ipip.*geneve/],
   ["nodeName: [\n", /agent\.yaml/],
   ["{}", /nodeName/],
 ] as const) {

@@ -122,15 +122,10 @@ export const agentConfigSchema = z.strictObject({
           "How a backend on another node is reached from outside: by the node's own source address; or by the client's, and answers leave from the backend's node (dsr); or that for TCP alone (hybrid). A Service says otherwise by the annotation service.cilium.io/forwarding-mode.",
         ),
       dsrDispatch: z
-        .enum(["option", "ipip"], {
-          error: ({ input }) =>
-            input === "geneve"
-              ? "Geneve is not served: option goes through any tunnel, ipip without one"
-              : undefined,
-        })
+        .enum(["option", "ipip", "geneve"])
         .default("option")
         .describe(
-          "How a backend's node learns under dsr which address the client asked: by an option in the IP header of a connection's first packet; or by every packet coming whole in one of the asked node's own (IP in IP), under native routing alone.",
+          "How a backend's node learns under dsr which address the client asked: by an option in the IP header of a connection's first packet; by every packet coming whole in one of the asked node's own (ipip: IP in IP), under native routing alone; or by every packet coming in one of the asked node's to the backend's node that says so (geneve: UDP port 6081), beside any tunnel and without one.",
         ),
       proxyName: z
         .string()

@@ -18,8 +18,8 @@ export interface NodeSettings {
   readonly denyIcmp: boolean;
   /** Policies may select the node itself. */
   readonly hostFirewall: boolean;
-  /** Direct server return by IP in IP; else by an option. */
-  readonly dsrIpip: boolean;
+  /** How a backend's node is told of the frontend under direct server return. */
+  readonly dsrDispatch: "option" | "ipip" | "geneve";
   /** XDP runs before traffic control on the node's device. */
   readonly xdp: boolean;
   /** XDP may run in the stack, before traffic control. */
@@ -86,7 +86,8 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
       flag(node.denyIcmp, ConfigFlag.denyIcmp) |
       flag(node.hostFirewall, ConfigFlag.hostFirewall) |
       flag(node.egressGateway, ConfigFlag.egressGateway) |
-      flag(node.dsrIpip, ConfigFlag.dsrIpip) |
+      flag(node.dsrDispatch === "ipip", ConfigFlag.dsrIpip) |
+      flag(node.dsrDispatch === "geneve", ConfigFlag.dsrGeneve) |
       flag(node.xdp, ConfigFlag.xdp) |
       flag(node.genericXdp, ConfigFlag.genericXdp),
     eventIntervalSec,

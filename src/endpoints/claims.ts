@@ -11,7 +11,8 @@ export interface RemoteEndpointDeps {
   readonly endpoints: Table<Endpoint>;
   readonly clusterEndpoints: Table<ClusterEndpoint>;
   readonly claims: WritableTable<IpcacheEntry>;
-  readonly routing: "tunnel" | "native";
+  /** Packets go to pods' nodes (a tunnel, direct server return by Geneve): the datapath is told which. */
+  readonly tellsNodes: boolean;
   /** Own underlay addresses: what lives there is local. */
   ownAddresses(): readonly Address[];
 }
@@ -64,7 +65,7 @@ function remoteClaims(endpoint: ClusterEndpoint | undefined, deps: RemoteEndpoin
   if (!endpoint || !isAddress(endpoint.nodeAddress)) return [];
   const node = endpoint.nodeAddress;
   if (deps.ownAddresses().includes(node)) return [];
-  const tunnel = deps.routing === "tunnel" ? { tunnel: node } : {};
+  const tunnel = deps.tellsNodes ? { tunnel: node } : {};
   return endpoint.addresses.filter(isAddress).map((address) => ({
     prefix: hostPrefix(address),
     identity: endpoint.identity,

@@ -16,7 +16,7 @@ import {
   tunnelOverhead,
 } from "#datapath/devices.ts";
 import { type Datapath, loadDatapath } from "#datapath/load.ts";
-import { nodeConfigBytes } from "#datapath/node-config.ts";
+import { type NodeSettings, nodeConfigBytes } from "#datapath/node-config.ts";
 import { shortcutPlaces } from "#datapath/shortcuts.ts";
 import { possibleCpus } from "#kernel/bpf/map.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
@@ -71,19 +71,21 @@ export function egressGatewayOf({
   return egressGateway ?? routing === "tunnel";
 }
 
-/** Whether direct server return goes by IP in IP. @throws WeftError E_CONFIG where that has no way to the backends */
-export function dsrIpipOf({ services, routing }: Pick<AgentConfig, "services" | "routing">): boolean {
-  if (services.dsrDispatch !== "ipip") return false;
-  if (routing === "native") return true;
+/** How direct server return goes. @throws WeftError E_CONFIG where that has no way to the backends */
+export function dsrDispatchOf({
+  services,
+  routing,
+}: Pick<AgentConfig, "services" | "routing">): NodeSettings["dsrDispatch"] {
+  if (services.dsrDispatch !== "ipip" || routing === "native") return services.dsrDispatch;
   throw new WeftError("E_CONFIG", "services.dsrDispatch: ipip needs routing: native", {
-    hint: "pods' addresses lead nowhere outside the tunnel; set `services.dsrDispatch: option`, which goes through it",
+    hint: "pods' addresses lead nowhere outside the tunnel; set `services.dsrDispatch: option`, which goes through it, or `geneve`, which goes beside it",
   });
 }
 
 /** Devices, sysctls, programs, links: everything of the kernel that is the node's and not a pod's. */
 export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
   const { config, paths, node, netlink, log } = deps;
-  const dsrIpip = dsrIpipOf(config);
+  const dsrDispatch = dsrDispatchOf(config);
   const before = new BeforeRecord(paths.before, log);
   ensureBpffs(config, { before, log });
   mkdirSync(paths.maps, { recursive: true });
@@ -130,7 +132,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       refuse: config.services.withoutBackends === "refuse",
       denyIcmp: config.policy.denyResponse === "icmp",
       hostFirewall: config.hostFirewall.enabled,
-      dsrIpip,
+      dsrDispatch,
       xdp: balanced.length > 0,
       genericXdp: balanced.length > 0 && config.xdp.mode !== "native",
       hostNetns: netnsCookie(),

@@ -52,7 +52,7 @@ export function startEndpoints(
       endpoints,
       clusterEndpoints: tables.clusterEndpoints,
       claims: tables.claims,
-      routing: config.routing,
+      tellsNodes: config.routing === "tunnel" || config.services.dsrDispatch === "geneve",
       ownAddresses: () => node.addresses,
     }),
   );

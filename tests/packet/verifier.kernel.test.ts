@@ -50,12 +50,9 @@ function configOf({ routing, families, masquerade }: Variant): Uint8Array {
       ConfigFlag.flows |
       ConfigFlag.refuse |
       (masquerade
-        ? ConfigFlag.denyIcmp |
-          ConfigFlag.hostFirewall |
-          ConfigFlag.egressGateway |
-          ConfigFlag.genericXdp |
-          ConfigFlag.dsrIpip
-        : 0),
+        ? ConfigFlag.denyIcmp | ConfigFlag.hostFirewall | ConfigFlag.egressGateway | ConfigFlag.genericXdp
+        : 0) |
+      (routing === "native" && masquerade ? ConfigFlag.dsrIpip : ConfigFlag.dsrGeneve),
     eventIntervalSec: 5,
     worldV4: 9,
     worldV6: 10,

@@ -14,6 +14,7 @@ export const ConfigFlag = {
   denyIcmp: 64,
   xdp: 256,
   dsrIpip: 512,
+  dsrGeneve: 8192,
   refuse: 32,
 } as const;
 export type ConfigFlag = (typeof ConfigFlag)[keyof typeof ConfigFlag];
@@ -30,6 +31,7 @@ export const configFlagNames: ReadonlyMap<number, string> = new Map([
   [64, "DENY_ICMP"],
   [256, "XDP"],
   [512, "DSR_IPIP"],
+  [8192, "DSR_GENEVE"],
   [32, "REFUSE"],
 ]);
 
