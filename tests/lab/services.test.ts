@@ -221,7 +221,7 @@ for (const routing of ["tunnel", "native"] as const) {
       };
       finishChecksums("n1", netnsPath(`${labPrefix}-world`));
       const denied = routing === "native" ? await denyAttackers() : [];
-      const dispatch = routing === "native" ? "services: {dsrDispatch: ipip}\n" : "";
+      const dispatch = `services: {dsrDispatch: ${routing === "native" ? "ipip" : "geneve"}}\n`;
       await restarted(`${without}xdp: {devices: [eth0], mode: generic}\n${dispatch}`);
       assert.match(links().join(), /^xdp_generic_\d+$/);
       await asked();
@@ -231,7 +231,7 @@ for (const routing of ["tunnel", "native"] as const) {
         assert.equal(left, "n1: 2 deleted; 0 CIDRs denied\n");
         for (const family of families) assert.equal(await attacked("n1", family), "answered");
       }
-      if (routing === "native") await direct();
+      await direct();
       await killAgent("n1");
       await asked();
       await agentReady("n1");

@@ -20,12 +20,13 @@ export function kernelStateOf(cluster: Cluster, node: string): KernelState {
   return kernelStateIn(join(nodeRoot(cluster, node), "sys/fs/bpf/weft"));
 }
 
-/** While an agent is away it is no backend of the Services in front of the agents: their entries do change. */
+/** While an agent is away it is no backend of the Services in front of the agents: their entries do change, and so does their revision. */
 const OWN_SERVICE_WRITES = 4;
+const servicesOwn = (map: string) => map.startsWith("lb_") || map === "revisions";
 
 /**
- * Elements of maps the agent of a node has written since it started, which are those that changed. The constants of its programs are new
- * with every load.
+ * Elements of maps the agent of a node has written since it started, which are those that changed. The constants and variables of
+ * its programs are new with every load.
  */
 export async function mapWrites(cluster: Cluster, node: string): Promise<string[]> {
   const { stdout } = await cluster.onNode(node, ["curl", "-s", "-m", "5", "http://127.0.0.1:9962/metrics"]);
@@ -34,10 +35,7 @@ export async function mapWrites(cluster: Cluster, node: string): Promise<string[
     ...stdout.matchAll(/^weft_map_writes_total\{map="([^"]+)",operation="(\w+)"\} (\d+)$/gm),
   ].map(([, map = "", operation = "", count]) => ({ map, operation, count: Number(count) }));
   return writes
-    .filter(
-      ({ map, count }) =>
-        !map.startsWith(".rodata") && count > (map.startsWith("lb_") ? OWN_SERVICE_WRITES : 0),
-    )
+    .filter(({ map, count }) => !map.startsWith(".") && count > (servicesOwn(map) ? OWN_SERVICE_WRITES : 0))
     .map(({ map, operation, count }) => `${map}: ${count} ${operation}s`);
 }
 
