@@ -9,73 +9,14 @@
  * process has read all that went by TCP.
  */
 #include "lib/packet.h"
-#include "lib/conntrack.h"
-#include "lib/identity.h"
-#include "lib/report.h"
 #include "lib/sock-end.h"
+#include "lib/sock-key.h"
+#include "lib/sock-talk.h"
 #include "lib/kernel-sock.h"
 
 const volatile struct node_config config = {};
 
-#define AF_INET 2
-#define AF_INET6 10
-
-static __always_inline void key_of_peer(const struct sock_key *key, struct sock_key *peer)
-{
-	peer->local = key->remote;
-	peer->remote = key->local;
-	peer->local_port = key->remote_port;
-	peer->remote_port = key->local_port;
-	peer->pad = 0;
-}
-
-static __always_inline void flow_of_key(const struct sock_key *key, struct flow *f)
-{
-	f->high = sender_is_high(&key->local, &key->remote, key->local_port, key->remote_port);
-	f->key.low = f->high ? key->remote : key->local;
-	f->key.high = f->high ? key->local : key->remote;
-	f->key.low_port = f->high ? key->remote_port : key->local_port;
-	f->key.high_port = f->high ? key->local_port : key->remote_port;
-	f->key.proto = IPPROTO_TCP;
-	f->key.kind = CT_FLOW;
-	f->key.pad = 0;
-}
-
-/* Both ends are pods of this node, and what one sends to the other needs no judgement. */
-static __always_inline bool is_settled(const struct ct_entry *ct, bool reply, const struct endpoint *sender,
-				       const struct endpoint *receiver)
-{
-	const struct endpoint *from = reply ? receiver : sender, *to = reply ? sender : receiver;
-
-	if ((ct->flags & CT_CLOSING) || !(ct->flags & CT_SEEN_REPLY))
-		return false;
-	return from->policy_rev == ct->src_rev && to->policy_rev == ct->dst_rev &&
-	       from->identity == ct->src_identity && to->identity == ct->dst_identity;
-}
-
 /* ---- who takes part ---- */
-
-static __always_inline bool key_of_ops(struct bpf_sock_ops *ctx, struct sock_key *key)
-{
-	if (ctx->family == AF_INET) {
-		addr_set_v4(&key->local, ctx->local_ip4);
-		addr_set_v4(&key->remote, ctx->remote_ip4);
-	} else if (ctx->family == AF_INET6) {
-		key->local.words[0] = ctx->local_ip6[0];
-		key->local.words[1] = ctx->local_ip6[1];
-		key->local.words[2] = ctx->local_ip6[2];
-		key->local.words[3] = ctx->local_ip6[3];
-		key->remote.words[0] = ctx->remote_ip6[0];
-		key->remote.words[1] = ctx->remote_ip6[1];
-		key->remote.words[2] = ctx->remote_ip6[2];
-		key->remote.words[3] = ctx->remote_ip6[3];
-	} else {
-		return false;
-	}
-	key->local_port = bpf_htons(ctx->local_port);
-	key->remote_port = bpf_htons(bpf_ntohl(ctx->remote_port));
-	return true;
-}
 
 /* The handshake was let through between two pods of this node, one of which has this socket. */
 static __always_inline bool takes_part(struct bpf_sock_ops *ctx, const struct sock_key *key)
@@ -155,28 +96,6 @@ int sock_track(struct bpf_sock_ops *ctx)
 #define SOL_SOCKET 1
 #define SO_ZEROCOPY 60
 
-static __always_inline bool key_of_sock(const struct bpf_sock *sk, struct sock_key *key)
-{
-	if (sk->family == AF_INET) {
-		addr_set_v4(&key->local, sk->src_ip4);
-		addr_set_v4(&key->remote, sk->dst_ip4);
-	} else if (sk->family == AF_INET6) {
-		key->local.words[0] = sk->src_ip6[0];
-		key->local.words[1] = sk->src_ip6[1];
-		key->local.words[2] = sk->src_ip6[2];
-		key->local.words[3] = sk->src_ip6[3];
-		key->remote.words[0] = sk->dst_ip6[0];
-		key->remote.words[1] = sk->dst_ip6[1];
-		key->remote.words[2] = sk->dst_ip6[2];
-		key->remote.words[3] = sk->dst_ip6[3];
-	} else {
-		return false;
-	}
-	key->local_port = bpf_htons(sk->src_port);
-	key->remote_port = sk->dst_port;
-	return true;
-}
-
 /*
  * A socket in the map tells nobody when what it sent is on its way. A program that hears in time that it cannot have
  * that sends as others do.
@@ -195,28 +114,6 @@ int sock_option(struct bpf_sockopt *ctx)
 }
 
 /* ---- what is sent ---- */
-
-static __always_inline bool key_of_msg(struct sk_msg_md *msg, struct sock_key *key)
-{
-	if (msg->family == AF_INET) {
-		addr_set_v4(&key->local, msg->local_ip4);
-		addr_set_v4(&key->remote, msg->remote_ip4);
-	} else if (msg->family == AF_INET6) {
-		key->local.words[0] = msg->local_ip6[0];
-		key->local.words[1] = msg->local_ip6[1];
-		key->local.words[2] = msg->local_ip6[2];
-		key->local.words[3] = msg->local_ip6[3];
-		key->remote.words[0] = msg->remote_ip6[0];
-		key->remote.words[1] = msg->remote_ip6[1];
-		key->remote.words[2] = msg->remote_ip6[2];
-		key->remote.words[3] = msg->remote_ip6[3];
-	} else {
-		return false;
-	}
-	key->local_port = bpf_htons(msg->local_port);
-	key->remote_port = bpf_htons(bpf_ntohl(msg->remote_port));
-	return true;
-}
 
 /* Less is not worth a look at all that is asked for a message. */
 #define LEAST_PART 4096
@@ -250,82 +147,6 @@ static __always_inline bool may_go_past(const struct sock_end *writer, const str
 	if (sock_rcvlowat(reader->sk) > 1) /* who wants more at once may wait for TCP alone */
 		return false;
 	return writer->peer == reader->cookie || has_read_all(writer, reader);
-}
-
-/* A message's connection and who its ends are. */
-struct talk {
-	struct ct_entry *ct; /* NULL: what is sent has to be judged */
-	struct endpoint *sender;
-	struct endpoint *receiver;
-	bool reply;
-};
-
-static __always_inline void find_talk(const struct sock_key *key, struct talk *t)
-{
-	struct ct_entry *ct;
-	struct flow f;
-
-	t->ct = NULL;
-	t->sender = bpf_map_lookup_elem(&endpoints_by_addr, &key->local);
-	t->receiver = bpf_map_lookup_elem(&endpoints_by_addr, &key->remote);
-	if (!t->sender || !t->receiver)
-		return;
-	flow_of_key(key, &f);
-	ct = ct_lookup(&f, now_sec());
-	if (!ct)
-		return;
-	t->reply = is_reply(&f, ct);
-	if (is_settled(ct, t->reply, t->sender, t->receiver))
-		t->ct = ct;
-}
-
-/* Tells of the connection what a packet of this length would. */
-static __noinline int report_message(const struct sock_key *key, const struct talk *t, __u32 length)
-{
-	struct pkt p = {
-		.proto = IPPROTO_TCP,
-		.tcp_flags = TCP_ACK,
-		.direction = POLICY_EGRESS,
-		.length = length,
-		.report = { .type = EVENT_TRACE, .point = TRACE_TO_ENDPOINT, .file = FILE_SOCK },
-	};
-	struct ct_entry *ct = t->ct;
-
-	if (!ct || !t->sender || !t->receiver)
-		return 0;
-	p.saddr = key->local;
-	p.daddr = key->remote;
-	p.sport = key->local_port;
-	p.dport = key->remote_port;
-	set_end(&p.src, t->sender);
-	set_end(&p.dst, t->receiver);
-	p.frontend = ct->frontend;
-	p.egress_rule = ct->egress_rule;
-	p.ingress_rule = ct->ingress_rule;
-	p.ct_flags = ct->flags;
-	p.flags = (t->reply ? PKT_REPLY : 0) | (addr_is_v4(&key->local) ? 0 : PKT_V6);
-	p.report.reason = trace_reason(&p);
-	p.report.packets = ct->packets[t->reply];
-	p.report.bytes = ct->bytes[t->reply];
-	emit_at(&p, t->sender->ifindex);
-	return 0;
-}
-
-/* The connection's entry counts what a packet of this length would, and is told of as often. */
-static __always_inline void account(const struct sock_key *key, const struct talk *t, __u32 size)
-{
-	__u32 length = size + (addr_is_v4(&key->local) ? 40 : 60), now = now_sec();
-	struct ct_entry *ct = t->ct;
-	bool reply = t->reply;
-
-	ct->packets[reply]++;
-	ct->bytes[reply] += length;
-	if (ct->expires_sec != now + CT_TIMEOUT_TCP)
-		ct->expires_sec = now + CT_TIMEOUT_TCP;
-	if (!(config.flags & CONFIG_FLOWS) || now - ct->reported_sec[reply] < config.event_interval_sec)
-		return;
-	ct->reported_sec[reply] = now;
-	report_message(key, t, length);
 }
 
 static __always_inline void count_message(__u32 which, __u32 size)
