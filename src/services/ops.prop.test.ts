@@ -61,6 +61,11 @@ const stepArbitrary = fc.oneof(
   fc.record({ failAt: fc.nat(20) }),
 );
 
+function onEachWrite(maps: ReturnType<typeof memoryServiceMaps>, then: () => void): void {
+  const { frontends, slots, backends, reverse, sourceRanges, tables } = maps;
+  for (const map of [frontends, slots, backends, reverse, sourceRanges, tables]) map.onWrite = then;
+}
+
 /** No packet, at any moment between two writes, may meet a slot without a backend. */
 function checkEachWrite(maps: ReturnType<typeof memoryServiceMaps>): void {
   for (const [, frontend] of maps.frontends.entries()) {
@@ -87,19 +92,10 @@ test("whatever comes, the maps become what is wanted, no slot ever leads nowhere
       const frontendIds = frontendIdTable(db);
       let ops = new ServiceOps({ db, frontendIds, maps, log });
       let failIn = -1;
-      for (const map of [
-        maps.frontends,
-        maps.slots,
-        maps.backends,
-        maps.reverse,
-        maps.sourceRanges,
-        maps.tables,
-      ]) {
-        map.onWrite = () => {
-          checkEachWrite(maps);
-          if (failIn >= 0 && failIn-- === 0) throw new Error("refused");
-        };
-      }
+      onEachWrite(maps, () => {
+        checkEachWrite(maps);
+        if (failIn >= 0 && failIn-- === 0) throw new Error("refused");
+      });
       for (const step of steps) {
         if ("update" in step) {
           const batch = new Map(step.update.map((row) => [frontendKey(row), frontendEntry(row, 61)]));
@@ -154,33 +150,16 @@ test("an agent that died between any two writes leaves what the next one puts ri
       const ops = new ServiceOps({ db, frontendIds, maps, log });
       ops.update(new Map([[frontendKey(before), frontendEntry(before, 61)]]));
       let writes = 0;
-      for (const map of [
-        maps.frontends,
-        maps.slots,
-        maps.backends,
-        maps.reverse,
-        maps.sourceRanges,
-        maps.tables,
-      ]) {
-        map.onWrite = () => {
-          if (writes++ >= diesAt) throw new Error("dead");
-        };
-      }
+      onEachWrite(maps, () => {
+        if (writes++ >= diesAt) throw new Error("dead");
+      });
       const wanted = new Map([[frontendKey(after), frontendEntry(after, 61)]]);
       try {
         ops.update(wanted);
       } catch {
         // What a dead agent thinks is nobody's concern.
       }
-      for (const map of [
-        maps.frontends,
-        maps.slots,
-        maps.backends,
-        maps.reverse,
-        maps.sourceRanges,
-        maps.tables,
-      ])
-        map.onWrite = () => {};
+      onEachWrite(maps, () => {});
       const next = new ServiceOps({ db, frontendIds, maps, log });
       const listed = next.list();
       next.delete(new Map([...listed].filter(([key]) => !wanted.has(key))));
