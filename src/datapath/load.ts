@@ -12,7 +12,7 @@ import { accelerationObject } from "./accelerate.ts";
 import { reviseShortcuts } from "./shortcuts.ts";
 
 /** One object a hook; they share their maps by name. */
-const objects = ["pod", "host", "overlay", "sock", "announce"] as const;
+const objects = ["pod", "host", "sock", "announce"] as const;
 
 export interface LoadDatapathOptions {
   /** Bytes of `struct node_config`. */
@@ -23,6 +23,8 @@ export interface LoadDatapathOptions {
   readonly mapsDir: string;
   /** Entries of maps, by name, where not as many as their definition says. */
   readonly maxEntries?: Readonly<Record<string, number>>;
+  /** The programs of the tunnel's device, too. */
+  readonly overlay?: boolean;
   /** The programs of XDP, too. */
   readonly xdp?: boolean;
   readonly log: Logger;
@@ -51,7 +53,12 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
   const programs = new Map<string, BpfProgram>();
   const kinds = new Map<string, ProgramKind>();
   const replaced: Carried[] = [];
-  const chosen = [...(options.xdp ? ["xdp"] : []), ...(options.accelerate ? [accelerationObject] : [])];
+  // What nothing is attached to would only cost: the kernel looks through each program when it is loaded.
+  const chosen = [
+    ...(options.overlay ? ["overlay"] : []),
+    ...(options.xdp ? ["xdp"] : []),
+    ...(options.accelerate ? [accelerationObject] : []),
+  ];
   for (const name of [...objects, ...chosen]) {
     const spec = parseObject(readFileSync(bpfObject(name)));
     for (const program of spec.programs.values()) kinds.set(program.name, program.kind);

@@ -121,6 +121,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       shortcuts: shortcutPlaces() * possibleCpus(),
     },
     log,
+    overlay,
     xdp: balanced.length > 0,
     config: nodeConfigBytes({
       addresses: { v4: nodeAddress(node, 4), v6: nodeAddress(node, 6) },

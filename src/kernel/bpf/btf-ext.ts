@@ -2,10 +2,10 @@
 import type { Btf } from "#kernel/bpf/btf.ts";
 import { bad, stringAt, viewOf } from "#kernel/bpf/elf.ts";
 
-/** Records of one kind (`func_info`, `line_info`, `core_relo`) by the section whose instructions they describe. */
+/** Records of one kind (`func_info`, `line_info`, `core_relo`) by the section whose instructions they describe, in runs: there are tens of thousands. */
 export interface ExtInfo {
   readonly recordSize: number;
-  readonly bySection: ReadonlyMap<string, readonly Uint8Array[]>;
+  readonly bySection: ReadonlyMap<string, readonly DataView[]>;
 }
 
 /** The `.BTF.ext` section: what ties instructions to functions, source lines and relocated fields. */
@@ -36,16 +36,16 @@ function readInfo(bytes: Uint8Array, btf: Btf): ExtInfo {
   const view = viewOf(bytes);
   const recordSize = bytes.length >= 4 ? view.getUint32(0, true) : 0;
   if (recordSize < 8 || recordSize > 256) throw bad(`BTF.ext has records of ${recordSize} bytes`);
-  const bySection = new Map<string, Uint8Array[]>();
+  const bySection = new Map<string, DataView[]>();
   let at = 4;
   while (at + 8 <= bytes.length) {
     const section = stringAt(btf.strings, view.getUint32(at, true));
     const count = view.getUint32(at + 4, true);
     at += 8;
-    if (at + count * recordSize > bytes.length) throw bad(`BTF.ext for section ${section} is cut off`);
-    const records = bySection.get(section) ?? [];
-    for (let i = 0; i < count; i++, at += recordSize) records.push(bytes.subarray(at, at + recordSize));
-    bySection.set(section, records);
+    const end = at + count * recordSize;
+    if (end > bytes.length) throw bad(`BTF.ext for section ${section} is cut off`);
+    bySection.set(section, [...(bySection.get(section) ?? []), viewOf(bytes.subarray(at, end))]);
+    at = end;
   }
   return { recordSize, bySection };
 }
@@ -65,20 +65,35 @@ export interface Placement {
 }
 
 /** The records of the placed functions, their byte offsets turned into instruction numbers of the linked program. */
-export function pickRecords(info: ExtInfo, placements: readonly Placement[]): PickedRecords {
-  const picked: Uint8Array[] = [];
-  for (const { section, start, end, at } of placements) {
-    for (const record of info.bySection.get(section) ?? []) {
-      const offset = viewOf(record).getUint32(0, true);
-      if (offset < start || offset >= end) continue;
-      const copy = Uint8Array.from(record);
-      viewOf(copy).setUint32(0, at + (offset - start) / 8, true);
-      picked.push(copy);
-    }
+export function pickRecords(
+  { recordSize, bySection }: ExtInfo,
+  placements: readonly Placement[],
+): PickedRecords {
+  const parts = placements.flatMap(({ section, start, end, at }) =>
+    (bySection.get(section) ?? []).map((run) => {
+      const first = firstFrom(run, recordSize, start);
+      return { run, first, count: firstFrom(run, recordSize, end) - first, shift: at - start / 8 };
+    }),
+  );
+  const count = parts.reduce((sum, part) => sum + part.count, 0);
+  const bytes = new Uint8Array(count * recordSize);
+  const view = viewOf(bytes);
+  let to = 0;
+  for (const { run, first, count: size, shift } of parts) {
+    bytes.set(new Uint8Array(run.buffer, run.byteOffset + first * recordSize, size * recordSize), to);
+    for (const end = to + size * recordSize; to < end; to += recordSize)
+      view.setUint32(to, view.getUint32(to, true) / 8 + shift, true);
   }
-  const bytes = new Uint8Array(picked.length * info.recordSize);
-  picked.forEach((record, i) => {
-    bytes.set(record, i * info.recordSize);
-  });
-  return { recordSize: info.recordSize, count: picked.length, bytes };
+  return { recordSize, count, bytes };
+}
+
+/** The number of the first record at or behind an offset: compilers write them in the order of instructions, as the kernel demands. */
+function firstFrom(run: DataView, recordSize: number, offset: number): number {
+  let [from, to] = [0, run.byteLength / recordSize];
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if (run.getUint32(middle * recordSize, true) < offset) from = middle + 1;
+    else to = middle;
+  }
+  return from;
 }

@@ -158,11 +158,13 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+const latin1 = new TextDecoder("latin1");
+
 /** The C string at an offset; "" when the table has none there. */
 export function stringAt(table: Uint8Array, offset: number): string {
   if (offset >= table.length) return "";
   const end = table.indexOf(0, offset);
-  return new TextDecoder("latin1").decode(table.subarray(offset, end < 0 ? table.length : end));
+  return latin1.decode(table.subarray(offset, end < 0 ? table.length : end));
 }
 
 function offset64(view: DataView, at: number): number {
