@@ -136,11 +136,9 @@ export const agentConfigSchema = z.strictObject({
       healthListen: z
         .string()
         .default("0.0.0.0:10256")
-        .describe("Where load balancers ask for the node's health, as of kube-proxy; empty: nowhere."),
-      statusListen: z
-        .string()
-        .default("127.0.0.1:10249")
-        .describe("Where tools ask which kind of kube-proxy this is; empty: nowhere."),
+        .describe(
+          "Where load balancers ask for the node's health, as of kube-proxy; empty: nowhere, and at 127.0.0.1:10249 nobody tells which kind of kube-proxy this is.",
+        ),
     })
     .prefault({})
     .describe("Services, in place of kube-proxy."),

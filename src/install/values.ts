@@ -30,7 +30,7 @@ const chartsOwn = {
   metrics: true,
 } as const;
 
-const { identityGc, endpointGc, clusterPool, lbIpam, leaderElection } = operatorConfigSchema.shape;
+const { clusterPool, lbIpam } = operatorConfigSchema.shape;
 
 /**
  * Values of charts/weft. Its values.yaml, values.schema.json and docs/reference/values.md are made of this (tools/gen-chart.ts), the
@@ -101,10 +101,7 @@ export const valuesSchema = z
       .strictObject({
         enabled: z.boolean().default(true).describe("Deploy it."),
         replicas: z.number().int().min(1).max(3).default(1).describe("More than one: the others stand by."),
-        config: z
-          .strictObject({ clusterPool, identityGc, endpointGc, lbIpam, leaderElection })
-          .prefault({})
-          .describe("Settings of the operator."),
+        config: z.strictObject({ clusterPool, lbIpam }).prefault({}).describe("Settings of the operator."),
         nodeSelector: dictionary("Labels of the nodes it may run on; empty: all."),
         resources: resources("20m", "128Mi"),
       })

@@ -16,16 +16,19 @@ export interface ServiceHealthDeps {
   readonly log: Logger;
 }
 
+/** kube-proxy's: tools know no other. */
+const statusListen = "127.0.0.1:10249";
+
 /** What load balancers ask of a node. A port that is taken does not keep the node from serving pods. */
 export async function startServiceHealth(
   { config, tables, healthy, health, log }: ServiceHealthDeps,
   signal: AbortSignal,
 ): Promise<AsyncDisposable> {
   const stack = new AsyncDisposableStack();
-  const { healthListen: listen, statusListen } = config.services;
+  const listen = config.services.healthListen;
   const eligible = () => [...tables.nodes.all()].some((node) => node.self && node.leaving !== true);
   try {
-    stack.use(await startNodeHealth({ listen, statusListen, healthy, eligible }));
+    if (listen) stack.use(await startNodeHealth({ listen, statusListen, healthy, eligible }));
     health.set("node-health", "ok", listen);
   } catch (error) {
     const hint = error instanceof WeftError ? error.hint : undefined;

@@ -41,6 +41,16 @@ import { toEndpointSlice } from "#services/source.ts";
 /** EndpointSlices that can be wrong: those that people write. */
 const notMadeOfPods = "endpointslice.kubernetes.io/managed-by!=endpointslice-controller.k8s.io";
 
+export interface GcTimes {
+  /** How long an identity nobody uses is kept, and its number is not used again. */
+  readonly identityGraceMs: number;
+  /** Between two looks at identities, and at endpoints and nodes whose pod or Node is gone. */
+  readonly identitySweepMs: number;
+  readonly orphanSweepMs: number;
+}
+
+const gcTimes: GcTimes = { identityGraceMs: 15 * 60_000, identitySweepMs: 60_000, orphanSweepMs: 60_000 };
+
 export interface WorkDeps {
   readonly config: OperatorConfig;
   readonly client: KubeClient;
@@ -48,6 +58,7 @@ export interface WorkDeps {
   readonly log: Logger;
   /** Gets what metrics show. */
   readonly state?: { lbIpam: LbIpam | undefined };
+  readonly gc?: Partial<GcTimes>;
 }
 
 /** Cilium before 1.18 serves its pools in an older version alone: a cluster that comes from it has everything else meanwhile. */
@@ -65,9 +76,9 @@ export async function leaderWork(deps: WorkDeps, signal: AbortSignal, ready: () 
     const events = createEventRecorder(client, log, { controller: "weft.io/operator", action: "Assign" });
     stack.use(startCidrAssignment({ ...common, ciliumNodes: tables.ciliumNodes, podCidrs, events }));
   }
-  const { graceSec, sweepSec } = config.identityGc;
-  stack.use(startIdentityGc({ ...common, graceMs: graceSec * 1000, sweepMs: sweepSec * 1000 }));
-  stack.use(startOrphanGc({ ...common, sweepMs: config.endpointGc.sweepSec * 1000 }));
+  const { identityGraceMs: graceMs, identitySweepMs: sweepMs, orphanSweepMs } = { ...gcTimes, ...deps.gc };
+  stack.use(startIdentityGc({ ...common, graceMs, sweepMs }));
+  stack.use(startOrphanGc({ ...common, sweepMs: orphanSweepMs }));
   if (config.lbIpam.enabled) {
     const events = createEventRecorder(client, log, { controller: "weft.io/operator", action: "Assign" });
     const ipam = new LbIpam();

@@ -41,15 +41,14 @@ async function run(config: OperatorConfig, log: Logger, signal: AbortSignal): Pr
     }),
   );
   stack.use(releaseStartMemory(releaseMemoryAfterMs));
-  const { leaseSec, renewSec, retrySec } = config.leaderElection;
   await runElection({
     client,
     namespace: process.env.POD_NAMESPACE ?? "kube-system",
     name: operatorLease,
     identity: `${process.env.POD_NAME ?? hostname()}_${randomUUID()}`,
-    leaseMs: leaseSec * 1000,
-    renewMs: renewSec * 1000,
-    retryMs: retrySec * 1000,
+    leaseMs: 15_000,
+    renewMs: 10_000,
+    retryMs: 2_000,
     signal,
     health,
     log,

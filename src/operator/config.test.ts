@@ -6,8 +6,7 @@ import { parseOperatorConfig } from "./config.ts";
 test("an empty file is enough", () => {
   const config = parseOperatorConfig("", "operator.yaml");
   assert.equal(config.ipam, "kubernetes");
-  assert.deepEqual(config.leaderElection, { leaseSec: 15, renewSec: 10, retrySec: 2 });
-  assert.equal(config.identityGc.graceSec, 900);
+  assert.equal(config.lbIpam.enabled, true);
   assert.equal(config.health.listen, "127.0.0.1:9234");
 });
 
@@ -25,8 +24,7 @@ for (const [text, message] of [
   ["clusterPool: {v4: {cidrs: [10.0.0.0/25]}}", /smaller than a node's \/24/],
   ["clusterPool: {v4: {cidrs: [10.0.0.0/16, 10.0.16.0/20]}}", /cidrs\.1: "10\.0\.16\.0\/20" overlaps/],
   ["clusterPool: {v4: {cidrs: []}}", /clusterPool\.v4\.cidrs/],
-  ["leaderElection: {leaseSec: 5}", /leaderElection: leaseSec must be greater/],
-  ["identityGC: {}", /identityGC/],
+  ["lbIPAM: {}", /lbIPAM/],
 ] as const) {
   test(`refused: ${text}`, () => {
     assert.throws(() => parseOperatorConfig(text, "operator.yaml"), { code: "E_CONFIG", message });

@@ -12,8 +12,6 @@ import {
   prefixSetting,
 } from "#model/settings.ts";
 
-const seconds = (least: number, value: number) => z.number().int().min(least).max(86_400).default(value);
-
 function pool(of: Family, maskSize: number, name: string) {
   return z
     .strictObject({
@@ -59,19 +57,6 @@ export const operatorConfigSchema = z
       .default({})
       .describe("With ipam cluster-pool: where the nodes' pod CIDRs come from."),
     endpointSlices: endpointSlicesSetting,
-    identityGc: z
-      .strictObject({
-        graceSec: seconds(30, 900).describe(
-          "How long an identity nobody uses is kept, and its number is not used again.",
-        ),
-        sweepSec: seconds(5, 60).describe("Time between two looks."),
-      })
-      .prefault({})
-      .describe("Removes CiliumIdentities nobody uses any more."),
-    endpointGc: z
-      .strictObject({ sweepSec: seconds(5, 60).describe("Time between two looks.") })
-      .prefault({})
-      .describe("Removes CiliumEndpoints whose pod is gone and CiliumNodes whose Node is."),
     lbIpam: z
       .strictObject({
         enabled: z
@@ -88,17 +73,6 @@ export const operatorConfigSchema = z
       .prefault({})
       .describe("Gives Services of type LoadBalancer their addresses, out of CiliumLoadBalancerIPPools."),
     l2Announcements: l2AnnouncementsSetting,
-    leaderElection: z
-      .strictObject({
-        leaseSec: seconds(2, 15).describe("A leader that has not renewed for so long is replaced."),
-        renewSec: seconds(1, 10).describe("A leader that could not renew for so long steps back."),
-        retrySec: seconds(1, 2).describe("Time between two tries."),
-      })
-      .refine(({ leaseSec, renewSec, retrySec }) => leaseSec > renewSec && renewSec > retrySec, {
-        error: "leaseSec must be greater than renewSec, and that greater than retrySec",
-      })
-      .prefault({})
-      .describe("Of several operators one works, by a Lease."),
     health: listenSetting("127.0.0.1:9234").describe("Probes: /healthz and /readyz."),
     metrics: listenSetting("0.0.0.0:9963").describe("Prometheus metrics."),
   })

@@ -4,7 +4,7 @@ import { WeftError } from "#lib/errors.ts";
 import { parseListen } from "#lib/metrics.ts";
 
 export interface NodeHealthDeps {
-  /** Where load balancers ask, `host:port`; empty: nowhere. */
+  /** Where load balancers ask, `host:port`. */
   readonly listen: string;
   /** Where tools that look for a kube-proxy ask, `host:port`; empty: nowhere. */
   readonly statusListen: string;
@@ -21,7 +21,7 @@ export interface NodeHealthDeps {
  */
 export async function startNodeHealth(deps: NodeHealthDeps): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
-  if (deps.listen) stack.use(await serve(deps.listen, healthListener(deps)));
+  stack.use(await serve(deps.listen, healthListener(deps)));
   if (deps.statusListen) stack.use(await serve(deps.statusListen, statusListener));
   return stack.move();
 }

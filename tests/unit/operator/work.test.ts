@@ -12,17 +12,17 @@ import { createHealth } from "#lib/health.ts";
 import type { CiliumNodeObject } from "#nodes/cilium-node.ts";
 import { type OperatorConfig, parseOperatorConfig } from "#operator/config.ts";
 import type { SliceObject } from "#operator/slices.ts";
-import { leaderWork } from "../../../src/main/operator-work.ts";
+import { type GcTimes, leaderWork } from "../../../src/main/operator-work.ts";
 
 const base = parseOperatorConfig("", "test");
 
 /** Runs the work until disposal. */
-async function atWork(client: KubeClient, config: OperatorConfig) {
+async function atWork(client: KubeClient, config: OperatorConfig, gc: Partial<GcTimes> = {}) {
   const stop = new AbortController();
   const health = createHealth();
   const ready = Promise.withResolvers<void>();
   const log = pino({ level: "silent" });
-  const ended = leaderWork({ config, client, health, log }, stop.signal, ready.resolve);
+  const ended = leaderWork({ config, client, health, log, gc }, stop.signal, ready.resolve);
   await Promise.race([ready.promise, ended]);
   return {
     health,
@@ -203,7 +203,7 @@ test("identities nobody uses go after the grace time; used ones stay, and so doe
   const { client } = api;
   for (const id of [301, 302, 303]) await client.create(resources.ciliumIdentities, identity(id));
   await client.create(resources.ciliumEndpoints, endpoint("user", 301));
-  await using _ = await atWork(client, { ...base, identityGc: { graceSec: 2, sweepSec: 0.2 } });
+  await using _ = await atWork(client, base, { identityGraceMs: 2_000, identitySweepMs: 200 });
   const marked = async (id: number) =>
     (await client.get(resources.ciliumIdentities, { name: String(id) })).metadata?.annotations?.[
       "weft.io/unused-since"
@@ -225,7 +225,7 @@ test("what belongs to nobody goes: endpoints without a pod, CiliumNodes without 
   await client.create(resources.nodes, kubeNode("kept", "192.0.2.1"));
   await client.create(resources.ciliumNodes, nodeOf("kept"));
   await client.create(resources.ciliumEndpoints, endpoint("orphan", 300));
-  await using _ = await atWork(client, { ...base, endpointGc: { sweepSec: 0.2 } });
+  await using _ = await atWork(client, base, { orphanSweepMs: 200 });
   await eventually(async () => assert.equal(await exists(client, resources.ciliumNodes, "gone"), false));
   await eventually(async () =>
     assert.equal(await exists(client, resources.ciliumEndpoints, "orphan", "default"), false),
