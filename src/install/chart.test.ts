@@ -57,6 +57,15 @@ test("a value that is wrong is named by its path", () => {
   });
 });
 
+test("values that do not go together are refused, for Helm by the schema", () => {
+  const ipip = "config.services.dsrDispatch=ipip";
+  assert.throws(() => completeValues(chart, parseSet(ipip)), {
+    code: "E_VALUES",
+    message: /config\.services\.dsrDispatch: "ipip" needs config\.routing "native"/,
+  });
+  completeValues(chart, parseSet(`${ipip},config.routing=native`));
+});
+
 test("an unknown profile is refused with those there are", () => {
   assert.throws(() => loadProfile(chart, "fast"), {
     code: "E_USAGE",

@@ -14,6 +14,22 @@ const resources = (cpu: string, memory: string) =>
     .default({ requests: { cpu, memory } })
     .describe("Resources of the container.");
 
+/** JSON Schema: settings of the network that have these values. */
+const configWith = (settings: Settings) => ({
+  properties: { config: schemaOf(settings) },
+  required: ["config"],
+});
+
+interface Settings {
+  readonly [name: string]: string | Settings;
+}
+
+function schemaOf(settings: string | Settings): object {
+  if (typeof settings === "string") return { const: settings };
+  const named = Object.entries(settings).map(([name, one]) => [name, schemaOf(one)] as const);
+  return { properties: Object.fromEntries(named), required: named.map(([name]) => name) };
+}
+
 /** What the chart itself fills in: the node, where volumes are mounted, fixed ports, the API server. */
 const chartsOwn = {
   nodeName: true,
@@ -137,7 +153,15 @@ export const valuesSchema = z
         path: ["operator", "config", "clusterPool"],
         message: 'config.ipam "cluster-pool" needs v4.cidrs or v6.cidrs',
       });
-  });
+    if (config.services.dsrDispatch === "ipip" && config.routing !== "native")
+      context.addIssue({
+        code: "custom",
+        path: ["config", "services", "dsrDispatch"],
+        message: '"ipip" needs config.routing "native"; "option" and "geneve" go with either',
+      });
+  })
+  // The same for Helm.
+  .meta({ if: configWith({ services: { dsrDispatch: "ipip" } }), then: configWith({ routing: "native" }) });
 
 /** Values as people write them, before defaults. */
 export type Values = z.input<typeof valuesSchema>;

@@ -87,8 +87,18 @@ export function podProblem(pod: PodObject): string | undefined {
   return unready ? `container ${unready.name} is not ready` : undefined;
 }
 
-/** The end of a message says most. */
+/** The end of a message says most. Where that is a line of our own programs' log, what it says of an error. */
 function tail(message: string | undefined): string {
   const line = message?.trim().split("\n").at(-1);
-  return line ? `: ${line.slice(0, 300)}` : "";
+  return line ? `: ${(saidInLog(line) ?? line).slice(0, 300)}` : "";
+}
+
+function saidInLog(line: string): string | undefined {
+  try {
+    const { error, hint } = JSON.parse(line) as { readonly error?: unknown; readonly hint?: unknown };
+    if (typeof error !== "string") return undefined;
+    return typeof hint === "string" ? `${error} (${hint})` : error;
+  } catch {
+    return undefined;
+  }
 }

@@ -98,6 +98,15 @@ test("a node without agent, an agent that crashes, one that does not answer", ()
     "error node n1: agent weft-a container main: CrashLoopBackOff: back-off 40s (last exit code 1: kernel 5.10 has no tcx)",
     "error node n2: no agent runs on it",
   ]);
+  const log = { level: 60, error: "services: no such setting", hint: "leave it out", msg: "agent failed" };
+  const failed = pod("weft", "weft-a", "n1", {
+    ready: false,
+    state: { terminated: { exitCode: 1, message: `{"level":30}\n${JSON.stringify(log)}\n` } },
+  });
+  assert.equal(
+    lines({ pods: { ...pods, agent: [failed] }, ...answers({ error: "not asked" }) })[0],
+    "error node n1: agent weft-a container main ended with exit code 1: services: no such setting (leave it out)",
+  );
   assert.deepEqual(lines(answers({ error: "weft-a: timed out" })), [
     "error node n1: agent does not answer: weft-a: timed out",
   ]);

@@ -286,7 +286,8 @@ async function runUntilStopped(file: string): Promise<void> {
       log.warn({ error: errorText(error), code }, "stopped, but not cleanly");
     }
   }
-  log.info({}, "stopped");
+  // The last line of an agent that failed says why: it is what Kubernetes shows of it.
+  if (stop.signal.aborted) log.info({}, "stopped");
   // A thread or socket of a start that failed half-way must not keep the process: whoever supervises it starts it anew.
   process.exit();
 }

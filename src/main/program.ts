@@ -46,7 +46,8 @@ export async function runProgram({ name, about, config, run }: Program): Promise
       log.warn({ error: errorText(error), code }, "stopped, but not cleanly");
     }
   }
-  log.info({}, "stopped");
+  // The last line of a program that failed says why: it is what Kubernetes shows of it.
+  if (stop.signal.aborted) log.info({}, "stopped");
   // A thread or socket of a start that failed half-way must not keep the process.
   process.exit();
 }
