@@ -65,3 +65,36 @@ test("an address that two services claim is the older one's; the trace names the
   );
   assert.doesNotMatch(text, /✗/);
 });
+
+test("the path from outside says who answers on the wire, at which hook, and what a backend elsewhere sees", () => {
+  const more = ["FORWARDING", "DISPATCH", "XDP"].map((name) => ({ name }));
+  const row = (...ways: readonly string[]) => {
+    return [
+      vip,
+      "shop/web",
+      "LoadBalancer",
+      one,
+      "n1",
+      "active",
+      "100%",
+      "",
+      "random",
+      0,
+      "",
+      false,
+      ...ways,
+    ];
+  };
+  const path = (...ways: readonly string[]) => {
+    const grid = { columns: [...columns, ...more], rows: [row(...ways)] };
+    return traceText(grid, vip, { node: "n2", announced: "n2 eth0" }).split("\n").slice(1, 3);
+  };
+  assert.deepEqual(path("snat", "", ""), [
+    "announced on the wire by n2 eth0",
+    "path: from outside: from_device, packet by packet; a backend on another node sees the node's address",
+  ]);
+  assert.match(
+    path("dsr", "geneve", "eth0")[1]!,
+    /XDP on eth0 for a backend on another node, else from_device, .* the client's address .*\(dsr by geneve\)$/,
+  );
+});

@@ -6,6 +6,8 @@ import type { Grid } from "./print/table.ts";
 export interface TraceFrom {
   readonly pod?: string;
   readonly node: string;
+  /** Node and device that answer for the address on the wire: `n2 eth0`. */
+  readonly announced?: string;
 }
 
 /** `10.96.0.10:53` is TCP; `10.96.0.10:53/udp`, `[fd00::a]:53/UDP`. @throws WeftError E_USAGE */
@@ -39,11 +41,11 @@ export function traceText(grid: Grid, frontend: string, from: TraceFrom): string
   const lines = [`${frontend} is ${cell(first, "SERVICE")} (${type}), asked on node ${from.node}`];
   for (const row of all(cell(first, "FRONTEND")))
     if (cell(row, "STATE") === "lost") lines.push(`claimed by ${cell(row, "SERVICE")} too, which is younger`);
+  if (from.announced !== undefined) lines.push(`announced on the wire by ${from.announced}`);
   const ranges = cell(first, "RANGES");
   if (ranges !== "") lines.push(`who may ask: ${ranges}`);
-  lines.push(
-    `path: ${pathOf(type, from, { ranged: ranges !== "", dsr: cell(first, "FORWARDING") === "dsr" })}`,
-  );
+  const dsr = cell(first, "FORWARDING") === "dsr" ? cell(first, "DISPATCH") || "option" : undefined;
+  lines.push(`path: ${pathOf(type, from, { ranged: ranges !== "", dsr, xdp: cell(first, "XDP") })}`);
   const used = rows.filter((row) => cell(row, "STATE") === "active");
   if (used.length === 0) {
     const silent = cell(first, "ELSEWHERE") === "true";
@@ -73,16 +75,26 @@ function onNode(node: string): string {
   return node === "" ? "" : ` on ${node}`;
 }
 
-function pathOf(
-  type: string,
-  from: TraceFrom,
-  { ranged, dsr }: { readonly ranged: boolean; readonly dsr: boolean },
-): string {
-  const seen = dsr ? "the client's address and answers past this node (dsr)" : "the node's address";
-  if (from.pod === undefined)
-    return type === "ClusterIP"
-      ? "none from outside: dropped (IS_A_CLUSTERIP); the node's own processes: at the socket"
-      : `from outside: from_device, packet by packet; a backend on another node sees ${seen}`;
+interface Ways {
+  /** Source ranges say who may ask. */
+  readonly ranged: boolean;
+  /** How a backend's node learns the address asked; undefined: the asked node translates both ways. */
+  readonly dsr: string | undefined;
+  /** Devices with the balancer at XDP, with commas. */
+  readonly xdp: string;
+}
+
+function pathOf(type: string, from: TraceFrom, { ranged, dsr, xdp }: Ways): string {
+  if (from.pod === undefined) {
+    if (type === "ClusterIP")
+      return "none from outside: dropped (IS_A_CLUSTERIP); the node's own processes: at the socket";
+    const seen =
+      dsr === undefined
+        ? "the node's address"
+        : `the client's address and answers past this node (dsr by ${dsr})`;
+    const hook = xdp === "" ? "from_device" : `XDP on ${xdp} for a backend on another node, else from_device`;
+    return `from outside: ${hook}, packet by packet; a backend on another node sees ${seen}`;
+  }
   if (ranged) return `from_pod of ${from.pod}, packet by packet: its address decides`;
   return `at the socket of ${from.pod}: connect goes to the backend; what passes no socket hook: from_pod`;
 }

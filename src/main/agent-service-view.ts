@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { dumpRows, type TableDump } from "#agent/api.ts";
+import type { AgentConfig } from "#agent/config.ts";
 import type { Address, Family } from "#model/ip.ts";
 import { type BackendState, backendStates } from "#services/backend-states.ts";
 import { hasAddress, placeOf } from "#services/controller.ts";
@@ -11,7 +12,9 @@ import type { AgentTables } from "./agent-tables.ts";
 
 type Row = BackendState & { readonly row: Frontend; readonly problems: readonly string[] };
 
-const columns: readonly Column<Row>[] = [
+type Settings = Pick<AgentConfig, "services" | "xdp">;
+
+const columnsUnder = ({ services, xdp }: Settings): readonly Column<Row>[] => [
   { name: "FRONTEND", of: ({ frontend }) => frontend },
   { name: "SERVICE", of: serviceKey },
   { name: "TYPE", of: ({ type }) => type },
@@ -22,6 +25,8 @@ const columns: readonly Column<Row>[] = [
   { name: "REASON", of: ({ reason }) => reason },
   { name: "ALGORITHM", of: ({ row }) => row.algorithm ?? "random", wide: true },
   { name: "FORWARDING", of: ({ row }) => (row.dsr ? "dsr" : "snat"), wide: true },
+  { name: "DISPATCH", of: ({ row }) => (row.dsr ? services.dsrDispatch : ""), wide: true },
+  { name: "XDP", of: () => xdp.devices.join(","), wide: true },
   { name: "AFFINITY-SEC", of: ({ row }) => row.affinitySec ?? 0, wide: true },
   {
     name: "RANGES",
@@ -33,7 +38,12 @@ const columns: readonly Column<Row>[] = [
 ];
 
 /** Every endpoint of every service behind every frontend, with its state and why; made when asked. */
-export function serviceBackendsView(tables: AgentTables, families: readonly Family[]): () => TableDump {
+export function serviceBackendsView(
+  tables: AgentTables,
+  families: readonly Family[],
+  settings: Settings,
+): () => TableDump {
+  const columns = columnsUnder(settings);
   return () => {
     const here = placeOf(tables.nodes, families);
     const isNode = (address: Address) => hasAddress(tables.nodes, address);

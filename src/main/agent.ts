@@ -130,7 +130,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
       db: tables.db,
       status,
       maps: agentMaps(control.maps, nodeDatapath.datapath, tables),
-      views: { "service-backends": serviceBackendsView(tables, families), prefilter: prefilter.view },
+      views: { "service-backends": serviceBackendsView(tables, families, config), prefilter: prefilter.view },
       actions: { prefilter: prefilter.change },
     }),
   );

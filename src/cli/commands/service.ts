@@ -44,14 +44,15 @@ export function serviceCommand(): Command {
     const node = options.from === undefined ? options.node : await nodeOf(options.from, options);
     const grid = await ask({ ...options, ...(node && { node }) }, view);
     const at = columnOf(grid, "NODE");
-    // Several agents: each decides for what reaches it; one that knows the address stands for them.
-    const one =
-      at < 0
-        ? undefined
-        : String(grid.rows.find((row) => row[columnOf(grid, "FRONTEND")] === frontend)?.[at] ?? "");
+    const announced =
+      options.from === undefined ? (await announcements(options)).get(addressOf(frontend)) : undefined;
+    // Several agents: each decides for what reaches it; who answers on the wire stands for them, else one that knows the address.
+    const know = grid.rows.filter((row) => row[columnOf(grid, "FRONTEND")] === frontend);
+    const answering = know.find((row) => row[at] === announced?.split(" ")[0]) ?? know[0];
+    const one = at < 0 ? undefined : String(answering?.[at] ?? "");
     const shown = one === undefined ? grid : { ...grid, rows: grid.rows.filter((row) => row[at] === one) };
-    const from = { node: node ?? (one || "this one"), ...(options.from && { pod: options.from }) };
-    write(traceText(shown, frontend, from));
+    const asker = { ...(options.from && { pod: options.from }), ...(announced && { announced }) };
+    write(traceText(shown, frontend, { node: node ?? (one || "this one"), ...asker }));
   });
   return listCommand("service", "service frontends and their backends", "frontends", true)
     .addCommand(get)

@@ -40,6 +40,15 @@ export async function ask(
   return (await cluster.outside(["curl", ...options, urlOf(address, port, path)])).stdout.trim();
 }
 
+/** Asks by a datagram from outside; "": no answer within a second. */
+export async function askUdp(
+  cluster: Cluster,
+  { address, port, question }: { readonly address: string; readonly port: number; readonly question: string },
+): Promise<string> {
+  const script = `exec 3<>/dev/udp/${address}/${port}; printf %s ${question} >&3; timeout 1 dd bs=64 count=1 status=none <&3`;
+  return (await cluster.outside(["bash", "-c", script])).stdout.trim();
+}
+
 /** A server outside that answers `/clientip`; disposing ends it. */
 export function serveOutside(cluster: Cluster): Disposable {
   const argv = [join(cluster.bin, "agnhost"), "netexec", `--http-port=${outsidePort}`, "--udp-port=-1"];
@@ -66,7 +75,7 @@ export interface LoadTarget {
   readonly address: string;
   readonly port: number;
   readonly perSecond: number;
-  readonly kind?: "connect" | "stream";
+  readonly kind?: "connect" | "stream" | "udp";
 }
 
 export const flowText = ({ name, kind = "connect", address, port, perSecond }: LoadTarget) =>

@@ -117,6 +117,49 @@ export function objects({
   ];
 }
 
+export const directNamespace = "direct";
+
+/** On a node a pod that says who asks, by TCP and UDP, and one that echoes; of each a Service under direct server return. */
+export function directObjects(node: string): object[] {
+  const own = (name: string, more: object = {}) => ({ name, namespace: directNamespace, ...more });
+  const pod = (name: string, container: object) => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: own(name, { labels: { app: name } }),
+    spec: {
+      nodeSelector: { "kubernetes.io/hostname": node },
+      terminationGracePeriodSeconds: 0,
+      containers: [{ name, imagePullPolicy: "IfNotPresent", ...container }],
+    },
+  });
+  const service = (name: string, ports: readonly (readonly [protocol: string, targetPort: number])[]) => ({
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: own(name, { annotations: { [forwardingMode]: "dsr" } }),
+    spec: {
+      type: "NodePort",
+      ipFamilyPolicy: "PreferDualStack",
+      selector: { app: name },
+      ports: ports.map(([protocol, targetPort]) => {
+        return { name: protocol.toLowerCase(), protocol, port: 80, targetPort };
+      }),
+    },
+  });
+  return [
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: directNamespace } },
+    pod("seen", { image: agnhostImage, args: ["netexec", "--http-port=8080", "--udp-port=8081"] }),
+    pod("echo", { image: loadImage, args: ["serve", String(echoPort)] }),
+    service("seen", [
+      ["TCP", 8080],
+      ["UDP", 8081],
+    ]),
+    service("echo", [
+      ["TCP", echoPort],
+      ["UDP", echoPort],
+    ]),
+  ];
+}
+
 export const lbPool = {
   apiVersion: "cilium.io/v2",
   kind: "CiliumLoadBalancerIPPool",
