@@ -41,7 +41,6 @@ STRUCT(l2_responder);
 STRUCT(lb_frontend_key);
 STRUCT(lb_frontend);
 STRUCT(lb_slot_key);
-STRUCT(lb_slot);
 STRUCT(lb_table_row);
 STRUCT(lb_backend_key);
 STRUCT(lb_backend);

@@ -63,6 +63,7 @@ ${await own(
   agentMetrics({
     health,
     maps: () => [],
+    mapMemory: () => [],
     announced: () => 0,
     acceleration: { counts: () => undefined },
     prefilter: { size: 0, dropped: () => ({ packets: 0, bytes: 0 }) },

@@ -13,10 +13,11 @@ static __always_inline struct lb_backend *backend_find(__u32 id)
 /* The backend in a slot of the frontend; 0: there is none. */
 static __always_inline __u32 backend_in_slot(__u32 frontend, __u32 slot)
 {
-	struct lb_slot_key key = { .frontend = frontend, .slot = slot };
-	struct lb_slot *found = bpf_map_lookup_elem(&lb_slots, &key);
+	__u32 place = slot - 1;
+	struct lb_slot_key key = { .frontend = frontend, .row = place / LB_TABLE_ROW };
+	struct lb_table_row *found = bpf_map_lookup_elem(&lb_slots, &key);
 
-	return found ? found->backend : 0;
+	return found ? found->backends[place % LB_TABLE_ROW] : 0;
 }
 
 /* Whether the client's address may ask the frontend. */

@@ -38,23 +38,19 @@ enum lb_flag {
 	LB_ELSEWHERE = 64,     /* a traffic policy keeps it from the backends there are: without one of its own it is silent */
 };
 
-struct LAYOUT(1) lb_slot_key {
+struct LAYOUT(2) lb_slot_key {
 	__u32 frontend;
-	__u32 slot; /* 1..count */
-};
-
-struct LAYOUT(1) lb_slot {
-	__u32 backend;
+	__u32 row; /* row 0: slots 1 to LB_TABLE_ROW, and so on */
 };
 
 /*
- * A part of a frontend's table: backends by number, each as often as its share of the connections. Writers: the backends,
- * then the whole table at once, then the frontend.
+ * Backends by number, in a row of a frontend's slots, or of its table: there each as often as its share of the connections.
+ * Writers of a table: the backends, then the whole table at once, then the frontend.
  */
 enum lb_table_shape { LB_TABLE_ROW = 16 };
 
 struct LAYOUT(1) lb_table_row {
-	__u32 backends[LB_TABLE_ROW];
+	__u32 backends[LB_TABLE_ROW]; /* 0: none */
 };
 
 struct LAYOUT(1) lb_backend_key {

@@ -155,10 +155,10 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 262144);
+	__uint(max_entries, 131072);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct lb_slot_key);
-	__type(value, struct lb_slot);
+	__type(value, struct lb_table_row);
 } lb_slots SEC(".maps");
 
 struct lb_table {

@@ -26,6 +26,8 @@ export interface AgentStatus {
   readonly counts: Readonly<Record<string, number>>;
   /** How full the kernel's maps are, of those that refuse what does not fit. Names begin with that of `weft bpf NAME list`. */
   readonly maps?: readonly MapFill[];
+  /** Kernel memory of all its maps. */
+  readonly mapBytes?: number;
 }
 
 export interface AgentHealth {
@@ -39,6 +41,8 @@ export interface AgentHealth {
 
 export interface MapFill {
   readonly name: string;
+  /** The kernel's map, where that has another name. */
+  readonly map?: string;
   readonly entries: number;
   readonly maxEntries: number;
 }

@@ -113,7 +113,7 @@ export const agentConfigSchema = z.strictObject({
         .max(1_048_576)
         .default(65_536)
         .describe(
-          "Services' worth of room in the load balancer's maps: two addresses and ports, four backends and eight of their places for each, to be shared as need be. 288 bytes of kernel memory each, used or not.",
+          "Services' worth of room in the load balancer's maps: two addresses and ports, four backends and two rows of sixteen of their places for each, to be shared as need be. 162 bytes of kernel memory each, used or not (176 under `algorithm: maglev`).",
         ),
       forwardingMode: z
         .enum(["snat", "dsr", "hybrid"])

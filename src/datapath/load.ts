@@ -12,7 +12,7 @@ import { accelerationObject } from "./accelerate.ts";
 import { reviseShortcuts } from "./shortcuts.ts";
 
 /** One object a hook; they share their maps by name. */
-const objects = ["pod", "host", "sock", "announce"] as const;
+export const datapathObjects = ["pod", "host", "sock", "announce"] as const;
 
 export interface LoadDatapathOptions {
   /** Bytes of `struct node_config`. */
@@ -59,7 +59,7 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
     ...(options.xdp ? ["xdp"] : []),
     ...(options.accelerate ? [accelerationObject] : []),
   ];
-  for (const name of [...objects, ...chosen]) {
+  for (const name of [...datapathObjects, ...chosen]) {
     const spec = parseObject(readFileSync(bpfObject(name)));
     for (const program of spec.programs.values()) kinds.set(program.name, program.kind);
     const collection = undo.use(loadObject(spec, options, maps));

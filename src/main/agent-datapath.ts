@@ -18,7 +18,6 @@ import {
 import { type Datapath, loadDatapath } from "#datapath/load.ts";
 import { type NodeSettings, nodeConfigBytes } from "#datapath/node-config.ts";
 import { shortcutPlaces } from "#datapath/shortcuts.ts";
-import { possibleCpus } from "#kernel/bpf/map.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
 import { getLink } from "#kernel/netlink/link.ts";
 import type { Link } from "#kernel/netlink/link-fields.ts";
@@ -28,8 +27,9 @@ import type { Logger } from "#lib/log.ts";
 import { type Address, type Family, family, type Prefix } from "#model/ip.ts";
 import { type Node, nodeAddress, routerAddress } from "#nodes/node.ts";
 import { Prefilter } from "#prefilter/prefilter.ts";
-import { serviceMapSizes } from "#services/capacity.ts";
+import { readEarlierSlots, writeEarlierSlots } from "#services/earlier-slots.ts";
 import { ensureBpffs, socketCgroup } from "./agent-host.ts";
+import { mapSizes } from "./agent-map-sizes.ts";
 
 /** The node's share of the datapath, loaded and attached. */
 export interface NodeDatapath {
@@ -113,13 +113,11 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
     config.nativeRoutingCidrs.find((cidr) => family(cidr) === of);
   const balanced = xdpDevices(config, { netlink, device, log });
   const acceleration = accelerationOf(config, log);
+  const earlierSlots = readEarlierSlots(paths.maps);
   const datapath = loadDatapath({
     mapsDir: paths.maps,
     accelerate: acceleration.accelerates,
-    maxEntries: {
-      ...serviceMapSizes(config.services.capacity),
-      shortcuts: shortcutPlaces() * possibleCpus(),
-    },
+    maxEntries: mapSizes(config),
     log,
     overlay,
     xdp: balanced.length > 0,
@@ -147,6 +145,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       natPorts,
     }),
   });
+  writeEarlierSlots(datapath.map("lb_slots"), earlierSlots);
   // Before the programs are attached: after a restart of the machine no denied packet gets through meanwhile.
   const prefilter = new Prefilter({ map: (name) => datapath.map(name), file: paths.prefilter, log });
   const interfaces = new Map([[device.index, device.name]]);

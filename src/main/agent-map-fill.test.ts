@@ -44,6 +44,9 @@ test("maps are as full as the tables that fill them; a shared backend counts onc
       tables.frontends,
       frontend(443, ["10.0.0.1"], { sourceRanges: ["192.0.2.0/24", "198.51.100.0/24"] as Prefix[] }),
     );
+    const even = frontend(81, ["10.0.0.1"], { name: "hashes", algorithm: "maglev" });
+    for (const address of ["10.96.0.2", "10.96.0.3"] as Address[])
+      tx.put(tables.frontends, { ...even, address });
     tx.put(tables.policyMaps, policy);
     tx.put(tables.policyMaps, { ...policy, id: 2, entries: [rule, rule] });
     tx.put(tables.ipcache, { prefix: "10.0.0.1/32" as Prefix, identity: 7, source: "t" });
@@ -56,16 +59,18 @@ test("maps are as full as the tables that fill them; a shared backend counts onc
     masquerade_exempt: 0,
     policy_maps: 2,
     policy_entries: 2,
-    lb_frontends: 2,
+    lb_frontends: 4,
     lb_slots: 4,
     lb_backends: 3,
+    lb_tables: 1,
     lb_source_ranges: 2,
     l2_responders: 0,
     prefilter: 9,
   });
   tables.db.write((tx) => tx.delete(tables.frontends, tables.frontends.keyOf(frontend(80, []))));
-  assert.deepEqual([entries()["lb_slots"], entries()["lb_backends"]], [1, 1]);
+  assert.deepEqual([entries()["lb_slots"], entries()["lb_backends"]], [3, 1]);
   const sizes = Object.fromEntries(fill().map((map) => [map.name, map.maxEntries]));
   assert.equal(sizes["endpoints"], "endpoints_by_ifindex".length);
   assert.equal(sizes["policy_maps"], "policies".length);
+  assert.equal(fill().find(({ name }) => name === "policy_maps")?.map, "policies");
 });

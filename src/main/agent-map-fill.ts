@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { MapFill } from "#agent/api.ts";
+import { family } from "#model/ip.ts";
 import { policyCapacity } from "#policy/ops.ts";
 import { mostCidrs } from "#prefilter/cidrs.ts";
+import { hasTable } from "#services/entries.ts";
+import { rowsOf } from "#services/slot-rows.ts";
 import type { AgentTables } from "./agent-tables.ts";
 
 type Counted = Pick<
@@ -35,6 +38,7 @@ export function mapFill(
   });
   const fill = (name: string, entries: number, map = name): MapFill => ({
     name,
+    ...(map !== name && { map }),
     entries,
     maxEntries: maxEntries(map),
   });
@@ -49,6 +53,7 @@ export function mapFill(
     fill("lb_frontends", frontends.size),
     fill("lb_slots", lb().slots),
     fill("lb_backends", lb().backends),
+    fill("lb_tables", lb().tables),
     fill("lb_source_ranges", lb().ranges),
     fill("l2_responders", tables.l2Announcements.size),
     { name: "prefilter", entries: prefilter.size, maxEntries: mostCidrs },
@@ -67,14 +72,27 @@ function whenChanged<T>(table: { readonly revision: number }, count: () => T): (
 
 function countFrontends(rows: ReturnType<Counted["frontends"]["all"]>) {
   const tuples = new Set<string>();
+  // A service port's addresses of one family mostly share one.
+  const tables = new Set<string>();
   let slots = 0;
   let ranges = 0;
-  for (const { backends, draining = [], sourceRanges = [] } of rows) {
-    slots += backends.length + draining.length;
+  for (const row of rows) {
+    const {
+      namespace,
+      name,
+      portName,
+      address,
+      scope = "",
+      backends,
+      draining = [],
+      sourceRanges = [],
+    } = row;
+    if (hasTable(row)) tables.add(`${namespace} ${name} ${portName} ${scope} ${family(address)}`);
+    slots += rowsOf(backends.length + draining.length);
     ranges += sourceRanges.length;
     // A backend that several frontends share is one.
     for (const list of [backends, draining])
       for (const { address, port, proto } of list) tuples.add(`${address} ${port} ${proto}`);
   }
-  return { slots, ranges, backends: tuples.size };
+  return { slots, ranges, backends: tuples.size, tables: tables.size };
 }

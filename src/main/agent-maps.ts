@@ -24,6 +24,7 @@ import { readPolicies } from "#policy/ops.ts";
 import { KernelPrefilter } from "#prefilter/kernel.ts";
 import { serviceMaps } from "#services/maps.ts";
 import { protoName, tupleText } from "#services/service.ts";
+import { slotsOfRows } from "#services/slot-rows.ts";
 import type { AgentTables } from "./agent-tables.ts";
 
 /** The kernel's maps as the command shows them, read when asked. */
@@ -164,14 +165,15 @@ function lbDump(datapath: Datapath): () => TableDump {
         b.addr ? tupleText({ address: b.addr, port: b.port, proto: b.proto }) : "",
       ]),
     );
-    const used = new Map<number, string[]>();
-    for (const [{ frontend, slot }, { backend }] of slots.entries()) {
-      const list = used.get(frontend) ?? [];
-      used.set(frontend, list);
-      list[slot - 1] = targets.get(backend) ?? `backend ${backend} is missing`;
-    }
+    const used = slotsOfRows(slots.entries());
+    const shown = (backend: number | undefined = 0) =>
+      targets.get(backend) ?? `backend ${backend} is missing`;
     for (const [key, frontend] of frontends.entries())
-      yield { key, frontend, backends: (used.get(frontend.id) ?? []).slice(0, frontend.count) };
+      yield {
+        key,
+        frontend,
+        backends: Array.from((used.get(frontend.id) ?? []).slice(0, frontend.count), shown),
+      };
   };
   return mapDump(
     "lb",

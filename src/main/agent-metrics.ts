@@ -9,6 +9,8 @@ import type { Acceleration } from "./agent-acceleration.ts";
 export interface AgentMetricsDeps {
   readonly health: Health;
   maps(): readonly MapFill[];
+  /** Kernel memory of each map, bytes, without the maps it holds. */
+  mapMemory(): Iterable<readonly [map: string, bytes: number]>;
   /** Addresses this node answers for. */
   announced(): number;
   readonly acceleration: Pick<Acceleration, "counts">;
@@ -19,6 +21,7 @@ export interface AgentMetricsDeps {
 export function agentMetrics({
   health,
   maps,
+  mapMemory,
   announced,
   acceleration,
   prefilter,
@@ -44,6 +47,15 @@ export function agentMetrics({
     registers: [registry],
     collect() {
       for (const { name, entries, maxEntries } of maps()) this.set({ map: name }, entries / maxEntries);
+    },
+  });
+  new Gauge({
+    name: "weft_map_memory_bytes",
+    help: "Kernel memory of a BPF map, without the maps it holds",
+    labelNames: ["map"],
+    registers: [registry],
+    collect() {
+      for (const [map, bytes] of mapMemory()) this.set({ map }, bytes);
     },
   });
   new Gauge({

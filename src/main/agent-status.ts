@@ -16,6 +16,7 @@ export interface StatusDeps {
   readonly startedMs: number;
   readonly version: string;
   readonly maps: readonly MapFill[];
+  readonly mapBytes: number;
   readonly acceleration: Pick<Acceleration, "setting" | "counts">;
 }
 
@@ -58,6 +59,7 @@ export function agentStatus(deps: StatusDeps): AgentStatus {
       ...accelerated(acceleration.counts()),
     },
     maps: deps.maps,
+    mapBytes: deps.mapBytes,
   };
 }
 

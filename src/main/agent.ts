@@ -14,6 +14,7 @@ import { labelFilter } from "#identities/label-filter.ts";
 import { Ipam } from "#ipam/ipam.ts";
 import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
+import { mapMemory } from "#kernel/bpf/map-memory.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { installRoot } from "#lib/assets.ts";
 import { aborted } from "#lib/clock.ts";
@@ -37,6 +38,7 @@ import { liveness, waitingFor } from "./agent-health.ts";
 import { hostProcOf } from "./agent-host.ts";
 import { startL2 } from "./agent-l2.ts";
 import { mapFill } from "./agent-map-fill.ts";
+import { mapBytes, mapsDump } from "./agent-map-memory.ts";
 import { agentMaps } from "./agent-maps.ts";
 import { agentMetrics } from "./agent-metrics.ts";
 import { startPrefilter } from "./agent-prefilter.ts";
@@ -122,14 +124,23 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
     nodeDatapath.prefilter,
     (map) => nodeDatapath.datapath.map(map).info.maxEntries,
   );
+  const { datapath } = nodeDatapath;
   const status = () =>
-    agentStatus({ ...deps, acceleration, ready: isReady(), startedMs, version, maps: fill() });
+    agentStatus({
+      ...deps,
+      acceleration,
+      ready: isReady(),
+      startedMs,
+      version,
+      maps: fill(),
+      mapBytes: mapBytes(datapath),
+    });
   stack.use(
     await startAgentApi({
       socketPath: paths.api,
       db: tables.db,
       status,
-      maps: agentMaps(control.maps, nodeDatapath.datapath, tables),
+      maps: { ...agentMaps(control.maps, datapath, tables), maps: mapsDump(datapath, fill) },
       views: { "service-backends": serviceBackendsView(tables, families, config), prefilter: prefilter.view },
       actions: { prefilter: prefilter.change },
     }),
@@ -143,6 +154,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
         agentMetrics({
           health,
           maps: fill,
+          mapMemory: () => datapath.maps.entries().map(([name, map]) => [name, mapMemory(map)] as const),
           announced: () => tables.l2Announcements.size,
           acceleration,
           prefilter: nodeDatapath.prefilter,

@@ -6,9 +6,10 @@ import type { Prefix } from "#model/ip.ts";
 import { BackendIds } from "#services/backend-ids.ts";
 import type { BackendEntry, FrontendEntry } from "#services/entries.ts";
 import { fromSourceRangeKey, type ServiceMaps } from "#services/maps.ts";
-import { type KnownFrontend, rangeKeys, slotKeys } from "#services/plan.ts";
+import { type KnownFrontend, rangeKeys } from "#services/plan.ts";
 import { type Frontend, frontendKey, type Tuple, tupleText } from "#services/service.ts";
 import { SharedTables } from "#services/shared-tables.ts";
+import { rowKeys, rowsOf, slotsOfRows } from "#services/slot-rows.ts";
 
 type ScopedTuple = Tuple & Pick<Frontend, "scope">;
 
@@ -30,12 +31,7 @@ export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
     const terminating = (flags & LbBackendFlag.terminating) !== 0;
     if (!addr || !backends.adopt(id, { address: addr, port, proto }, terminating)) deadBackends.push(id);
   }
-  const slots = new Map<number, number[]>();
-  for (const [{ frontend, slot }, { backend }] of maps.slots.entries()) {
-    const list = slots.get(frontend) ?? [];
-    if (list.length === 0) slots.set(frontend, list);
-    list[slot - 1] = backend;
-  }
+  const slots = slotsOfRows(maps.slots.entries());
   const ranges = new Map<number, Prefix[]>();
   for (const [key] of maps.sourceRanges.entries()) {
     const list = ranges.get(key.frontend) ?? [];
@@ -74,7 +70,7 @@ export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
   for (const id of deadBackends) backends.release(id);
   const deadSlots = [...slots]
     .filter(([id]) => !ids.has(id))
-    .flatMap(([id, list]) => slotKeys(id, 1, list.length));
+    .flatMap(([id, list]) => rowKeys(id, { rows: rowsOf(list.length) }));
   const deadRanges = [...ranges].filter(([id]) => !ids.has(id)).flatMap(([id, list]) => rangeKeys(id, list));
   const deadReverse = [...reverse.keys()].filter((id) => !ids.has(id)).map((frontend) => ({ frontend }));
   if (strangers.length > 0) maps.frontends.deleteMany(strangers);
@@ -92,8 +88,9 @@ export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
 function adoptFrontend(value: LbFrontend, found: readonly number[], backends: BackendIds): KnownFrontend {
   const { id, count, flags, affinitySec, tableSize, table: signature } = value;
   const table = tableSize > 0 ? { size: tableSize, signature } : undefined;
+  const last = found.findLastIndex((backend) => backend !== undefined && backend !== 0);
   // A hole, or a slot whose backend is not there: 0 is no backend.
-  const slots = Array.from(found, (backend) =>
+  const slots = Array.from(found.slice(0, last + 1), (backend) =>
     backend !== undefined && backends.get(backend) ? backend : 0,
   );
   const held = slots.filter((backend) => backend !== 0);

@@ -106,12 +106,17 @@ function drainingOf(
   return draining;
 }
 
-/** The table a hash needs, and weights that differ. One larger than the backends are many; else chance has to do. */
-function tableOf({ backends, algorithm }: Frontend, size: number): TableEntry | undefined {
+/** Whether new connections are spread by a table: a hash needs one, and weights that differ. */
+export function hasTable({ backends, algorithm }: Pick<Frontend, "backends" | "algorithm">): boolean {
   const [first] = backends;
-  if (first === undefined || backends.length > size) return undefined;
-  const even = backends.every(({ weight = 1 }) => weight === (first.weight ?? 1));
-  if (algorithm !== "maglev" && even) return undefined;
+  if (first === undefined) return false;
+  return algorithm === "maglev" || !backends.every(({ weight = 1 }) => weight === (first.weight ?? 1));
+}
+
+/** One larger than the backends are many; else chance has to do. */
+function tableOf(row: Frontend, size: number): TableEntry | undefined {
+  const { backends } = row;
+  if (backends.length > size || !hasTable(row)) return undefined;
   const shares = backends.map((backend) => ({ key: tupleText(backend), weight: backend.weight || 1 }));
   return { size, signature: tableSignature(shares, size), shares };
 }

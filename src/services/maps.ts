@@ -7,7 +7,6 @@ import { type LbFrontend, lbFrontendLayout } from "#datapath/layouts/lb-frontend
 import { type LbFrontendKey, lbFrontendKeyLayout } from "#datapath/layouts/lb-frontend-key.ts";
 import { type LbReverse, lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
 import { type LbReverseKey, lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
-import { type LbSlot, lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
 import { type LbSlotKey, lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
 import { type LbSock, lbSockLayout } from "#datapath/layouts/lb-sock.ts";
 import { type LbSockKey, lbSockKeyLayout } from "#datapath/layouts/lb-sock-key.ts";
@@ -26,7 +25,7 @@ export type EntryMap<K, V> = Pick<TypedMap<K, V>, "entries" | "setMany" | "delet
 /** The load balancer's maps, `bpf/lib/lb.h`. */
 export interface ServiceMaps {
   readonly frontends: EntryMap<LbFrontendKey, LbFrontend>;
-  readonly slots: EntryMap<LbSlotKey, LbSlot>;
+  readonly slots: EntryMap<LbSlotKey, LbTableRow>;
   readonly backends: EntryMap<LbBackendKey, LbBackend>;
   readonly reverse: EntryMap<LbReverseKey, LbReverse>;
   readonly sourceRanges: EntryMap<LbSourceRangeKey, LbSourceRange>;
@@ -74,7 +73,7 @@ function tableMaps(outer: BpfMap): TableMaps {
 export function serviceMaps(map: (name: string) => BpfMap): ServiceMaps {
   return {
     frontends: typedMap(map("lb_frontends"), lbFrontendKeyLayout, lbFrontendLayout),
-    slots: typedMap(map("lb_slots"), lbSlotKeyLayout, lbSlotLayout),
+    slots: typedMap(map("lb_slots"), lbSlotKeyLayout, lbTableRowLayout),
     backends: typedMap(map("lb_backends"), lbBackendKeyLayout, lbBackendLayout),
     reverse: typedMap(map("lb_reverse"), lbReverseKeyLayout, lbReverseLayout),
     sourceRanges: typedMap(map("lb_source_ranges"), lbSourceRangeKeyLayout, lbSourceRangeLayout),

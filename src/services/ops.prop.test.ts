@@ -8,27 +8,34 @@ import { parseAddress, parsePrefix } from "#model/ip.ts";
 import { type FrontendEntry, frontendEntry } from "#services/entries.ts";
 import { idsBeforeNow, ServiceOps } from "#services/ops.ts";
 import { type Backend, type Frontend, frontendKey, tupleText } from "#services/service.ts";
+import { slotsOfRows } from "#services/slot-rows.ts";
 import { frontendIdTable } from "#services/table.ts";
 import { Database } from "#store/table.ts";
 
 const log = pino({ level: "silent" });
 
 /** Whether a pod terminates is a fact of the pod: all services that have it say the same. */
-const backendArbitrary = fc.nat(7).map(
-  (n): Backend => ({
-    address: parseAddress(n % 2 ? `10.0.0.${n}` : `fd00::${n}`),
-    port: 8080,
-    proto: 6,
-    ready: true,
-    serving: true,
-    terminating: n > 4,
-  }),
+const backendArbitrary = (most: number) =>
+  fc.nat(most).map(
+    (n): Backend => ({
+      address: parseAddress(n % 2 ? `10.0.0.${n}` : `fd00::${n}`),
+      port: 8080,
+      proto: 6,
+      ready: true,
+      serving: true,
+      terminating: n > 4,
+    }),
+  );
+const backendsArbitrary = fc.oneof(
+  { weight: 3, arbitrary: fc.uniqueArray(backendArbitrary(7), { maxLength: 6, selector: tupleText }) },
+  // More than a row of slots, and more than two.
+  { weight: 1, arbitrary: fc.uniqueArray(backendArbitrary(60), { maxLength: 40, selector: tupleText }) },
 );
 const frontendArbitrary = fc
   .record({
     n: fc.nat(4),
-    all: fc.uniqueArray(backendArbitrary, { maxLength: 6, selector: tupleText }),
-    draining: fc.nat(3),
+    all: backendsArbitrary,
+    draining: fc.nat(20),
     affinity: fc.boolean(),
     local: fc.boolean(),
     maglev: fc.boolean(),
@@ -68,13 +75,11 @@ function onEachWrite(maps: ReturnType<typeof memoryServiceMaps>, then: () => voi
 
 /** No packet, at any moment between two writes, may meet a slot without a backend. */
 function checkEachWrite(maps: ReturnType<typeof memoryServiceMaps>): void {
+  const slots = slotsOfRows(maps.slots.entries());
   for (const [, frontend] of maps.frontends.entries()) {
-    for (let slot = 1; slot <= frontend.count; slot++) {
-      const found = maps.slots.get({ frontend: frontend.id, slot });
-      assert.ok(
-        found && maps.backends.get({ id: found.backend }),
-        `slot ${slot} of ${frontend.id} leads nowhere`,
-      );
+    for (let at = 0; at < frontend.count; at++) {
+      const id = slots.get(frontend.id)?.[at];
+      assert.ok(id && maps.backends.get({ id }), `slot ${at + 1} of ${frontend.id} leads nowhere`);
     }
     const table = frontend.tableSize > 0 ? maps.tables.content.get(frontend.table) : undefined;
     if (frontend.tableSize > 0) assert.ok(table, `${frontend.id} has no table`);

@@ -16,10 +16,10 @@ import {
   type Plan,
   planFrontend,
   rangeKeys,
-  slotKeys,
 } from "#services/plan.ts";
 import type { Frontend } from "#services/service.ts";
 import { SharedTables } from "#services/shared-tables.ts";
+import { rowKeys, rowsOf } from "#services/slot-rows.ts";
 import type { FrontendId } from "#services/table.ts";
 import { type Failures, type Reconciler, type ReconcilerOps, startReconciler } from "#store/reconciler.ts";
 import type { Database, Table, WritableTable } from "#store/table.ts";
@@ -78,7 +78,7 @@ export function startServiceReconciler(deps: ServiceReconcilerDeps, signal: Abor
 }
 
 /**
- * The order of writes: backends, reverse, source ranges, slots in use, tables, frontend (with its count), slots beyond, and only then what nobody
+ * The order of writes: backends, reverse, source ranges, rows of slots in use, tables, frontend (with its count), rows of those beyond, and only then what nobody
  * refers to is taken away. So a packet at any moment finds a slot that points to a backend. Numbers are read back from
  * the maps at start; what is right there already is not written.
  */
@@ -126,7 +126,7 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     const { maps, db, frontendIds } = this.#deps;
     const gone = [...batch.keys()].flatMap((name) => this.#frontends.get(name) ?? []);
     maps.frontends.deleteMany([...batch.values()].map(toFrontendKey));
-    maps.slots.deleteMany(gone.flatMap((known) => slotKeys(known.id, 1, known.maxSlots)));
+    maps.slots.deleteMany(gone.flatMap(({ id, maxSlots }) => rowKeys(id, { rows: rowsOf(maxSlots) })));
     maps.reverse.deleteMany(gone.map(({ id }) => ({ frontend: id })));
     deleteMany(
       maps.sourceRanges,
@@ -214,7 +214,7 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     );
     setMany(
       maps.slots,
-      plans.flatMap((plan) => plan.slotsInUse),
+      plans.flatMap((plan) => plan.rows.inUse),
     );
     for (const { table } of plans) if (table) this.#tables.write(table.signature, table.numbers);
     setMany(
@@ -223,11 +223,11 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     );
     setMany(
       maps.slots,
-      plans.flatMap((plan) => plan.slotsBeyond),
+      plans.flatMap((plan) => plan.rows.beyond),
     );
     deleteMany(
       maps.slots,
-      plans.flatMap((plan) => plan.slotsGone),
+      plans.flatMap((plan) => plan.rows.gone),
     );
     deleteMany(
       maps.sourceRanges,

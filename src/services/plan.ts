@@ -3,14 +3,13 @@ import type { LbFrontend } from "#datapath/layouts/lb-frontend.ts";
 import type { LbFrontendKey } from "#datapath/layouts/lb-frontend-key.ts";
 import type { LbReverse } from "#datapath/layouts/lb-reverse.ts";
 import type { LbReverseKey } from "#datapath/layouts/lb-reverse-key.ts";
-import type { LbSlot } from "#datapath/layouts/lb-slot.ts";
-import type { LbSlotKey } from "#datapath/layouts/lb-slot-key.ts";
 import type { LbSourceRange } from "#datapath/layouts/lb-source-range.ts";
 import type { LbSourceRangeKey } from "#datapath/layouts/lb-source-range-key.ts";
 import type { Prefix } from "#model/ip.ts";
 import { arrangeSlots, type FrontendEntry, type TableEntry } from "#services/entries.ts";
 import { maglevTable } from "#services/maglev.ts";
 import { toFrontendKey, toSourceRangeKey } from "#services/maps.ts";
+import { planRows, type RowPlan } from "#services/slot-rows.ts";
 
 /** A frontend as the maps hold it. */
 export interface KnownFrontend {
@@ -46,12 +45,9 @@ export interface Plan {
   readonly table?: { readonly signature: bigint; numbers(): Uint32Array };
   /** Signature of the table it holds then. */
   readonly tables: readonly bigint[];
-  /** Slots that the frontend's new count covers. */
-  readonly slotsInUse: readonly (readonly [LbSlotKey, LbSlot])[];
+  /** Rows of slots: before the frontend, after it, and to be deleted then. */
+  readonly rows: RowPlan;
   readonly frontend: readonly (readonly [LbFrontendKey, LbFrontend])[];
-  /** Slots that it does not cover any more. */
-  readonly slotsBeyond: readonly (readonly [LbSlotKey, LbSlot])[];
-  readonly slotsGone: readonly LbSlotKey[];
   readonly rangesGone: readonly LbSourceRangeKey[];
 }
 
@@ -96,12 +92,6 @@ export function planFrontend(
   };
   const sameTable =
     known.table?.size === entry.table?.size && known.table?.signature === entry.table?.signature && !doubtful;
-  const slotsInUse: [LbSlotKey, LbSlot][] = [];
-  const slotsBeyond: [LbSlotKey, LbSlot][] = [];
-  slots.forEach((backend, at) => {
-    if (!doubtful && known.slots[at] === backend) return;
-    (at < next.count ? slotsInUse : slotsBeyond).push([{ frontend: id, slot: at + 1 }, { backend }]);
-  });
   const { address, port } = entry;
   const sameHead =
     known.count === next.count &&
@@ -121,10 +111,8 @@ export function planFrontend(
       .map((range) => [toSourceRangeKey(id, range), { allowed: 1 }] as const),
     ...(!sameTable && wanted && { table: { signature: table, numbers: () => numbersOf(wanted, ids.of) } }),
     tables: wanted ? [table] : [],
-    slotsInUse,
+    rows: planRows(known, next),
     frontend: sameHead ? [] : [[toFrontendKey(entry), head]],
-    slotsBeyond,
-    slotsGone: slotKeys(id, slots.length + 1, known.maxSlots),
     rangesGone: rangeKeys(
       id,
       known.ranges.filter((range) => !sourceRanges.has(range)),
@@ -149,8 +137,4 @@ export function abandon({ known, next, held, tables }: Plan): void {
 
 export function rangeKeys(frontend: number, ranges: readonly Prefix[]): LbSourceRangeKey[] {
   return ranges.map((range) => toSourceRangeKey(frontend, range));
-}
-
-export function slotKeys(frontend: number, first: number, last: number): LbSlotKey[] {
-  return Array.from({ length: Math.max(0, last - first + 1) }, (_, at) => ({ frontend, slot: first + at }));
 }

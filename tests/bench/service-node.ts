@@ -8,6 +8,7 @@ import { parseAddress } from "#model/ip.ts";
 import { startServiceController } from "#services/controller.ts";
 import { serviceMaps } from "#services/maps.ts";
 import { startServiceReconciler } from "#services/ops.ts";
+import { rowsOf } from "#services/slot-rows.ts";
 import { agentTables } from "../../src/main/agent-tables.ts";
 
 export interface ServiceSizes {
@@ -27,7 +28,7 @@ export function startServiceNode({ services, endpointsEach }: ServiceSizes, sign
         conntrack: 1024,
         nat: 1024,
         lb_socks: 256,
-        lb_slots: endpoints + 1024,
+        lb_slots: services * rowsOf(endpointsEach) + 1024,
         lb_backends: endpoints + 1024,
       },
     }),

@@ -8,7 +8,6 @@ import { lbFrontendLayout } from "#datapath/layouts/lb-frontend.ts";
 import { lbFrontendKeyLayout } from "#datapath/layouts/lb-frontend-key.ts";
 import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
 import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
-import { lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
 import { lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
 import { lbTableRowLayout } from "#datapath/layouts/lb-table-row.ts";
 import { MapFlag, MapType } from "#kernel/bpf/kinds.ts";
@@ -16,6 +15,7 @@ import type { Layout } from "#kernel/bpf/layout.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
 import { typedMap, u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
 import { parseAddress } from "#model/ip.ts";
+import { rowsOfSlots } from "#services/slot-rows.ts";
 
 export interface ServiceFields {
   readonly id: number;
@@ -51,16 +51,17 @@ export function writeService(maps: ReadonlyMap<string, BpfMap>, fields: ServiceF
     (fields.flags ?? 0);
   const typed = <K, V>(name: string, key: Layout<K>, value: Layout<V>) =>
     typedMap(mapOf(maps, name), key, value);
-  backends.forEach((backend, i) => {
+  for (const backend of backends) {
     typed("lb_backends", lbBackendKeyLayout, lbBackendLayout).set(
       { id: backend.id },
       { addr: parseAddress(backend.address), port: backend.port, proto, flags: 0 },
     );
-    typed("lb_slots", lbSlotKeyLayout, lbSlotLayout).set(
-      { frontend: id, slot: i + 1 },
-      { backend: backend.id },
-    );
-  });
+  }
+  const rows = rowsOfSlots(
+    id,
+    backends.map((backend) => backend.id),
+  );
+  for (const [key, row] of rows) typed("lb_slots", lbSlotKeyLayout, lbTableRowLayout).set(key, row);
   typed("lb_reverse", lbReverseKeyLayout, lbReverseLayout).set(
     { frontend: id },
     { addr: address, port: fields.port },

@@ -6,19 +6,20 @@ import { lbFrontendLayout } from "#datapath/layouts/lb-frontend.ts";
 import { lbFrontendKeyLayout } from "#datapath/layouts/lb-frontend-key.ts";
 import { lbReverseLayout } from "#datapath/layouts/lb-reverse.ts";
 import { lbReverseKeyLayout } from "#datapath/layouts/lb-reverse-key.ts";
-import { lbSlotLayout } from "#datapath/layouts/lb-slot.ts";
 import { lbSlotKeyLayout } from "#datapath/layouts/lb-slot-key.ts";
 import { lbSourceRangeLayout } from "#datapath/layouts/lb-source-range.ts";
 import { lbSourceRangeKeyLayout } from "#datapath/layouts/lb-source-range-key.ts";
+import { lbTableRowLayout } from "#datapath/layouts/lb-table-row.ts";
 import { memoryMap } from "#kit/memory-map.ts";
 import { fromSourceRangeKey } from "#services/maps.ts";
 import { tupleText } from "#services/service.ts";
+import { slotsOfRows } from "#services/slot-rows.ts";
 
 /** The load balancer's maps in memory. */
 export function memoryServiceMaps() {
   const maps = {
     frontends: memoryMap(lbFrontendKeyLayout, lbFrontendLayout),
-    slots: memoryMap(lbSlotKeyLayout, lbSlotLayout),
+    slots: memoryMap(lbSlotKeyLayout, lbTableRowLayout),
     backends: memoryMap(lbBackendKeyLayout, lbBackendLayout),
     reverse: memoryMap(lbReverseKeyLayout, lbReverseLayout),
     sourceRanges: memoryMap(lbSourceRangeKeyLayout, lbSourceRangeLayout),
@@ -57,8 +58,8 @@ export function memoryServiceMaps() {
     dump(): string[] {
       const lines: string[] = [];
       const slots = new Map<string, number>();
-      for (const [key, value] of maps.slots.entries())
-        slots.set(`${key.frontend}/${key.slot}`, value.backend);
+      for (const [frontend, list] of slotsOfRows(maps.slots.entries()))
+        for (const [at, backend] of list.entries()) if (backend) slots.set(`${frontend}/${at + 1}`, backend);
       const used = new Set<number>();
       const name = (id: number | undefined) => {
         const backend = id === undefined ? undefined : maps.backends.get({ id });

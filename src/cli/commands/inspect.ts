@@ -100,7 +100,10 @@ const maps = [
 ];
 
 export function bpfCommand(): Command {
-  const bpf = new Command("bpf").description("what the kernel's maps hold");
+  const bpf = new Command("bpf").description("what the kernel's maps hold, and what they take");
+  const all = withAgentOptions(new Command("list").description("every map: its room and kernel memory"));
+  all.action((options: InspectOptions) => show("/v1/bpf/maps", options));
+  bpf.addCommand(new Command("maps").description("the maps themselves").addCommand(all));
   for (const map of maps) {
     const list = withAgentOptions(new Command("list").description(`entries of the ${map} map`));
     list.action((options: InspectOptions) => show(`/v1/bpf/${map}`, options));

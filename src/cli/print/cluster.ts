@@ -56,6 +56,11 @@ const columns: readonly {
     of: ({ status }) => (status ? `${Math.round(status.rssBytes / 1e6)} MB` : ""),
     wide: true,
   },
+  {
+    name: "MAP-MEMORY",
+    of: ({ status }) => (status?.mapBytes === undefined ? "" : `${Math.round(status.mapBytes / 1e6)} MB`),
+    wide: true,
+  },
   { name: "ROUTING", of: ({ status }) => status?.settings["routing"] ?? "", wide: true },
   { name: "SOCKMAP", of: ({ status }) => (status ? sockmapOf(status) : ""), wide: true },
   { name: "ADDRESSES", of: ({ addresses }) => addresses.join(","), wide: true },

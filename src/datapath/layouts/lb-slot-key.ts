@@ -5,7 +5,7 @@ import { type Layout } from "#kernel/bpf/layout.ts";
 /** `struct lb_slot_key` */
 export interface LbSlotKey {
   readonly frontend: number;
-  readonly slot: number;
+  readonly row: number;
 }
 
 export const lbSlotKeyLayout: Layout<LbSlotKey> = {
@@ -13,16 +13,16 @@ export const lbSlotKeyLayout: Layout<LbSlotKey> = {
   size: 8,
   read: (view, offset) => ({
     frontend: view.getUint32(offset, true),
-    slot: view.getUint32(offset + 4, true),
+    row: view.getUint32(offset + 4, true),
   }),
   write: (view, offset, value) => {
     view.setUint32(offset, value.frontend, true);
-    view.setUint32(offset + 4, value.slot, true);
+    view.setUint32(offset + 4, value.row, true);
   },
 };
 
 /** Where each field stands, for those who look at one without reading all. */
 export const LbSlotKeyOffset = {
   frontend: 0,
-  slot: 4,
+  row: 4,
 } as const;
