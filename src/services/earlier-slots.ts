@@ -38,7 +38,8 @@ function openSlots(mapsDir: string): BpfMap | undefined {
     return BpfMap.openPinned(join(mapsDir, "lb_slots"));
   } catch (error) {
     // What is no map there is replaced, too.
-    if (hasErrno(error, "ENOENT") || (error instanceof WeftError && error.code === "E_BPF_PIN")) return undefined;
+    if (hasErrno(error, "ENOENT") || (error instanceof WeftError && error.code === "E_BPF_PIN"))
+      return undefined;
     throw error;
   }
 }
