@@ -3,7 +3,7 @@ import { labProbe } from "#lab/probe.ts";
 import type { ProbeRow } from "#lab/probe-attempt.ts";
 import { portText, protocolNumber } from "#model/port.ts";
 import type { Question } from "#model/questions.ts";
-import type { End } from "#policy/offline/judge.ts";
+import type { End } from "#policy/offline/end.ts";
 import type { Truth, TruthRow } from "#policy/offline/matrix.ts";
 
 export interface Measured {

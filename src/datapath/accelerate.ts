@@ -8,13 +8,10 @@ import { BpfProgram } from "#kernel/bpf/program.ts";
 import { perCpu, type TypedMap, typedMap, u32Layout, u64Layout } from "#kernel/bpf/typed-map.ts";
 import { hasErrno } from "#kernel/errno.ts";
 import type { Address } from "#model/ip.ts";
-import type { AttachTarget } from "./attach.ts";
+import type { AttachTarget } from "./attach-target.ts";
 import { type Metric, metricLayout } from "./layouts/metric.ts";
 import type { Datapath } from "./load.ts";
 import { detachPinned, ensureLink } from "./persistent-link.ts";
-
-/** The object whose programs take connections between pods of the node past the network; loaded only where it is asked for. */
-export const accelerationObject = "sockmap";
 
 const TRACK = "sock_track";
 const REDIRECT = "sock_redirect";

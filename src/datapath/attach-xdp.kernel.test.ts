@@ -7,7 +7,7 @@ import { mountBpffs } from "#kernel/mounts.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { TestNode } from "#kit/datapath.ts";
 import { createLogger } from "#lib/log.ts";
-import type { AttachTarget } from "./attach.ts";
+import type { AttachTarget } from "./attach-target.ts";
 import { attachBalancer, type XdpMode } from "./attach-xdp.ts";
 
 const linksDir = `/sys/fs/bpf/weft-xdp-${process.pid}`;

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { attachXdp } from "#kernel/bpf/link.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
-import type { AttachTarget } from "./attach.ts";
+import type { AttachTarget } from "./attach-target.ts";
 import { detachPinned, ensureLink } from "./persistent-link.ts";
 
 /** Where XDP runs: in the device's driver; in the stack before it does anything else, on every device; or the first where there is one. */

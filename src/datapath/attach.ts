@@ -4,20 +4,9 @@ import { join } from "node:path";
 import { ProgramType } from "#kernel/bpf/kinds.ts";
 import { attachCgroup, attachTcx } from "#kernel/bpf/link.ts";
 import { addClsact, setBpfFilter } from "#kernel/netlink/filter.ts";
-import type { Netlink } from "#kernel/netlink/handle.ts";
-import type { Logger } from "#lib/log.ts";
 import { attachAcceleration } from "./accelerate.ts";
-import type { Datapath } from "./load.ts";
+import type { AttachTarget } from "./attach-target.ts";
 import { dropLink, ensureLink } from "./persistent-link.ts";
-
-export interface AttachTarget {
-  readonly datapath: Datapath;
-  /** Directory of pinned links. */
-  readonly linksDir: string;
-  /** Of the node's network namespace. */
-  readonly netlink: Netlink;
-  readonly log: Logger;
-}
 
 type Direction = "ingress" | "egress";
 

@@ -8,8 +8,10 @@ import type { BpfProgram } from "#kernel/bpf/program.ts";
 import { type ObjectSpec, parseObject } from "#kernel/bpf/spec.ts";
 import { bpfObject } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
-import { accelerationObject } from "./accelerate.ts";
 import { reviseShortcuts } from "./shortcuts.ts";
+
+/** Takes connections between pods of the node past the network; loaded only where it is asked for. */
+const accelerationObject = "sockmap";
 
 /** One object a hook; they share their maps by name. */
 export const datapathObjects = ["pod", "host", "sock", "announce"] as const;

@@ -1,45 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { AgentConfig } from "#agent/config.ts";
 import { datapathMaps } from "#datapath/maps.ts";
-import type { LabelFilter } from "#identities/label-filter.ts";
-import type { KubeClient } from "#k8s/client.ts";
-import type { Netlink } from "#kernel/netlink/handle.ts";
-import type { Health } from "#lib/health.ts";
-import type { Logger } from "#lib/log.ts";
-import type { Family } from "#model/ip.ts";
-import type { Node } from "#nodes/node.ts";
 import type { Reconciler } from "#store/reconciler.ts";
-import type { Database, Table } from "#store/table.ts";
-import { familiesOf, type NodeDatapath } from "./agent-datapath.ts";
+import type { Table } from "#store/table.ts";
+import { familiesOf } from "./agent-datapath.ts";
 import { startEgress } from "./agent-egress.ts";
-import type { AgentTables } from "./agent-tables.ts";
+import type { ControlDeps } from "./control-context.ts";
 import { startEndpoints } from "./control-endpoints.ts";
 import { startIdentities } from "./control-identities.ts";
 import { startPolicies } from "./control-policies.ts";
 import { startServices } from "./control-services.ts";
-
-export interface ControlDeps {
-  readonly config: AgentConfig;
-  readonly tables: AgentTables;
-  readonly keepsLabel: LabelFilter;
-  readonly client: KubeClient;
-  readonly node: Node;
-  readonly nodeDatapath: NodeDatapath;
-  readonly netlink: Netlink;
-  /** Where the agent reaches the API server. */
-  readonly apiServer: URL;
-  readonly health: Health;
-  readonly log: Logger;
-}
-
-/** What every part of the control is given. */
-export interface ControlContext extends ControlDeps {
-  readonly db: Database;
-  readonly maps: ReturnType<typeof datapathMaps>;
-  readonly families: Family[];
-  /** For whatever runs. */
-  readonly common: { readonly db: Database; readonly health: Health; readonly log: Logger };
-}
 
 /** Intent tables → desired tables → kernel. `inKernel` resolves when the first complete state is there. */
 export function startControl(deps: ControlDeps, signal: AbortSignal) {

@@ -3,7 +3,8 @@ import { mkdirSync } from "node:fs";
 import type { AgentConfig } from "#agent/config.ts";
 import type { AgentPaths } from "#agent/paths.ts";
 import { accelerationProblem } from "#datapath/accelerate-probe.ts";
-import { type AttachTarget, attachNode, attachSockets } from "#datapath/attach.ts";
+import { attachNode, attachSockets } from "#datapath/attach.ts";
+import type { AttachTarget } from "#datapath/attach-target.ts";
 import { attachBalancer } from "#datapath/attach-xdp.ts";
 import { BeforeRecord } from "#datapath/before.ts";
 import {

@@ -4,8 +4,8 @@ import { startEgressController } from "#egress/controller.ts";
 import { startMasqueradeReconciler } from "#egress/masquerade-ops.ts";
 import { startEgressReconciler } from "#egress/ops.ts";
 import { startOwnAddresses } from "#egress/own-addresses.ts";
-import type { ControlDeps } from "./agent-control.ts";
 import { egressGatewayOf } from "./agent-datapath.ts";
+import type { ControlDeps } from "./control-context.ts";
 
 /** How pods leave the cluster: what is not masqueraded, and who leaves by a gateway. */
 export function startEgress(

@@ -4,7 +4,7 @@ import { resources } from "#k8s/resource.ts";
 import { startL2Announcer } from "#services/l2-controller.ts";
 import { startL2Reconciler } from "#services/l2-ops.ts";
 import { type L2PolicyObject, l2PolicyRow } from "#services/l2-policy.ts";
-import type { ControlDeps } from "./agent-control.ts";
+import type { ControlDeps } from "./control-context.ts";
 
 /** Addresses of services that this node answers for on the wire: policies, Leases, what is in the kernel. Nothing where it is off. */
 export function startL2(deps: ControlDeps, signal: AbortSignal): AsyncDisposable {

@@ -8,7 +8,7 @@ import type { PrefilterResult } from "#prefilter/change.ts";
 import { addressIn } from "#prefilter/cidrs.ts";
 import { linkLocal, type Needed } from "#prefilter/lock-out.ts";
 import type { PrefilterRow } from "#prefilter/prefilter.ts";
-import type { ControlDeps } from "./agent-control.ts";
+import type { ControlDeps } from "./control-context.ts";
 
 type Deps = Pick<
   ControlDeps,

@@ -20,7 +20,7 @@ import { startPolicySource } from "#policy/source.ts";
 import { startNodePolicyStatus, statusPace } from "#policy/tell-node-status.ts";
 import { redirectPolicyRow } from "#services/redirect-policy.ts";
 import { startServiceSource } from "#services/source.ts";
-import type { ControlDeps } from "./agent-control.ts";
+import type { ControlDeps } from "./control-context.ts";
 
 /** Kubernetes objects → intent tables. */
 export function startSources(deps: ControlDeps, signal: AbortSignal): AsyncDisposable {

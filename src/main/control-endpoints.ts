@@ -6,7 +6,7 @@ import { startEndpointReconciler } from "#endpoints/ops.ts";
 import { startPublisher } from "#endpoints/publish.ts";
 import type { Known } from "#identities/known.ts";
 import type { PolicyReconciler } from "#policy/ops.ts";
-import type { ControlContext } from "./agent-control.ts";
+import type { ControlContext } from "./control-context.ts";
 
 /** This node's pods, and the node itself, with their policies → kernel, CiliumEndpoints. */
 export function startEndpoints(

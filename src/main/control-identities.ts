@@ -11,7 +11,7 @@ import { pause } from "#lib/clock.ts";
 import { startNodeController } from "#nodes/controller.ts";
 import { startRouteReconciler } from "#nodes/ops.ts";
 import type { Reconciler } from "#store/reconciler.ts";
-import type { ControlContext } from "./agent-control.ts";
+import type { ControlContext } from "./control-context.ts";
 
 /** Of the ipcache, what no pod elsewhere and no CIDR takes: nodes, API servers and this node's own always fit. */
 const criticalShare = 1 / 32;

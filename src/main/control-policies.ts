@@ -9,7 +9,7 @@ import type { PolicyLimits } from "#policy/limits.ts";
 import { type NeverLockOut, neverLockOutRules } from "#policy/never-lock-out.ts";
 import { followNodeLabels } from "#policy/node-labels.ts";
 import { policyCapacity, startPolicyReconciler } from "#policy/ops.ts";
-import type { ControlContext, ControlDeps } from "./agent-control.ts";
+import type { ControlContext, ControlDeps } from "./control-context.ts";
 
 /** Whom policies and packets are told of. */
 export interface PolicyIdentities {

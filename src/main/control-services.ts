@@ -6,7 +6,7 @@ import { serviceMaps, serviceSocks } from "#services/maps.ts";
 import { idsBeforeNow, startServiceReconciler } from "#services/ops.ts";
 import { startRedirects } from "#services/redirects.ts";
 import { startStaleSockets } from "#services/stale-sockets.ts";
-import type { ControlContext } from "./agent-control.ts";
+import type { ControlContext } from "./control-context.ts";
 
 /** Services, their endpoints, hostPorts → frontends → kernel. */
 export function startServices(

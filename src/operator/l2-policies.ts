@@ -9,7 +9,7 @@ import { type L2Policy, type L2PolicyObject, l2PolicyRow } from "#services/l2-po
 import { startController } from "#store/controller.ts";
 import type { Table } from "#store/table.ts";
 import { startWorkQueue } from "#store/work-queue.ts";
-import { type Condition, hasConditions, type WantedCondition, withConditions } from "./lb-ipam-status.ts";
+import { type Condition, hasConditions, type WantedCondition, withConditions } from "./conditions.ts";
 
 /** A CiliumL2AnnouncementPolicy and what is said of it. */
 export interface WrittenL2Policy {

@@ -4,8 +4,8 @@ import type { KubeObject } from "#k8s/resource.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Address, Family } from "#model/ip.ts";
 import { type LabelSelector, selectsLabels } from "#model/selects-labels.ts";
+import type { Condition } from "./conditions.ts";
 import { overlap, type Range, RangeSet, readBlock, withoutEnds } from "./lb-ipam-ranges.ts";
-import type { Condition } from "./lb-ipam-status.ts";
 
 /** A CiliumLoadBalancerIPPool. */
 export interface LbPool {

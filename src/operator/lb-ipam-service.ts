@@ -3,7 +3,8 @@ import type { V1Service } from "@kubernetes/client-node";
 import type { KubeObject } from "#k8s/resource.ts";
 import { type Address, type Family, isAddress, parseAddress } from "#model/ip.ts";
 import { serviceLabels } from "#model/selects-labels.ts";
-import { type Condition, requestSatisfied } from "./lb-ipam-status.ts";
+import type { Condition } from "./conditions.ts";
+import { requestSatisfied } from "./lb-ipam-status.ts";
 
 /** A Service, as far as its load-balancer addresses need it. */
 export interface LbService {

@@ -2,17 +2,11 @@
 import type { KubeClient } from "#k8s/client.ts";
 import { isNotFound } from "#k8s/errors.ts";
 import { resources } from "#k8s/resource.ts";
+import { type Condition, hasConditions, type WantedCondition, withConditions } from "./conditions.ts";
 import type { LbAssignment } from "./lb-ipam.ts";
 import type { ActivePool } from "./lb-ipam-pool.ts";
 import { isMarked, type LbService } from "./lb-ipam-service.ts";
-import {
-  type Condition,
-  hasConditions,
-  poolConditions,
-  requestSatisfied,
-  type WantedCondition,
-  withConditions,
-} from "./lb-ipam-status.ts";
+import { poolConditions, requestSatisfied } from "./lb-ipam-status.ts";
 
 export function isPoolWritten(pool: ActivePool): boolean {
   return hasConditions(pool.row.conditions, poolConditions(pool));

@@ -8,7 +8,7 @@ import type { Node } from "#nodes/node.ts";
 import { startController } from "#store/controller.ts";
 import type { Table } from "#store/table.ts";
 import { startWorkQueue } from "#store/work-queue.ts";
-import { hasConditions, type WantedCondition, withConditions } from "./lb-ipam-status.ts";
+import { hasConditions, type WantedCondition, withConditions } from "./conditions.ts";
 import { type CheckedPolicy, checkedKinds, checksOf } from "./policy-checks.ts";
 
 export interface PolicyCheckDeps {

@@ -6,7 +6,7 @@ import { type KubeObject, resources } from "#k8s/resource.ts";
 import { errorText } from "#lib/errors.ts";
 import type { Node } from "#nodes/node.ts";
 import type { Database, WritableTable } from "#store/table.ts";
-import type { Condition, WantedCondition } from "./lb-ipam-status.ts";
+import type { Condition, WantedCondition } from "./conditions.ts";
 
 /** A policy that agents alone go by, and what is said of it. */
 export interface CheckedPolicy {

@@ -3,7 +3,7 @@ import type { NodePolicy } from "#api/crd/node-policy-status.ts";
 import { type KubeObject, type Resource, resources } from "#k8s/resource.ts";
 import { conditionText, type PolicyCondition } from "#policy/condition.ts";
 import type { NodePolicyStatusObject } from "#policy/node-status.ts";
-import { policyKey } from "#policy/table.ts";
+import { policyKey } from "#policy/policy-key.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 import { enforcedType } from "./policy-condition.ts";
 

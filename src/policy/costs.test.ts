@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseLabels } from "#model/labels.ts";
 import { PolicyEngine } from "./engine.ts";
+import { policyKey } from "./policy-key.ts";
 import type { ResolvedPolicy, Rule } from "./rule.ts";
-import { policyKey } from "./table.ts";
 
 function rule(name: string, app: string, port: number): Rule {
   return {

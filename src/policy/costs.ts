@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { policyKey } from "./policy-key.ts";
 import type { PolicyEntry, RuleOrigin } from "./rule.ts";
-import { policyKey } from "./table.ts";
 
 /** What a policy costs a node. */
 export interface PolicyCost {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
+import { policyKey } from "./policy-key.ts";
 import { isAboutHost } from "./selector.ts";
-import { type PolicyRow, policyKey } from "./table.ts";
+import type { PolicyRow } from "./table.ts";
 
 /** A policy about nodes where the host firewall is off: never ignored without a word. */
 export function withoutHosts(row: PolicyRow): PolicyRow {

@@ -8,10 +8,11 @@ import { conditionText, type PolicyCondition } from "./condition.ts";
 import { compileCiliumPolicy } from "./from-cilium.ts";
 import { compileClusterNetworkPolicy } from "./from-cluster-network-policy.ts";
 import { compileNetworkPolicy } from "./from-network-policy.ts";
+import { policyKey } from "./policy-key.ts";
 import { checkSelectable, NeedsError } from "./refuse.ts";
 import type { Rule } from "./rule.ts";
 import { sourceAnnotation, withSourceLines } from "./source-lines.ts";
-import { type PolicyRow, policyKey } from "./table.ts";
+import type { PolicyRow } from "./table.ts";
 
 /** One kind of objects that hold policies. */
 export interface PolicyLanguage {

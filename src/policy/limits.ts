@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { WeftError } from "#lib/errors.ts";
+import { policyKey } from "./policy-key.ts";
 import type { PrefixCounts } from "./required-prefixes.ts";
 import type { PolicyEntry, Rule } from "./rule.ts";
 import type { RuleIds } from "./rule-ids.ts";
-import { policyKey } from "./table.ts";
 
 /** What a node's maps hold of policy. */
 export interface PolicyLimits {

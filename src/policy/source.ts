@@ -12,9 +12,10 @@ import { withoutHosts } from "./host-policies.ts";
 import { compileRow, type PolicyLanguage, policyLanguages } from "./languages.ts";
 import { keepLastGood } from "./last-good.ts";
 import type { Refusal } from "./limits.ts";
+import { policyKey } from "./policy-key.ts";
 import { tellRefusals } from "./refusal-events.ts";
 import { startPolicyStatus } from "./status.ts";
-import { type CidrGroup, type PolicyRow, policyKey } from "./table.ts";
+import type { CidrGroup, PolicyRow } from "./table.ts";
 
 export interface PolicySourceDeps {
   readonly client: KubeClient;

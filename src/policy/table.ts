@@ -4,14 +4,11 @@ import type { Labels } from "#model/labels.ts";
 import type { Database, WritableTable } from "#store/table.ts";
 import type { PolicyCost } from "./costs.ts";
 import type { Refusal } from "./limits.ts";
+import { type PolicyName, policyKey } from "./policy-key.ts";
 import type { NamedPort, NeedKind, ResolvedPolicy, Rule, RuleOrigin } from "./rule.ts";
 
 /** Intent: one policy object, compiled as a whole or refused as a whole. */
-export interface PolicyRow {
-  readonly kind: string;
-  /** "" for a cluster-wide object. */
-  readonly namespace: string;
-  readonly name: string;
+export interface PolicyRow extends PolicyName {
   readonly uid: string;
   readonly generation: number;
   /** None when refused, but for {@link inForce}. */
@@ -26,11 +23,6 @@ export interface PolicyRow {
   readonly warnings?: readonly string[];
   /** What the object's status says of it by now: see `status.ts`. */
   readonly reported?: string;
-}
-
-/** `NetworkPolicy shop/web`, `CiliumClusterwideNetworkPolicy no-metadata`. */
-export function policyKey({ kind, namespace, name }: Pick<PolicyRow, "kind" | "namespace" | "name">): string {
-  return namespace === "" ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
 }
 
 /**

@@ -8,7 +8,7 @@ import { startTestApi } from "#kit/test-api.ts";
 import { WeftError } from "#lib/errors.ts";
 import { PolicyEngine } from "#policy/engine.ts";
 import { compileRow, languageOf } from "#policy/languages.ts";
-import { policyKey } from "#policy/table.ts";
+import { policyKey } from "#policy/policy-key.ts";
 import { breakPolicy } from "./broken.ts";
 import { policies, type policyKinds } from "./generate-policies.ts";
 import type { Manifest } from "./oracle/cluster.ts";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { parseAddress, parsePrefix } from "#model/ip.ts";
-import type { End, Judge } from "#policy/offline/judge.ts";
+import type { End } from "#policy/offline/end.ts";
+import type { Judge } from "#policy/offline/judge.ts";
 import type { SourcedObject } from "#policy/offline/objects.ts";
 import type { ClusterSettings } from "#policy/offline/settings.ts";
 import { type Cluster, type Manifest, settingsOf } from "./oracle/cluster.ts";

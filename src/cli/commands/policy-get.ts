@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { gatherGrid } from "#cli/gather.ts";
 import { type Grid, outputForm, printGrid } from "#cli/print/table.ts";
 import { WeftError } from "#lib/errors.ts";
-import { policyKey } from "#policy/table.ts";
+import { policyKey } from "#policy/policy-key.ts";
 import { type InspectOptions, where, withAgentOptions } from "./inspect.ts";
 
 /** `weft policy get`: policies as the agents hold them, with what they cost and who has no room for them. */

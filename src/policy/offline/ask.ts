@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { type PortQuestion, portText } from "#model/port.ts";
+import type { End } from "./end.ts";
 import type { Party } from "./ends.ts";
-import type { End, Judge, Judgement } from "./judge.ts";
+import type { Judge, Judgement } from "./judge.ts";
 import type { OfflineService } from "./services.ts";
 
 /** What becomes of a connection. */

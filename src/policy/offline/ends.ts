@@ -6,7 +6,7 @@ import { isAddress, parseAddress } from "#model/ip.ts";
 import type { Requirement } from "../rule.ts";
 import { matches, namespaceLabel, sourced } from "../selector.ts";
 import type { OfflineCluster } from "./cluster.ts";
-import type { End } from "./judge.ts";
+import type { End } from "./end.ts";
 import type { OfflinePod } from "./pods.ts";
 import type { OfflineService } from "./services.ts";
 

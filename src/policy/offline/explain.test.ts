@@ -8,10 +8,11 @@ import { parseAddress } from "#model/ip.ts";
 import { type PortQuestion, parsePort } from "#model/port.ts";
 import { ask } from "./ask.ts";
 import { loadCluster, type OfflineCluster, withPolicies } from "./cluster.ts";
+import type { End } from "./end.ts";
 import { findParties, type Party } from "./ends.ts";
 import { explain } from "./explain.ts";
 import { smallestChange } from "./fix.ts";
-import { createJudge, type End } from "./judge.ts";
+import { createJudge } from "./judge.ts";
 import { truthTable } from "./matrix.ts";
 
 const root = join(import.meta.dirname, "../../..");

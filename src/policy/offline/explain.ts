@@ -3,14 +3,15 @@ import { labelList } from "#model/labels.ts";
 import { type PortQuestion, portText } from "#model/port.ts";
 import { plainEntry } from "../entry.ts";
 import { peerMatches } from "../peer.ts";
+import { policyKey } from "../policy-key.ts";
 import type { NamedPort, PolicyEntry, PortRange, Rule, RuleOrigin } from "../rule.ts";
 import { originText } from "../rule-ids.ts";
-import { policyKey } from "../table.ts";
 import type { Answer } from "./ask.ts";
+import type { End } from "./end.ts";
 import type { Party } from "./ends.ts";
 import { isPod } from "./engine.ts";
 import { type Change, smallestChange } from "./fix.ts";
-import type { DirectionJudgement, End, Judge, Judgement, Reason } from "./judge.ts";
+import type { DirectionJudgement, Judge, Judgement, Reason } from "./judge.ts";
 import { namedPorts } from "./pods.ts";
 import { entryText, partyText, placeText, ruleText } from "./text.ts";
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { stringify } from "yaml";
 import type { ManifestObject } from "#k8s/manifest.ts";
-import { policyKey } from "../table.ts";
+import { policyKey } from "../policy-key.ts";
 import { allowPolicy } from "./allow-policy.ts";
 import { type OfflineCluster, type OfflinePolicy, withPolicies } from "./cluster.ts";
 import { isPod } from "./engine.ts";

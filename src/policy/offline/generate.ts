@@ -5,9 +5,9 @@ import { type PortQuestion, portText, protocolName } from "#model/port.ts";
 import { matches, namespaceLabel } from "../selector.ts";
 import { subjectOf } from "./allow-policy.ts";
 import type { OfflineCluster } from "./cluster.ts";
+import type { End } from "./end.ts";
 import type { Party } from "./ends.ts";
 import { deniedByPolicy, flowParty, flowText, type RecordedFlow } from "./flows.ts";
-import type { End } from "./judge.ts";
 import type { OfflinePod } from "./pods.ts";
 import { partyText } from "./text.ts";
 

@@ -2,8 +2,8 @@
 import { ReservedIdentity, reservedNames } from "#model/identity.ts";
 import { type Address, contains, family, type Prefix, prefixBits } from "#model/ip.ts";
 import type { OfflineCluster } from "./cluster.ts";
+import type { End } from "./end.ts";
 import type { Known } from "./engine.ts";
-import type { End } from "./judge.ts";
 import type { OfflineNode } from "./nodes.ts";
 import type { OfflinePod } from "./pods.ts";
 

@@ -1,25 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 import { auditAnnotation, isSwitchedOn } from "#model/annotations.ts";
-import { type Address, family } from "#model/ip.ts";
+import { family } from "#model/ip.ts";
 import type { Labels } from "#model/labels.ts";
 import type { PortQuestion } from "#model/port.ts";
 import type { PolicyEntry, ResolvedPolicy, Rule, RuleOrigin } from "../rule.ts";
 import { selects } from "../selector.ts";
 import { verdict } from "../verdict.ts";
 import type { OfflineCluster } from "./cluster.ts";
+import type { End } from "./end.ts";
 import { isPod, type Known, resolveCluster, type Subject, subjectLabels } from "./engine.ts";
 import { createIdentifier, type Identifier, nodeOfEnd } from "./identify.ts";
-import type { OfflineNode } from "./nodes.ts";
-import type { OfflinePod } from "./pods.ts";
-
-/** One side of a connection. */
-export type End =
-  | { readonly kind: "pod"; readonly pod: OfflinePod }
-  /** A process of the node. */
-  | { readonly kind: "node"; readonly node: OfflineNode; readonly address?: Address }
-  | { readonly kind: "address"; readonly address: Address }
-  /** Whoever has a reserved identity: `world` (an address no policy names), `host`, `remote-node`, `kube-apiserver`, … */
-  | { readonly kind: "reserved"; readonly name: string; readonly address?: Address };
 
 /**
  * Why a direction is allowed or denied. `rule`: a rule says so. `default-deny`: policies isolate the endpoint, and nothing matched. `open`: policies

@@ -4,8 +4,9 @@ import type { Address } from "#model/ip.ts";
 import { type PortQuestion, protocolName } from "#model/port.ts";
 import type { Question } from "#model/questions.ts";
 import { type Answer, ask } from "./ask.ts";
+import type { End } from "./end.ts";
 import { findParties, type Party } from "./ends.ts";
-import type { End, Judge } from "./judge.ts";
+import type { Judge } from "./judge.ts";
 import { partyText } from "./text.ts";
 
 /** One answer in the form of `weft lab probe -o json`; `ms` is 0: nothing was sent. */

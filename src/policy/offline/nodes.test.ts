@@ -6,10 +6,11 @@ import { parseAddress } from "#model/ip.ts";
 import { parsePort } from "#model/port.ts";
 import { ask } from "./ask.ts";
 import { loadCluster, withPolicies } from "./cluster.ts";
+import type { End } from "./end.ts";
 import { findParties } from "./ends.ts";
 import { explain } from "./explain.ts";
 import { smallestChange } from "./fix.ts";
-import { createJudge, type End } from "./judge.ts";
+import { createJudge } from "./judge.ts";
 import { truthTable } from "./matrix.ts";
 import { type ClusterSettings, settingsOfAgents, usualFirewall } from "./settings.ts";
 

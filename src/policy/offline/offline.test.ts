@@ -7,8 +7,9 @@ import { parsePort, portText } from "#model/port.ts";
 import { parseQuestions } from "#model/questions.ts";
 import { ask } from "./ask.ts";
 import { loadCluster, type OfflineCluster } from "./cluster.ts";
+import type { End } from "./end.ts";
 import { findParties, withImagined } from "./ends.ts";
-import { createJudge, type End } from "./judge.ts";
+import { createJudge } from "./judge.ts";
 import { truthOfQuestions, truthTable } from "./matrix.ts";
 
 const manifests = `

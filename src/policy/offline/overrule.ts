@@ -4,7 +4,8 @@ import { hostPrefix } from "#model/ip.ts";
 import { type PortQuestion, portText, protocolName } from "#model/port.ts";
 import { nameOf, subjectOf } from "./allow-policy.ts";
 import type { OfflineCluster, OfflinePolicy } from "./cluster.ts";
-import type { End, Judgement } from "./judge.ts";
+import type { End } from "./end.ts";
+import type { Judgement } from "./judge.ts";
 import { placeOf } from "./object-edit.ts";
 import type { OfflinePod } from "./pods.ts";
 

@@ -3,9 +3,9 @@ import { blockIdentityScope, isBlockIdentity, reservedNames } from "#model/ident
 import type { Labels } from "#model/labels.ts";
 import { protocolName } from "#model/port.ts";
 import { peerText } from "../peer.ts";
+import { policyKey } from "../policy-key.ts";
 import type { Peer, PolicyEntry, PortRange, Requirement, Rule, RuleOrigin, Selector } from "../rule.ts";
 import { namespaceLabel, namespaceLabelsPrefix } from "../selector.ts";
-import { policyKey } from "../table.ts";
 import type { Party } from "./ends.ts";
 
 /** `shop/front`, `node:worker-1`, an address, `world`, `service shop/front`. */
