@@ -26,7 +26,7 @@ struct near_endpoint {
 	struct endpoint row;
 };
 
-enum near_shape { NEAR_PLACES = 128 }; /* for each CPU, of either kind */
+enum near_shape { NEAR_PLACES_BITS = 7, NEAR_PLACES = 1 << NEAR_PLACES_BITS }; /* for each CPU, of either kind */
 
 /* Ids of endpoints that are no pods. */
 enum endpoint_id { HOST_ENDPOINT = 65535 };

@@ -47,10 +47,21 @@ static __always_inline bool has_address(const struct endpoint *row, const struct
 	return addr_equal(a, addr_is_v4(a) ? &row->v4 : &row->v6) && !addr_is_zero(a);
 }
 
+/*
+ * Addresses of one node's pods differ in their last bytes, which lie highest in a word of a little-endian machine: only the
+ * product's highest bits depend on them.
+ */
+static __always_inline __u32 address_place(const struct addr *a)
+{
+	__u32 mixed = (a->words[2] ^ a->words[3]) * 0x9e3779b1u; /* 2^32 / golden ratio */
+
+	return mixed >> (32 - NEAR_PLACES_BITS);
+}
+
 /* The pod of this node that has the address, or NULL. Good until the next call for another one. */
 static __always_inline struct endpoint *near_by_addr(const struct addr *a, __u64 stamp)
 {
-	__u32 place = ((a->words[2] ^ a->words[3]) * 0x9e3779b1u >> 16) % NEAR_PLACES; /* 2^32 / golden ratio */
+	__u32 place = address_place(a);
 	struct near_endpoint *near = bpf_map_lookup_elem(&near_addresses, &place);
 	struct endpoint *row;
 

@@ -2,7 +2,10 @@
 /** A packet's life between pods, services and the node: out of one program, into the next, then the answer. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { type Endpoint, endpointLayout } from "#datapath/layouts/endpoint.ts";
 import { DropReason, EventFlag, EventType, TracePoint, TraceReason } from "#datapath/layouts/enums.ts";
+import type { Layout } from "#kernel/bpf/layout.ts";
+import { perCpu, u32Layout } from "#kernel/bpf/typed-map.ts";
 import { Action, at, type PodFields, TestNode } from "#kit/datapath.ts";
 import { barePacket, buildFragments, buildPacket, Proto, readFragments, Tcp } from "#kit/packet.ts";
 import { addressBytes, parseAddress } from "#model/ip.ts";
@@ -17,6 +20,14 @@ const families = {
     echo: Proto.icmp6,
   },
 } as const;
+
+/** The row in a `struct near_endpoint`. */
+const nearRowLayout: Layout<Endpoint> = {
+  name: "near_endpoint",
+  size: 8 + endpointLayout.size,
+  read: (view, offset) => endpointLayout.read(view, offset + 8),
+  write: (view, offset, row) => endpointLayout.write(view, offset + 8, row),
+};
 
 const wide = { proto: 0, portBits: 0, port: 0 } as const;
 
@@ -86,6 +97,21 @@ for (const name of ["v4", "v6"] as const) {
       node.pod(a);
       node.pod(b);
       assert.deepEqual(ends(ask()), [1001, 1002]);
+    });
+
+    it("with neighbouring addresses have their rows at hand beside each other", () => {
+      const others = Array.from({ length: 8 }, (_, i) => net.b.replace(/3$/, `${20 + i}`));
+      for (const other of others) {
+        node.pod({ id: 3, [name]: other, identity: 1003 });
+        node.fromPod(a, udp(net.a, other, [++port, 53]));
+        node.forgetAddress(other);
+      }
+      const places = node.typed("near_addresses", u32Layout, perCpu(nearRowLayout)).entries();
+      const atHand = new Set([...places].flatMap(([, rows]) => rows.map(({ [name]: address }) => address)));
+      assert.deepEqual(
+        others.filter((other) => !atHand.has(parseAddress(other))),
+        [],
+      );
     });
 
     it("may not send from an address that is not theirs", () => {
