@@ -21,6 +21,7 @@
 #include "lib/ipip-answer.h"
 #include "lib/geneve-answer.h"
 #include "lib/to-backend.h"
+#include "lib/wrapped-error.h"
 
 const volatile struct node_config config = {};
 
@@ -48,7 +49,9 @@ static __always_inline int to_service(struct __sk_buff *skb, struct pkt *p, cons
 	p->dst.identity = identity_of(p, entry);
 	if (p->dst.identity == IDENTITY_HOST)
 		return to_own_process(skb, p);
-	return goes_by_geneve(p) ? to_backend_by_geneve(skb, p, sent, entry) : to_remote_backend(skb, p, sent, entry);
+	if (goes_by_geneve(p) || goes_by_ipip(p))
+		return to_backend_wrapped(skb, p, sent, entry);
+	return to_remote_backend(skb, p, sent, entry);
 }
 
 /* An answer to what left with the node's address as source, its destination restored. */
@@ -151,6 +154,10 @@ int from_device(struct __sk_buff *skb)
 		reason = geneve_arrive(skb, &p);
 		if (reason)
 			return drop(skb, &p, reason);
+	} else if (p.flags & PKT_ICMP_ERROR) {
+		verdict = wrapped_error(skb, &p);
+		if (verdict != TC_ACT_UNSPEC)
+			return verdict;
 	}
 	pod = endpoint_by_addr(&p.daddr);
 	if (pod) {

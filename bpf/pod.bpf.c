@@ -14,6 +14,7 @@
 #include "lib/egress.h"
 #include "lib/hairpin.h"
 #include "lib/refuse.h"
+#include "lib/too-long.h"
 #include "lib/deny.h"
 #include "lib/host.h"
 
@@ -60,6 +61,20 @@ static __always_inline bool is_for_the_link(const struct pkt *p)
 	return entry && entry->identity == IDENTITY_HOST;
 }
 
+/* The answer to a client outside, who knows the frontend alone. The pod is told what is too long for the way there. */
+static __always_inline int answer_by_device(struct __sk_buff *skb, struct pkt *p)
+{
+	int verdict = route_translated(skb, p, NULL);
+	__u32 mtu = -verdict;
+
+	if (!is_too_long(verdict))
+		return verdict;
+	verdict = drop(skb, p, DROP_IP_FRAGMENTATION_NOT_SUPPORTED);
+	if (p->client_port) /* its port, as the pod knows it */
+		p->dport = p->client_port;
+	return make_too_long(skb, p, mtu) ? bpf_redirect_peer(skb->ifindex, 0) : verdict;
+}
+
 /* Sends an admitted packet on its way. */
 static __always_inline int forward(struct __sk_buff *skb, struct pkt *p, const struct receiver *r)
 {
@@ -80,7 +95,7 @@ static __always_inline int forward(struct __sk_buff *skb, struct pkt *p, const s
 		if (verdict != TC_ACT_UNSPEC)
 			return verdict;
 	}
-	return route(skb, p, NULL);
+	return by_device ? answer_by_device(skb, p) : route(skb, p);
 }
 
 /* A pod's packet for a service ends here; it is told so when the service has no backend. */

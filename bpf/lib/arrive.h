@@ -7,6 +7,7 @@
 #include "nat-restore.h"
 #include "deliver.h"
 #include "skb-shortcut.h"
+#include "too-long.h"
 
 /* Where packets from other machines end, by the device or the tunnel alike. */
 
@@ -23,10 +24,13 @@ static __always_inline int to_local_pod(struct __sk_buff *skb, struct pkt *p, co
 /* As `came`, to the client outside whose connection to a frontend another node's backend answers: what nat_restore found. */
 static __always_inline int to_client(struct __sk_buff *skb, struct pkt *p, const struct nat_key *came)
 {
-	int reason;
+	int reason, verdict;
 
 	p->flags |= p->flags & PKT_ICMP_ERROR ? PKT_REPLY | PKT_RELATED : PKT_REPLY;
 	p->dst.identity = identity_of(p, ipcache_lookup(&p->daddr));
 	reason = reverse_translate(skb, p);
-	return reason ? drop(skb, p, reason) : route(skb, p, shortcut_begin(skb, p, came));
+	if (reason)
+		return drop(skb, p, reason);
+	verdict = route_translated(skb, p, shortcut_begin(skb, p, came));
+	return is_too_long(verdict) ? too_long(skb, p, came, -verdict) : verdict;
 }

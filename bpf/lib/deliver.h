@@ -92,22 +92,36 @@ __noinline int encapsulate(struct __sk_buff *skb, struct pkt *p, const struct ad
 	return into_tunnel(skb, p, node);
 }
 
+/* Of a way: the device and the neighbour. */
+struct hop {
+	struct bpf_redir_neigh next;
+	__u32 ifindex;
+};
+
+static __always_inline void hop_of(const struct bpf_fib_lookup *fib, struct hop *hop)
+{
+	hop->ifindex = fib->ifindex;
+	hop->next.nh_family = fib->family;
+	if (fib->family == AF_INET6)
+		__builtin_memcpy(hop->next.ipv6_nh, fib->ipv6_dst, 16);
+	else
+		hop->next.ipv4_nh = fib->ipv4_dst;
+}
+
 static __always_inline int redirect_to_neighbour(const struct bpf_fib_lookup *fib)
 {
-	struct bpf_redir_neigh next = { .nh_family = fib->family };
+	struct hop hop = {};
 
-	if (fib->family == AF_INET6)
-		__builtin_memcpy(next.ipv6_nh, fib->ipv6_dst, 16);
-	else
-		next.ipv4_nh = fib->ipv4_dst;
-	return bpf_redirect_neigh(fib->ifindex, &next, sizeof(next), 0);
+	hop_of(fib, &hop);
+	return bpf_redirect_neigh(hop.ifindex, &hop.next, sizeof(hop.next), 0);
 }
 
 /*
  * Where the node's routes say. What they have no plain answer for is left to the stack, which has them all. *s: gets the
- * way, and is in force then; NULL: nobody asks for it.
+ * way, and is in force then; NULL: nobody asks for it. A packet too long for its way: minus what that carries, and
+ * nothing has been written (too-long.h).
  */
-__noinline int route(struct __sk_buff *skb, struct pkt *p, struct shortcut *s)
+__noinline int route_translated(struct __sk_buff *skb, struct pkt *p, struct shortcut *s)
 {
 	struct bpf_fib_lookup fib = {};
 	long answer;
@@ -126,6 +140,8 @@ __noinline int route(struct __sk_buff *skb, struct pkt *p, struct shortcut *s)
 	case BPF_FIB_LKUP_RET_UNREACHABLE:
 	case BPF_FIB_LKUP_RET_PROHIBIT:
 		return drop(skb, p, DROP_FIB_LOOKUP_FAILED);
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		return -(int)fib.mtu_result;
 	default:
 		return to_stack(skb, p, TRACE_TO_STACK);
 	}
@@ -135,4 +151,12 @@ __noinline int route(struct __sk_buff *skb, struct pkt *p, struct shortcut *s)
 	if (s && answer == BPF_FIB_LKUP_RET_SUCCESS)
 		shortcut_by_route(p, s, &fib);
 	return redirect_to_neighbour(&fib);
+}
+
+/* The same for what the stack knows as it is: it answers what is too long. */
+static __always_inline int route(struct __sk_buff *skb, struct pkt *p)
+{
+	int verdict = route_translated(skb, p, NULL);
+
+	return verdict < TC_ACT_UNSPEC ? to_stack(skb, p, TRACE_TO_STACK) : verdict;
 }

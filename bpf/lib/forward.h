@@ -107,6 +107,6 @@ static __always_inline void fib_question(frame_t *frame, const struct pkt *p, st
 {
 	fib->ifindex = frame_ifindex(frame);
 	fib->l4_protocol = p->proto;
-	fib->tot_len = frame_segment_size(frame) ? 0 : p->length;
+	fib->tot_len = segment_length(frame, p);
 	fib_between(fib, &p->saddr, &p->daddr);
 }

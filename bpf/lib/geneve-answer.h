@@ -13,13 +13,13 @@ static __always_inline bool is_geneve(const struct pkt *p)
 	return p->proto == IPPROTO_UDP && p->dport == bpf_htons(GENEVE_PORT);
 }
 
-/* The frontend that the header tells, and what is inside: ETH_P_*, network byte order; 0: it is none of ours. */
-static __always_inline __be16 geneve_read(struct __sk_buff *skb, const struct pkt *p, struct peer *told)
+/* The frontend that the header, from UDP's at `off` on, tells, and what is inside: ETH_P_*, network byte order; 0: it is none of ours. */
+static __always_inline __be16 geneve_read(struct __sk_buff *skb, __u32 off, struct peer *told)
 {
 	struct geneve head = {};
 	__u32 size;
 
-	if (frame_load(skb, p->l4, &head, GENEVE_SIZE_V4) < 0 || head.udp.check || head.flags != GENEVE_CRITICAL ||
+	if (frame_load(skb, off, &head, GENEVE_SIZE_V4) < 0 || head.udp.check || head.flags != GENEVE_CRITICAL ||
 	    head.class != bpf_htons(GENEVE_CLASS) || head.type != GENEVE_FRONTEND)
 		return 0;
 	size = head.protocol == bpf_htons(ETH_P_IPV6) ? GENEVE_SIZE_V6 : GENEVE_SIZE_V4;
@@ -31,7 +31,7 @@ static __always_inline __be16 geneve_read(struct __sk_buff *skb, const struct pk
 		return head.protocol;
 	}
 	if (head.protocol != bpf_htons(ETH_P_IPV6) ||
-	    frame_load(skb, p->l4 + offsetof(struct geneve, addr), &told->addr, sizeof(told->addr)) < 0 ||
+	    frame_load(skb, off + offsetof(struct geneve, addr), &told->addr, sizeof(told->addr)) < 0 ||
 	    addr_is_v4(&told->addr))
 		return 0;
 	return head.protocol;
@@ -51,7 +51,7 @@ __noinline int geneve_arrive(struct __sk_buff *skb, struct pkt *p)
 		return DROP_INVALID_PACKET_DROPPED;
 	if (!is_between_nodes(p))
 		return 0;
-	inner = geneve_read(skb, p, &told);
+	inner = geneve_read(skb, p->l4, &told);
 	if (!inner)
 		return 0;
 	reason = dsr_unwrap(skb, p, p->l4 - ETH_HLEN + (addr_is_v4(&told.addr) ? GENEVE_SIZE_V4 : GENEVE_SIZE_V6), inner);

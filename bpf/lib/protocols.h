@@ -17,8 +17,8 @@ enum icmp4 {
 	ICMP4_PARAMETER_PROBLEM = 12,
 };
 
-enum icmp4_unreachable { ICMP4_PORT = 3, ICMP4_TOO_BIG = 4, ICMP4_PROHIBITED = 13 };
-enum icmp6_unreachable { ICMP6_PROHIBITED = 1, ICMP6_PORT = 4 };
+enum icmp4_unreachable { ICMP4_HOST = 1, ICMP4_PORT = 3, ICMP4_TOO_BIG = 4, ICMP4_PROHIBITED = 13 };
+enum icmp6_unreachable { ICMP6_PROHIBITED = 1, ICMP6_ADDRESS = 3, ICMP6_PORT = 4 };
 
 enum icmp6 {
 	ICMP6_UNREACHABLE = 1,

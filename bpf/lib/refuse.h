@@ -68,10 +68,26 @@ struct icmp_head {
 	__be32 more; /* what the type says it is */
 };
 
+struct l4_head {
+	__be16 sport;
+	__be16 dport;
+	__be32 more;
+};
+
+/* The packet an error is about, as p has it: where that is not what stands in the frame, its sender knows no other. */
+static __always_inline void about_ports(const struct pkt *p, struct l4_head *l4)
+{
+	if (!is_port_protocol(p->proto))
+		return;
+	l4->sport = p->sport;
+	l4->dport = p->dport;
+}
+
 struct icmp4_error {
 	struct iphdr ip;
 	struct icmp_head icmp;
-	__u8 about[28];
+	struct iphdr about; /* without its options */
+	struct l4_head l4;
 };
 
 static __always_inline int make_error_v4(struct __sk_buff *skb, struct pkt *p, const struct icmp_head *icmp)
@@ -81,61 +97,95 @@ static __always_inline int make_error_v4(struct __sk_buff *skb, struct pkt *p, c
 			.protocol = IPPROTO_ICMP, .saddr = p->daddr.words[3], .daddr = p->saddr.words[3] },
 		.icmp = *icmp,
 	};
+	__u32 options = p->l4 - ETH_HLEN - sizeof(struct iphdr);
 
-	if (p->l4 != ETH_HLEN + sizeof(struct iphdr) || bpf_skb_load_bytes(skb, ETH_HLEN, r.about, sizeof(r.about)) < 0)
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &r.about, sizeof(r.about)) < 0 ||
+	    bpf_skb_load_bytes(skb, p->l4, &r.l4, sizeof(r.l4)) < 0)
 		return -1;
+	r.about.ihl = 5;
+	r.about.tot_len = bpf_htons(bpf_ntohs(r.about.tot_len) - options);
+	r.about.saddr = p->saddr.words[3];
+	r.about.daddr = p->daddr.words[3];
+	r.about.check = 0;
+	r.about.check = csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&r.about, sizeof(r.about), 0));
+	about_ports(p, &r.l4);
 	r.ip.check = csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&r.ip, sizeof(r.ip), 0));
-	r.icmp.csum = csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&r.icmp, sizeof(r.icmp) + sizeof(r.about), 0));
+	r.icmp.csum = csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&r.icmp, sizeof(r) - sizeof(r.ip), 0));
 	if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(r), 0) < 0)
 		return -1;
 	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_RECOMPUTE_CSUM);
 }
 
-#define IPV6_FRAGMENT_HEAD 8
-
 struct icmp6_error {
 	struct ipv6hdr ip;
 	struct icmp_head icmp;
-	__u8 about[sizeof(struct ipv6hdr) + IPV6_FRAGMENT_HEAD + 8];
+	struct ipv6hdr about; /* without extension headers */
+	struct l4_head l4;
 };
 
-/* Of packets without extension headers, but for a first fragment's. */
+#define ICMP6_ERROR_LENGTH (sizeof(struct icmp6_error) - sizeof(struct ipv6hdr))
+
 static __always_inline int make_error_v6(struct __sk_buff *skb, struct pkt *p, const struct icmp_head *icmp)
 {
-	__u32 extension = p->l4 == ETH_HLEN + sizeof(struct ipv6hdr) ? 0 : IPV6_FRAGMENT_HEAD;
-	__u32 about = sizeof(struct ipv6hdr) + extension + 8, length = sizeof(*icmp) + about;
 	struct icmp6_error r = {
-		.ip = { .version = 6, .payload_len = bpf_htons(length), .nexthdr = IPPROTO_ICMP6, .hop_limit = REFUSAL_TTL },
+		.ip = { .version = 6, .payload_len = bpf_htons(ICMP6_ERROR_LENGTH), .nexthdr = IPPROTO_ICMP6,
+			.hop_limit = REFUSAL_TTL },
 		.icmp = *icmp,
 	};
 	/* of the pseudo header: length and next header, as 32-bit words */
-	__be32 pseudo[2] = { bpf_htonl(length), bpf_htonl(IPPROTO_ICMP6) };
+	__be32 pseudo[2] = { bpf_htonl(ICMP6_ERROR_LENGTH), bpf_htonl(IPPROTO_ICMP6) };
+	__u32 extensions = p->l4 - ETH_HLEN - sizeof(struct ipv6hdr);
 	__s64 sum;
 
-	if (p->l4 != ETH_HLEN + sizeof(struct ipv6hdr) + extension || bpf_skb_load_bytes(skb, ETH_HLEN, r.about, about) < 0)
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &r.about, sizeof(r.about)) < 0 ||
+	    bpf_skb_load_bytes(skb, p->l4, &r.l4, sizeof(r.l4)) < 0)
 		return -1;
+	r.about.nexthdr = p->proto;
+	r.about.payload_len = bpf_htons(bpf_ntohs(r.about.payload_len) - extensions);
+	__builtin_memcpy(&r.about.saddr, &p->saddr, 16);
+	__builtin_memcpy(&r.about.daddr, &p->daddr, 16);
+	about_ports(p, &r.l4);
 	__builtin_memcpy(&r.ip.saddr, &p->daddr, 16);
 	__builtin_memcpy(&r.ip.daddr, &p->saddr, 16);
 	sum = bpf_csum_diff(NULL, 0, pseudo, sizeof(pseudo), 0);
 	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.ip.saddr, 32, sum);
-	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.icmp, length, sum);
+	sum = bpf_csum_diff(NULL, 0, (__be32 *)&r.icmp, ICMP6_ERROR_LENGTH, sum);
 	r.icmp.csum = csum_fold(sum);
-	length += sizeof(r.ip);
-	if (bpf_skb_change_tail(skb, ETH_HLEN + length, 0) < 0)
+	if (bpf_skb_change_tail(skb, ETH_HLEN + sizeof(r), 0) < 0)
 		return -1;
-	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, length, BPF_F_RECOMPUTE_CSUM);
+	return bpf_skb_store_bytes(skb, ETH_HLEN, &r, sizeof(r), BPF_F_RECOMPUTE_CSUM);
 }
 
-/* Makes an ICMP "destination unreachable" of the packet. */
+/* The packet becomes an ICMP error about it, from whom p says it was sent to. 0 or -1. */
+__noinline int make_error(struct __sk_buff *skb, struct pkt *p, const struct icmp_head *icmp)
+{
+	if (!p || !icmp)
+		return -1;
+	return is_v6(p) ? make_error_v6(skb, p, icmp) : make_error_v4(skb, p, icmp);
+}
+
+/* The same, "destination unreachable". */
 static __always_inline int make_unreachable(struct __sk_buff *skb, struct pkt *p, __u8 code_v4, __u8 code_v6)
 {
 	struct icmp_head icmp = { .type = ICMP4_UNREACHABLE, .code = code_v4 };
 
-	if (!is_v6(p))
-		return make_error_v4(skb, p, &icmp);
-	icmp.type = ICMP6_UNREACHABLE;
-	icmp.code = code_v6;
-	return make_error_v6(skb, p, &icmp);
+	if (is_v6(p)) {
+		icmp.type = ICMP6_UNREACHABLE;
+		icmp.code = code_v6;
+	}
+	return make_error(skb, p, &icmp);
+}
+
+/* The same, for a packet that is longer than the way to the backend carries: RFC 1191, RFC 4443 3.2. */
+static __always_inline int make_too_big(struct __sk_buff *skb, struct pkt *p, __u32 mtu)
+{
+	struct icmp_head icmp = { .type = ICMP4_UNREACHABLE, .code = ICMP4_TOO_BIG, .more = bpf_htonl(mtu) };
+
+	if (is_v6(p)) {
+		icmp.type = ICMP6_TOO_BIG;
+		icmp.code = 0;
+	}
+	return make_error(skb, p, &icmp);
 }
 
 /* Not in answer to what must not be answered: resets, ICMP errors, fragments without a head. */
@@ -168,22 +218,5 @@ __noinline int make_refusal(struct __sk_buff *skb, struct pkt *p)
 	} else if (make_unreachable(skb, p, ICMP4_PORT, ICMP6_PORT)) {
 		return false;
 	}
-	return bpf_skb_store_bytes(skb, 0, &back, sizeof(back), 0) == 0;
-}
-
-/* The same where the packet is longer than the way to the backend carries: RFC 1191, RFC 4443 3.2. */
-__noinline int make_too_big(struct __sk_buff *skb, struct pkt *p, __u32 mtu)
-{
-	struct icmp_head icmp = { .type = ICMP4_UNREACHABLE, .code = ICMP4_TOO_BIG, .more = bpf_htonl(mtu) };
-	struct macs back;
-
-	if (!p || !may_answer(p) || read_way_back(skb, &back))
-		return false;
-	if (is_v6(p)) {
-		icmp.type = ICMP6_TOO_BIG;
-		icmp.code = 0;
-	}
-	if (is_v6(p) ? make_error_v6(skb, p, &icmp) : make_error_v4(skb, p, &icmp))
-		return false;
 	return bpf_skb_store_bytes(skb, 0, &back, sizeof(back), 0) == 0;
 }

@@ -85,11 +85,13 @@ static __always_inline int set_source_port(frame_t *frame, struct pkt *p, __be16
 	return reason;
 }
 
-/* An answer goes to the port the client asked from. 0 or a drop reason. */
+/* An answer goes to the port the client asked from; p->client_port is the one that the backend knows then. 0 or a drop reason. */
 static __always_inline int set_client_port(frame_t *frame, struct pkt *p)
 {
-	int reason = write_port(frame, p, SIDE_DESTINATION, p->dport, p->client_port);
+	__be16 known = p->dport;
+	int reason = write_port(frame, p, SIDE_DESTINATION, known, p->client_port);
 
 	p->dport = p->client_port;
+	p->client_port = known;
 	return reason;
 }

@@ -3,7 +3,7 @@
 #include "packet.h"
 #include "source-nat.h"
 #include "deliver.h"
-#include "refuse.h"
+#include "too-long.h"
 #include "dsr.h"
 #include "ipip.h"
 #include "geneve.h"
@@ -13,35 +13,6 @@
  * On to a backend of another node, each way there is: translated or told of the frontend, in the tunnel, in a header of
  * its own, or by the node's routes.
  */
-
-/* The client sends less at a time from now on; it is told in its own terms, of the frontend. */
-static __always_inline int too_long(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent, __u32 mtu)
-{
-	struct addr frontend = sent->daddr;
-	int verdict = drop(skb, p, DROP_IP_FRAGMENTATION_NOT_SUPPORTED);
-
-	if (set_destination(skb, p, &frontend, sent->dport) || !make_too_big(skb, p, mtu))
-		return verdict;
-	return bpf_redirect(skb->ifindex, 0);
-}
-
-/* Around the packet as the client sent it, a header that leads to the backend. p says of the inside as before, of the outside its end. */
-static __always_inline int wrap(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent)
-{
-	__u64 flags = is_v6(p) ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
-	struct addr frontend = sent->daddr, backend = p->daddr;
-	__be16 port = p->dport;
-
-	if (set_destination(skb, p, &frontend, sent->dport) || decrement_ttl(skb, p) < 0 ||
-	    bpf_skb_adjust_room(skb, ipip_size(p), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | flags) < 0 ||
-	    ipip_store(skb, p, &backend) < 0)
-		return DROP_ERROR_WRITING_TO_PACKET;
-	p->daddr = backend;
-	p->dport = port;
-	p->ttl = TUNNEL_TTL;
-	p->length += ipip_size(p);
-	return 0;
-}
 
 /*
  * To the backend of another node: with a source address its answer comes back to, or with the client's own and the
@@ -53,8 +24,8 @@ __noinline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const str
 	__u32 length, room = config.mtu, growth;
 	struct addr source, node = {};
 	struct shortcut *s;
+	int reason, verdict;
 	bool tunnelled;
-	int reason;
 
 	if (!p || !sent)
 		return TC_ACT_SHOT;
@@ -65,7 +36,7 @@ __noinline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const str
 		node = entry->tunnel;
 		room -= tunnel_overhead(&node);
 	}
-	growth = told_growth(p, !(p->flags & PKT_NEW), length, room);
+	growth = dsr_growth(p, !(p->flags & PKT_NEW), length, room);
 	/* not for the stack to answer: it would name a backend, which the client does not know */
 	if (p->ttl <= 1)
 		return drop(skb, p, DROP_TTL_EXCEEDED);
@@ -77,10 +48,6 @@ __noinline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const str
 	reason = p->flags & (PKT_ICMP_ERROR | PKT_DSR) ? 0 : nat_source(skb, p, sent, &source);
 	if (reason)
 		return drop(skb, p, reason);
-	if (goes_by_ipip(p)) {
-		reason = wrap(skb, p, sent);
-		return reason ? drop(skb, p, reason) : route(skb, p, NULL);
-	}
 	s = shortcut_begin(skb, p, sent);
 	if (s)
 		s->told = growth != 0;
@@ -88,11 +55,37 @@ __noinline int to_remote_backend(struct __sk_buff *skb, struct pkt *p, const str
 		reason = dsr_tell(skb, p, sent);
 	if (reason)
 		return drop(skb, p, reason);
-	if (!tunnelled)
-		return route(skb, p, s);
+	if (!tunnelled) {
+		verdict = route_translated(skb, p, s);
+		return is_too_long(verdict) ? too_long(skb, p, sent, -verdict - growth) : verdict;
+	}
 	if (s)
 		shortcut_by_tunnel(p, s, &node, room - growth);
 	return encapsulate(skb, p, &node);
+}
+
+/* Around the packet as the client sent it, a header that leads to the backend. p says of the inside as before, of the outside its end. */
+__noinline int wrap_in_ipip(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent)
+{
+	struct addr frontend, backend;
+	__u64 flags;
+	__be16 port;
+
+	if (!p || !sent)
+		return DROP_ERROR_WRITING_TO_PACKET;
+	flags = is_v6(p) ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	frontend = sent->daddr;
+	backend = p->daddr;
+	port = p->dport;
+	if (set_destination(skb, p, &frontend, sent->dport) || decrement_ttl(skb, p) < 0 ||
+	    bpf_skb_adjust_room(skb, ipip_size(p), BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO | flags) < 0 ||
+	    ipip_store(skb, p, &backend) < 0)
+		return DROP_ERROR_WRITING_TO_PACKET;
+	p->daddr = backend;
+	p->dport = port;
+	p->ttl = TUNNEL_TTL;
+	p->length += ipip_size(p);
+	return 0;
 }
 
 /* Behind the outer header p's own follows. 0 or a drop reason. */
@@ -114,47 +107,61 @@ static __always_inline int wrap_in_geneve(struct __sk_buff *skb, struct pkt *p, 
 }
 
 /*
- * To another node as a packet of this one's own, which the stack would not take for one to send on: what the node's
- * routes have no plain answer for ends.
+ * The way of a packet of this node's own, which the stack would not take for one to send on: what the node's routes have
+ * no plain answer for ends. 0, a drop reason, or minus what the way carries where that is less than `length`.
  */
-__noinline int route_to_node(struct __sk_buff *skb, struct pkt *p, const struct addr *node)
+__noinline int find_way(struct __sk_buff *skb, const struct addr *to, __u32 length, struct hop *hop)
 {
 	struct bpf_fib_lookup fib = {};
 	struct addr from;
 	long answer;
 
-	if (!p || !node)
-		return TC_ACT_SHOT;
-	from = node_address_beside(node);
+	if (!to || !hop)
+		return DROP_FIB_LOOKUP_FAILED;
+	from = node_address_beside(to);
 	fib.ifindex = frame_ifindex(skb);
-	fib.l4_protocol = IPPROTO_UDP;
-	fib.tot_len = frame_segment_size(skb) ? 0 : p->length;
-	fib_between(&fib, &from, node);
+	fib.l4_protocol = IPPROTO_UDP; /* or IP in IP, which routes hardly tell apart */
+	fib.tot_len = length;
+	fib_between(&fib, &from, to);
 	answer = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (answer == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return -(int)fib.mtu_result;
 	if (answer != BPF_FIB_LKUP_RET_SUCCESS && answer != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return drop(skb, p, DROP_FIB_LOOKUP_FAILED);
-	forwarded(skb, p, TRACE_TO_NETWORK);
-	return redirect_to_neighbour(&fib);
+		return DROP_FIB_LOOKUP_FAILED;
+	hop_of(&fib, hop);
+	return 0;
 }
 
-/* To the backend of another node, which is told of the frontend in a header around the packet. */
-__noinline int to_backend_by_geneve(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent,
-				    const struct ipcache_entry *entry)
+/*
+ * To the backend of another node in a packet of this one's own, to it or to its node, which is told of the frontend. What
+ * its way carries is asked before: what has been wrapped is not made an answer any more.
+ */
+__noinline int to_backend_wrapped(struct __sk_buff *skb, struct pkt *p, const struct nat_key *sent,
+				  const struct ipcache_entry *entry)
 {
-	struct addr node;
-	__u32 growth;
+	__u32 growth, length, room = config.mtu;
+	struct hop hop = {};
+	struct addr to;
 	int reason;
 
 	if (!p || !sent)
 		return TC_ACT_SHOT;
-	node = geneve_end(&p->daddr, entry);
-	growth = geneve_growth(p, &node);
+	to = goes_by_ipip(p) ? p->daddr : geneve_end(&p->daddr, entry);
+	growth = goes_by_ipip(p) ? ipip_size(p) : geneve_growth(p, &to);
+	length = segment_length(skb, p) + growth;
 	if (p->ttl <= 1)
 		return drop(skb, p, DROP_TTL_EXCEEDED);
-	if (segment_length(skb, p) + growth > config.mtu)
-		return too_long(skb, p, sent, config.mtu - growth);
+	reason = find_way(skb, &to, length, &hop);
+	if (reason < 0 && -reason < room)
+		room = -reason;
+	if (length > room)
+		return too_long(skb, p, sent, room - growth);
 	if (p->flags & PKT_NEW)
 		p->flags |= PKT_REPORT;
-	reason = wrap_in_geneve(skb, p, sent, &node);
-	return reason ? drop(skb, p, reason) : route_to_node(skb, p, &node);
+	if (!reason)
+		reason = goes_by_ipip(p) ? wrap_in_ipip(skb, p, sent) : wrap_in_geneve(skb, p, sent, &to);
+	if (reason)
+		return drop(skb, p, reason);
+	forwarded(skb, p, TRACE_TO_NETWORK);
+	return bpf_redirect_neigh(hop.ifindex, &hop.next, sizeof(hop.next), 0);
 }
