@@ -192,7 +192,7 @@ int answer_for_services(struct __sk_buff *skb)
 {
 	bool arp = skb->protocol == bpf_htons(ETH_P_ARP);
 
-	if (!arp && skb->protocol != bpf_htons(ETH_P_IPV6))
+	if ((!arp && skb->protocol != bpf_htons(ETH_P_IPV6)) || frame_is_of_vlan(skb))
 		return TC_ACT_UNSPEC;
 	if ((config.flags & CONFIG_GENERIC_XDP) && begin_at_link_header(skb) < 0)
 		return TC_ACT_UNSPEC;

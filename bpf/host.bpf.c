@@ -123,7 +123,7 @@ static __always_inline int find_service(struct __sk_buff *skb, struct pkt *p)
 	return reason;
 }
 
-/* Everything that arrives on the device. What is none of ours goes to the stack untouched. */
+/* Everything that arrives on the device. What is none of ours, a VLAN's among it, goes to the stack untouched. */
 SEC("tcx/ingress")
 int from_device(struct __sk_buff *skb)
 {
@@ -132,7 +132,7 @@ int from_device(struct __sk_buff *skb)
 	struct nat_key sent;
 	int reason, verdict;
 
-	if (!is_ip(skb))
+	if (!is_ip(skb) || frame_is_of_vlan(skb))
 		return TC_ACT_OK;
 	if ((config.flags & CONFIG_GENERIC_XDP) && begin_at_link_header(skb) < 0)
 		return TC_ACT_OK;
@@ -265,7 +265,7 @@ int to_device(struct __sk_buff *skb)
 	struct addr node;
 	int malformed;
 
-	if (!is_ip(skb))
+	if (!is_ip(skb) || frame_is_of_vlan(skb))
 		return TC_ACT_OK;
 	malformed = parse(skb, &p);
 	if ((config.flags & CONFIG_HOST_FIREWALL) && is_locally_sent(skb) && !malformed && set_host_end(&p.src) && !passes_firewall(&p) &&

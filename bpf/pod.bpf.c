@@ -129,13 +129,15 @@ int from_pod(struct __sk_buff *skb)
 	__u64 stamp;
 	int reason;
 
-	if (skb->protocol == bpf_htons(ETH_P_ARP))
+	if (skb->protocol == bpf_htons(ETH_P_ARP) && !skb->vlan_present)
 		return TC_ACT_OK;
 	stamp = near_stamp();
 	sender = near_by_ifindex(skb->ifindex, stamp);
 	if (!sender)
 		return drop(skb, &p, DROP_EP_NOT_READY);
 	set_end(&p.src, sender);
+	if (skb->vlan_present) /* it would keep the tag, out of the node and into the VLAN */
+		return drop(skb, &p, DROP_VLAN_FILTERED);
 	if (!is_ip(skb))
 		return drop(skb, &p, DROP_UNSUPPORTED_L3_PROTOCOL);
 	reason = parse(skb, &p);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 #pragma once
+#include <stdbool.h>
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
@@ -58,6 +59,15 @@ static __always_inline __be16 frame_protocol(const frame_t *frame)
 static __always_inline __u32 frame_ifindex(const frame_t *frame)
 {
 	return frame->ifindex;
+}
+
+/*
+ * Tagged for a VLAN: the traffic of another device than the one it is seen at, which has the VLAN's number. The tag has been
+ * taken out of the frame; number 0 is that of no VLAN (IEEE 802.1Q 9.6).
+ */
+static __always_inline bool frame_is_of_vlan(const frame_t *frame)
+{
+	return frame->vlan_present && (frame->vlan_tci & 0xfff);
 }
 
 /* Payload of one of the segments the packet stands for; 0: it stands for itself. */

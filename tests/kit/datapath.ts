@@ -291,18 +291,18 @@ export class TestNode implements Disposable {
     writeService(this.#maps, fields);
   }
 
-  /** Puts a frame through a program; the events it caused come along. */
+  /** Puts a frame through a program; the events it caused come along. `tag`: of a VLAN, as the stack keeps it beside the frame. */
   run(
     program: string,
     bytes: Uint8Array,
-    where: { ifindex: number; vni?: number; ingressIfindex?: number },
+    where: { ifindex: number; vni?: number; ingressIfindex?: number; tag?: number },
   ): Outcome {
     const egress = program.startsWith("to_");
     const outer = this.#around.program(egress ? "around_egress" : "around_ingress");
     const inner = this.#around.map(egress ? "inner_egress" : "inner_ingress");
     typedMap(inner, u32Layout, u32Layout).set(0, this.program(program).fd.number);
     const { ifindex, ingressIfindex = 0 } = where;
-    const context = skBuffContext({ ifindex, ingressIfindex, cb: [where.vni ?? 0] });
+    const context = skBuffContext({ ifindex, ingressIfindex, cb: [where.vni ?? 0, 0, 0, 0, where.tag ?? 0] });
     const result = inNetns(this.#netns, () => outer.testRun({ data: bytes, context }));
     const cb = new DataView(result.context.buffer, result.context.byteOffset + 48);
     const vni = cb.getUint32(4, true);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
  * Runs another program between giving the packet a tunnel key and reading the one it has afterwards; a test run can do
- * neither by itself. cb[0]: VNI to come with, 0 none. Out: cb[1] VNI, cb[2] and cb[3] last word of the IPv4 or IPv6 remote.
+ * neither by itself, nor give it a VLAN's tag. cb[0]: VNI to come with, 0 none; cb[4]: tag (TCI) to come with, 0 none. Out: cb[1] VNI, cb[2] and cb[3] last word of the IPv4 or IPv6 remote.
  */
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
@@ -46,6 +47,8 @@ static __always_inline void before(struct __sk_buff *skb)
 
 	if (key.tunnel_id)
 		bpf_skb_set_tunnel_key(skb, &key, sizeof(key), 0);
+	if (skb->cb[4])
+		bpf_skb_vlan_push(skb, bpf_htons(ETH_P_8021Q), skb->cb[4]);
 }
 
 static __always_inline void after(struct __sk_buff *skb)

@@ -108,7 +108,12 @@ for (const { how, flag, name, underlay } of wrappings) {
         payload: new Uint8Array(1200),
       });
     /** Of a router between the nodes, about what the asked node sent: as much of it as routers give. */
-    const error = (sent: Pick<Outcome, "bytes">, [type, code]: readonly [number, number], word = 0, most = 540) =>
+    const error = (
+      sent: Pick<Outcome, "bytes">,
+      [type, code]: readonly [number, number],
+      word = 0,
+      most = 540,
+    ) =>
       buildPacket({
         from: under.router,
         to: under.node,
