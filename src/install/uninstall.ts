@@ -24,7 +24,7 @@ export interface UninstallOptions {
   readonly client: KubeClient;
   readonly chart: Chart;
   readonly namespace: string;
-  /** Stop after the nodes: what Helm's hook does before Helm deletes the rest. */
+  /** Leave the installation's own objects: what Helm's hook does before Helm deletes them. */
   readonly nodesOnly?: boolean;
   /** Delete the definitions too, and with them every policy of Weft's own kinds. */
   readonly crds?: boolean;
@@ -63,10 +63,10 @@ export async function uninstall(options: UninstallOptions): Promise<void> {
   await waitForCleanup(options);
   await remove({ kind: "DaemonSet", namespace, name: cleanupName });
   await podsGone(options, cleanupName);
-  if (options.nodesOnly) return;
   for (const resource of stateKinds) await deleteAll(client, resource, { signal });
-  await deleteAll(client, resources.leases, { signal, labelSelector: l2LeaseLabel.join("=") });
+  await deleteAll(client, resources.leases, { signal, namespace, labelSelector: l2LeaseLabel.join("=") });
   await deleteLease(client, { namespace, name: operatorLease }, signal);
+  if (options.nodesOnly) return;
   const objects = inventory?.objects ?? rendered(options, {});
   for (const object of inOrder(objects).reverse()) await remove(object);
   await remove({ kind: "ConfigMap", namespace, name: "weft-inventory" });
@@ -120,15 +120,16 @@ const stateKinds: readonly Resource[] = [
   resources.nodePolicyStatuses,
 ];
 
-/** Deletes every object of a kind, or those with a label; a kind that is not there has none. */
+/** Deletes every object of a kind, or those of a namespace with a label; a kind that is not there has none. */
 async function deleteAll(
   client: KubeClient,
   resource: Resource,
-  { signal, labelSelector }: { readonly signal: AbortSignal; readonly labelSelector?: string },
+  options: { readonly signal: AbortSignal; readonly namespace?: string; readonly labelSelector?: string },
 ): Promise<void> {
+  const { signal, labelSelector } = options;
   const query = labelSelector === undefined ? {} : { labelSelector };
   try {
-    const { items } = await client.list<KubeObject>(resource, { signal, ...query });
+    const { items } = await client.list<KubeObject>(resource, options);
     const namespaces = new Set(items.map(({ metadata }) => metadata?.namespace));
     for (const namespace of namespaces)
       await client.request({ method: "DELETE", path: resourcePath(resource, { namespace }), query, signal });

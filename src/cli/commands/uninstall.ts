@@ -27,7 +27,10 @@ export function uninstallCommand(): Command {
     .description("take Weft out of a cluster; every node is left as it was found")
     .option("--crds", "delete the definitions of Weft's kinds too, and with them every such policy")
     .option("-y, --yes", "do not ask")
-    .option("--nodes-only", "clean the nodes and leave the objects (what Helm's hook runs)")
+    .option(
+      "--nodes-only",
+      "clean the nodes, delete what was written about the network, leave the installation's objects (what Helm's hook runs)",
+    )
     .option("--skip-lost-nodes", "go on without nodes nobody hears of")
     .option("--image <ref>", "image of the pods that clean (default: the one running agents have)")
     .option("--timeout <sec>", "how long each step may take", wholeNumber, 300)

@@ -164,12 +164,14 @@ suite("installing", () => {
     await until("all of Weft's pods to end", 60_000, async () => (await ourPods()).length === 0);
     const left = await cluster.kubectl([
       "get",
-      "ds,deploy,rs,job,svc,cm,sa,role,rolebinding,clusterrole,clusterrolebinding",
+      "ds,deploy,rs,job,svc,cm,sa,role,rolebinding,clusterrole,clusterrolebinding,lease",
       "-A",
       "-o",
       "name",
     ]);
     assert.doesNotMatch(left, /weft/);
+    const written = "ciliumnodes,ciliumidentities,ciliumendpoints,ciliumendpointslices,nodepolicystatuses";
+    assert.equal(await cluster.kubectl(["get", written, "-A", "-o", "name"]), "");
   });
 
   test("--crds takes the definitions too, but not the policies people wrote unless told so", async () => {
