@@ -3,11 +3,11 @@ import { LbBackendFlag, LbScope } from "#datapath/layouts/enums.ts";
 import type { LbFrontend } from "#datapath/layouts/lb-frontend.ts";
 import type { LbFrontendKey } from "#datapath/layouts/lb-frontend-key.ts";
 import type { Prefix } from "#model/ip.ts";
-import { BackendIds } from "#services/backend-ids.ts";
+import { BackendIds, type KnownBackend } from "#services/backend-ids.ts";
 import type { BackendEntry, FrontendEntry } from "#services/entries.ts";
 import { fromSourceRangeKey, type ServiceMaps } from "#services/maps.ts";
 import { type KnownFrontend, rangeKeys } from "#services/plan.ts";
-import { type Frontend, frontendKey, type Tuple, tupleText } from "#services/service.ts";
+import { type Frontend, frontendKey, type Tuple } from "#services/service.ts";
 import { SharedTables } from "#services/shared-tables.ts";
 import { rowKeys, rowsOf, slotsOfRows } from "#services/slot-rows.ts";
 
@@ -26,10 +26,13 @@ export interface AdoptedMaps {
  */
 export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
   const backends = new BackendIds(lastBackend);
+  const byId = new Map<number, KnownBackend>();
   const deadBackends: number[] = [];
   for (const [{ id }, { addr, port, proto, flags }] of maps.backends.entries()) {
     const terminating = (flags & LbBackendFlag.terminating) !== 0;
-    if (!addr || !backends.adopt(id, { address: addr, port, proto }, terminating)) deadBackends.push(id);
+    const known = addr && backends.adopt(id, { address: addr, port, proto }, terminating);
+    if (known) byId.set(id, known);
+    else deadBackends.push(id);
   }
   const slots = slotsOfRows(maps.slots.entries());
   const ranges = new Map<number, Prefix[]>();
@@ -58,16 +61,19 @@ export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
       proto: key.proto,
       ...(scoped && { scope: "local" }),
     };
-    const known = adoptFrontend(value, slots.get(value.id) ?? [], backends);
+    const known = adoptFrontend(value, slots.get(value.id) ?? [], byId);
     known.ranges = ranges.get(value.id) ?? [];
     if (known.table && !there.has(known.table.signature)) known.doubtful = true;
     if (known.table) known.tables = [known.table.signature];
     const shown = reverse.get(value.id);
     if (shown?.addr !== tuple.address || shown.port !== tuple.port) known.doubtful = true;
-    frontends.set(frontendKey(tuple), { known, entry: entryOf(tuple, known, backends) });
+    frontends.set(frontendKey(tuple), { known, entry: entryOf(tuple, known, byId) });
   }
-  for (const { id, holders } of [...backends.values()]) if (holders === 0) deadBackends.push(id);
-  for (const id of deadBackends) backends.release(id);
+  for (const known of byId.values()) {
+    if (known.holders > 0) continue;
+    deadBackends.push(known.id);
+    backends.release(known);
+  }
   const deadSlots = [...slots]
     .filter(([id]) => !ids.has(id))
     .flatMap(([id, list]) => rowKeys(id, { rows: rowsOf(list.length) }));
@@ -85,30 +91,32 @@ export function readMaps(maps: ServiceMaps, lastBackend = 0): AdoptedMaps {
   return { frontends, backends, tables };
 }
 
-function adoptFrontend(value: LbFrontend, found: readonly number[], backends: BackendIds): KnownFrontend {
+function adoptFrontend(
+  value: LbFrontend,
+  found: readonly number[],
+  byId: ReadonlyMap<number, KnownBackend>,
+): KnownFrontend {
   const { id, count, flags, affinitySec, tableSize, table: signature } = value;
   const table = tableSize > 0 ? { size: tableSize, signature } : undefined;
   const last = found.findLastIndex((backend) => backend !== undefined && backend !== 0);
   // A hole, or a slot whose backend is not there: 0 is no backend.
-  const slots = Array.from(found.slice(0, last + 1), (backend) =>
-    backend !== undefined && backends.get(backend) ? backend : 0,
-  );
-  const held = slots.filter((backend) => backend !== 0);
-  for (const backend of held) backends.holdId(backend);
+  const slots = Array.from(found.slice(0, last + 1), (backend) => byId.get(backend)?.id ?? 0);
+  const held = slots.flatMap((backend) => byId.get(backend) ?? []);
+  for (const backend of held) backend.holders++;
   const doubtful = held.length < slots.length || slots.length < count;
   const shape = { id, slots, count, flags, affinitySec, table, ranges: [], maxSlots: slots.length };
   return { ...shape, held, tables: [], doubtful };
 }
 
-function entryOf(tuple: ScopedTuple, known: KnownFrontend, backends: BackendIds): FrontendEntry {
-  const named = (ids: readonly number[]) => {
-    const out = new Map<string, BackendEntry>();
-    for (const id of ids) {
-      const backend = backends.get(id);
-      if (backend) out.set(tupleText(backend.tuple), { ...backend.tuple, terminating: backend.terminating });
-    }
-    return out;
-  };
+function entryOf(
+  tuple: ScopedTuple,
+  known: KnownFrontend,
+  byId: ReadonlyMap<number, KnownBackend>,
+): FrontendEntry {
+  const named = (ids: readonly number[]): BackendEntry[] =>
+    [...new Set(ids)]
+      .flatMap((id) => byId.get(id) ?? [])
+      .map(({ tuple: backend, terminating }) => ({ ...backend, terminating }));
   const { flags, affinitySec, table, slots, count } = known;
   return {
     ...tuple,

@@ -3,7 +3,7 @@ import { LbFlag } from "#datapath/layouts/enums.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Prefix } from "#model/ip.ts";
 import { type TableShare, tableSignature } from "#services/maglev.ts";
-import { type Backend, type Frontend, type FrontendType, type Tuple, tupleText } from "#services/service.ts";
+import { type Frontend, type FrontendType, type Tuple, tupleText } from "#services/service.ts";
 
 /** What the maps are to say of a frontend; numbers are given when it is written. */
 export interface FrontendEntry extends Tuple {
@@ -13,10 +13,10 @@ export interface FrontendEntry extends Tuple {
   readonly affinitySec: number;
   /** Who may ask; empty: everybody. */
   readonly sourceRanges: ReadonlySet<Prefix>;
-  /** By {@link tupleText}. Slots 1..count, in any order. */
-  readonly backends: ReadonlyMap<string, BackendEntry>;
-  /** Slots above count: kept, never chosen. So an agent that comes back finds in the maps whom they belonged to. */
-  readonly draining: ReadonlyMap<string, BackendEntry>;
+  /** Each once. Slots 1..count, in any order. */
+  readonly backends: readonly BackendEntry[];
+  /** Slots above count: kept, never chosen. So an agent that comes back finds in the maps whom they belonged to. None of the above. */
+  readonly draining: readonly BackendEntry[];
   /** How new connections are spread; absent: any backend is as likely as another. */
   readonly table?: TableEntry;
   /** Absent in an entry read back: maps know no names. */
@@ -66,12 +66,11 @@ const defaultTableSize = 16_381;
 /** @throws WeftError E_SERVICE for more backends than a count can say */
 export function frontendEntry(row: Frontend, tableSize: number = defaultTableSize): FrontendEntry {
   const { namespace, name, portName, address, port, proto, scope, affinitySec = 0 } = row;
-  const backends = new Map<string, BackendEntry>();
-  for (const backend of row.backends) backends.set(tupleText(backend), backend);
-  if (backends.size > 0xffff) {
+  const backends = eachOnce(row.backends);
+  if (backends.length > 0xffff) {
     throw new WeftError(
       "E_SERVICE",
-      `Service ${namespace}/${name}: ${backends.size} backends, at most 65535 fit`,
+      `Service ${namespace}/${name}: ${backends.length} backends, at most 65535 fit`,
     );
   }
   const table = tableOf(row, tableSize);
@@ -85,25 +84,29 @@ export function frontendEntry(row: Frontend, tableSize: number = defaultTableSiz
     affinitySec,
     sourceRanges: row.sourceRanges ? new Set(row.sourceRanges) : noRanges,
     backends,
-    draining: row.draining ? drainingOf(row.draining, backends) : noBackends,
+    draining: row.draining ? drainingOf(row.draining, backends) : none,
     service: { namespace, name, portName },
   };
 }
 
 /** Most frontends have none of these: they need not each have an empty set of their own. */
 const noRanges: FrontendEntry["sourceRanges"] = new Set();
-const noBackends: FrontendEntry["draining"] = new Map();
+const none: readonly BackendEntry[] = [];
 
-function drainingOf(
-  list: readonly Backend[],
-  backends: FrontendEntry["backends"],
-): FrontendEntry["draining"] {
-  const draining = new Map<string, BackendEntry>();
-  for (const backend of list) {
-    const key = tupleText(backend);
-    if (!backends.has(key)) draining.set(key, backend);
-  }
-  return draining;
+/** The list itself where it is sorted by address, as those of Services are. */
+function eachOnce(list: readonly BackendEntry[]): readonly BackendEntry[] {
+  for (let i = 1; i < list.length; i++)
+    if (!(list[i - 1]!.address < list[i]!.address)) return [...byTuple(list).values()];
+  return list;
+}
+
+function byTuple(list: readonly BackendEntry[]): Map<string, BackendEntry> {
+  return new Map(list.map((backend) => [tupleText(backend), backend]));
+}
+
+function drainingOf(list: readonly BackendEntry[], backends: readonly BackendEntry[]): BackendEntry[] {
+  const active = byTuple(backends);
+  return [...byTuple(list)].filter(([key]) => !active.has(key)).map(([, backend]) => backend);
 }
 
 /** Whether new connections are spread by a table: a hash needs one, and weights that differ. */
@@ -141,19 +144,26 @@ function sameSet<T>(a: ReadonlySet<T>, b: ReadonlySet<T>): boolean {
   return a.size === b.size && a.isSubsetOf(b);
 }
 
-function sameBackends(a: FrontendEntry["backends"], b: FrontendEntry["backends"]): boolean {
-  if (a.size !== b.size) return false;
-  for (const [key, backend] of a) if (b.get(key)?.terminating !== backend.terminating) return false;
-  return true;
+function sameBackends(a: readonly BackendEntry[], b: readonly BackendEntry[]): boolean {
+  if (a.length !== b.length) return false;
+  if (a.every((backend, at) => sameBackend(backend, b[at]!))) return true;
+  const others = byTuple(b);
+  return a.every((backend) => others.get(tupleText(backend))?.terminating === backend.terminating);
+}
+
+function sameBackend(a: BackendEntry, b: BackendEntry): boolean {
+  return (
+    a.address === b.address && a.port === b.port && a.proto === b.proto && a.terminating === b.terminating
+  );
 }
 
 /**
  * Puts ids into slots so that as few as possible change: who is there and stays in range keeps its place, the gaps are
- * filled by those beyond the end, then by new ones. The result has exactly the wanted ids.
+ * filled by those beyond the end, then by new ones. The result has exactly the wanted ids, which are each there once.
  */
-export function arrangeSlots(before: readonly number[], wanted: ReadonlySet<number>): number[] {
-  if (before.length === 0) return [...wanted];
-  const slots: (number | undefined)[] = new Array(wanted.size).fill(undefined);
+export function arrangeSlots(before: readonly number[], wanted: readonly number[]): readonly number[] {
+  if (before.length === 0) return wanted;
+  const slots: (number | undefined)[] = new Array(wanted.length).fill(undefined);
   const left = new Set(wanted);
   for (let at = 0; at < slots.length; at++) {
     const id = before[at];

@@ -228,7 +228,7 @@ function assertMaps(dump: string[], wanted: ReadonlyMap<string, FrontendEntry>):
     return `${head!.replace(/ id=\d+/, "")} -> ${sorted(active)} | ${sorted(draining)}`;
   });
   const want = [...wanted].map(([key, entry]) => {
-    const sorted = (backends: FrontendEntry["backends"]) => [...backends.keys()].sort().join(" ");
+    const sorted = (backends: FrontendEntry["backends"]) => backends.map(tupleText).sort().join(" ");
     const from = entry.sourceRanges.size > 0 ? ` from=${[...entry.sourceRanges].sort().join(",")}` : "";
     const table = entry.table ? ` table=${entry.table.size}` : "";
     return `${key} flags=${entry.flags}${table}${from} -> ${sorted(entry.backends)} | ${sorted(entry.draining)}`;

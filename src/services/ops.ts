@@ -6,7 +6,7 @@ import { errorText, WeftError } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
 import { readMaps } from "#services/adopt.ts";
-import { BackendIds } from "#services/backend-ids.ts";
+import { BackendIds, type KnownBackend } from "#services/backend-ids.ts";
 import { type FrontendEntry, frontendEntry, sameEntry } from "#services/entries.ts";
 import { type EntryMap, type ServiceMaps, toBackend, toFrontendKey } from "#services/maps.ts";
 import {
@@ -16,6 +16,7 @@ import {
   type Plan,
   planFrontend,
   rangeKeys,
+  Writes,
 } from "#services/plan.ts";
 import type { Frontend } from "#services/service.ts";
 import { SharedTables } from "#services/shared-tables.ts";
@@ -78,7 +79,7 @@ export function startServiceReconciler(deps: ServiceReconcilerDeps, signal: Abor
 }
 
 /**
- * The order of writes: backends, reverse, source ranges, rows of slots in use, tables, frontend (with its count), rows of those beyond, and only then what nobody
+ * The order of writes: backends, reverse, source ranges, slots in use, tables, frontend (with its count), slots beyond, and only then what nobody
  * refers to is taken away. So a packet at any moment finds a slot that points to a backend. Numbers are read back from
  * the maps at start; what is right there already is not written.
  */
@@ -135,7 +136,8 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     this.#tables.release(gone.flatMap(({ tables }) => tables));
     this.#sweepTables();
     for (const name of batch.keys()) this.#frontends.delete(name);
-    this.#release(gone.flatMap(({ held }) => held));
+    for (const { held } of gone) this.#letGo(held);
+    this.#deleteDead();
     db.write((tx) => {
       for (const { id } of gone) tx.delete(frontendIds, String(id));
     });
@@ -143,26 +145,30 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
   }
 
   #tryAll(batch: ReadonlyMap<string, FrontendEntry>): boolean {
-    return this.#try([...batch].map(([name, entry]) => this.#plan(name, entry))) === undefined;
+    return this.#try(batch) === undefined;
   }
 
   #tryOne(name: string, entry: FrontendEntry): unknown {
-    const thrown = this.#try([this.#plan(name, entry)]);
+    const thrown = this.#try([[name, entry]]);
     if (!hasErrno(thrown, "E2BIG")) return thrown;
     return new WeftError("E_MAP_FULL", "the load balancer has no room left", { cause: thrown });
   }
 
   /** @returns what was thrown */
-  #try(plans: readonly Plan[]): unknown {
+  #try(batch: Iterable<readonly [string, FrontendEntry]>): unknown {
+    const writes = new Writes();
+    const plans: Plan[] = [];
+    for (const [name, entry] of batch) plans.push(this.#plan(name, entry, writes));
     try {
       this.#writeBackends(plans);
     } catch (thrown) {
       // Nothing refers to the new ones yet: they make room for others.
-      this.#release(plans.flatMap(({ held }) => held));
+      for (const { held } of plans) this.#letGo(held);
+      this.#deleteDead();
       return thrown;
     }
     try {
-      this.#write(plans);
+      this.#write(plans, writes);
     } catch (thrown) {
       for (const plan of plans) {
         abandon(plan);
@@ -174,77 +180,62 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     return undefined;
   }
 
-  #plan(name: string, entry: FrontendEntry): Plan {
+  #plan(name: string, entry: FrontendEntry, writes: Writes): Plan {
     let known = this.#frontends.get(name);
     if (!known) {
       known = newFrontend(this.#freeId());
       this.#frontends.set(name, known);
     }
-    const hold = (backends: FrontendEntry["backends"]) => {
-      const held = new Set<number>();
-      for (const [key, backend] of backends) held.add(this.#backends.hold(key, backend));
-      return held;
-    };
-    const ids = { active: hold(entry.backends), draining: hold(entry.draining) };
-    return planFrontend(entry, known, { ...ids, of: (key) => this.#backends.numberOf(key) });
+    const hold = (list: FrontendEntry["backends"]) => list.map((backend) => this.#backends.hold(backend));
+    const backends = { active: hold(entry.backends), draining: hold(entry.draining) };
+    return planFrontend(entry, known, backends, writes);
   }
 
   #writeBackends(plans: readonly Plan[]): void {
-    const backends = new Map<number, readonly [LbBackendKey, LbBackend]>();
+    const missing: KnownBackend[] = [];
     for (const { held } of plans) {
-      for (const id of held) {
-        const backend = this.#backends.get(id);
-        if (backend && !backend.written)
-          backends.set(id, [{ id }, toBackend(backend.tuple, backend.terminating)]);
+      for (const backend of held) {
+        if (backend.written) continue;
+        // Of several that hold it, the first writes it.
+        backend.written = true;
+        missing.push(backend);
       }
     }
-    setMany(this.#deps.maps.backends, [...backends.values()]);
-    for (const id of backends.keys()) this.#backends.written(id);
+    const entries = missing.map(({ id, tuple, terminating }): [LbBackendKey, LbBackend] => [
+      { id },
+      toBackend(tuple, terminating),
+    ]);
+    try {
+      setMany(this.#deps.maps.backends, entries);
+    } catch (thrown) {
+      for (const backend of missing) backend.written = false;
+      throw thrown;
+    }
   }
 
-  #write(plans: readonly Plan[]): void {
+  #write(plans: readonly Plan[], writes: Writes): void {
     const { maps } = this.#deps;
-    setMany(
-      maps.reverse,
-      plans.flatMap((plan) => plan.reverse),
-    );
-    setMany(
-      maps.sourceRanges,
-      plans.flatMap((plan) => plan.ranges),
-    );
-    setMany(
-      maps.slots,
-      plans.flatMap((plan) => plan.rows.inUse),
-    );
+    setMany(maps.reverse, writes.reverse);
+    setMany(maps.sourceRanges, writes.ranges);
+    setMany(maps.slots, writes.rowsInUse);
     for (const { table } of plans) if (table) this.#tables.write(table.signature, table.numbers);
-    setMany(
-      maps.frontends,
-      plans.flatMap((plan) => plan.frontend),
-    );
-    setMany(
-      maps.slots,
-      plans.flatMap((plan) => plan.rows.beyond),
-    );
-    deleteMany(
-      maps.slots,
-      plans.flatMap((plan) => plan.rows.gone),
-    );
-    deleteMany(
-      maps.sourceRanges,
-      plans.flatMap((plan) => plan.rangesGone),
-    );
+    setMany(maps.frontends, writes.frontends);
+    setMany(maps.slots, writes.rowsBeyond);
+    deleteMany(maps.slots, writes.rowsGone);
+    deleteMany(maps.sourceRanges, writes.rangesGone);
   }
 
   #commit(plans: readonly Plan[]): void {
-    const released: number[] = [];
+    const released: (readonly KnownBackend[])[] = [];
     for (const { known, next, held, tables } of plans) {
-      released.push(...known.held);
+      released.push(known.held);
       this.#tables.hold(tables);
       this.#tables.release(known.tables);
       Object.assign(known, next, { held, tables, maxSlots: next.slots.length, doubtful: false });
     }
     this.#sweepTables();
-    this.#release(released);
+    for (const backends of released) this.#letGo(backends);
+    this.#deleteDead();
   }
 
   #sweepTables(): void {
@@ -255,9 +246,12 @@ export class ServiceOps implements ReconcilerOps<FrontendEntry> {
     }
   }
 
+  #letGo(backends: readonly KnownBackend[]): void {
+    for (const backend of backends) if (this.#backends.release(backend)) this.#dead.push(backend.id);
+  }
+
   /** A deletion that fails leaves what no packet can meet: it is tried again with the next one. */
-  #release(ids: readonly number[]): void {
-    for (const id of ids) if (this.#backends.release(id)) this.#dead.push(id);
+  #deleteDead(): void {
     if (this.#dead.length === 0) return;
     try {
       this.#deps.maps.backends.deleteMany(this.#dead.map((id) => ({ id })));

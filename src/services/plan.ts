@@ -3,13 +3,16 @@ import type { LbFrontend } from "#datapath/layouts/lb-frontend.ts";
 import type { LbFrontendKey } from "#datapath/layouts/lb-frontend-key.ts";
 import type { LbReverse } from "#datapath/layouts/lb-reverse.ts";
 import type { LbReverseKey } from "#datapath/layouts/lb-reverse-key.ts";
+import type { LbSlotKey } from "#datapath/layouts/lb-slot-key.ts";
 import type { LbSourceRange } from "#datapath/layouts/lb-source-range.ts";
 import type { LbSourceRangeKey } from "#datapath/layouts/lb-source-range-key.ts";
 import type { Prefix } from "#model/ip.ts";
+import type { KnownBackend } from "#services/backend-ids.ts";
 import { arrangeSlots, type FrontendEntry, type TableEntry } from "#services/entries.ts";
 import { maglevTable } from "#services/maglev.ts";
 import { toFrontendKey, toSourceRangeKey } from "#services/maps.ts";
-import { planRows, type RowPlan } from "#services/slot-rows.ts";
+import { tupleText } from "#services/service.ts";
+import { planRows, type RowWrite } from "#services/slot-rows.ts";
 
 /** A frontend as the maps hold it. */
 export interface KnownFrontend {
@@ -28,27 +31,33 @@ export interface KnownFrontend {
   /** No slot above this one is in the map. */
   maxSlots: number;
   /** Backends that count it as a holder, once for each time they are here. */
-  held: readonly number[];
+  held: readonly KnownBackend[];
   /** The maps may differ from this: everything is written. */
   doubtful: boolean;
 }
 
-/** What has to be written for one frontend; each step before the next. */
+/** What becomes of one frontend. */
 export interface Plan {
   readonly known: KnownFrontend;
   /** How it will be then. */
   readonly next: Pick<KnownFrontend, "slots" | "count" | "flags" | "affinitySec" | "table" | "ranges">;
-  readonly held: readonly number[];
-  readonly reverse: readonly (readonly [LbReverseKey, LbReverse])[];
-  readonly ranges: readonly (readonly [LbSourceRangeKey, LbSourceRange])[];
+  readonly held: readonly KnownBackend[];
   /** The table it needs and has not: numbers of backends. Written before the frontend, unless another has it. */
-  readonly table?: { readonly signature: bigint; numbers(): Uint32Array };
+  readonly table: { readonly signature: bigint; numbers(): Uint32Array } | undefined;
   /** Signature of the table it holds then. */
   readonly tables: readonly bigint[];
-  /** Rows of slots: before the frontend, after it, and to be deleted then. */
-  readonly rows: RowPlan;
-  readonly frontend: readonly (readonly [LbFrontendKey, LbFrontend])[];
-  readonly rangesGone: readonly LbSourceRangeKey[];
+}
+
+/** What has to be written for some frontends; each step before the next, the tables before the frontends. */
+export class Writes {
+  readonly reverse: (readonly [LbReverseKey, LbReverse])[] = [];
+  readonly ranges: (readonly [LbSourceRangeKey, LbSourceRange])[] = [];
+  /** Rows of slots: before the frontends, after them, and to be deleted then. */
+  readonly rowsInUse: RowWrite[] = [];
+  readonly frontends: (readonly [LbFrontendKey, LbFrontend])[] = [];
+  readonly rowsBeyond: RowWrite[] = [];
+  readonly rowsGone: LbSlotKey[] = [];
+  readonly rangesGone: LbSourceRangeKey[] = [];
 }
 
 export function newFrontend(id: number): KnownFrontend {
@@ -67,62 +76,61 @@ export function newFrontend(id: number): KnownFrontend {
   };
 }
 
-/** The difference between what the maps hold and what they should. The backends' ids are held for it already. */
+/** The difference between what the maps hold and what they should. The backends are held for it already. */
 export function planFrontend(
   entry: FrontendEntry,
   known: KnownFrontend,
-  ids: {
-    readonly active: ReadonlySet<number>;
-    readonly draining: ReadonlySet<number>;
-    /** A backend's number by its key. */
-    of(key: string): number;
-  },
+  backends: { readonly active: readonly KnownBackend[]; readonly draining: readonly KnownBackend[] },
+  writes: Writes,
 ): Plan {
-  const { id, doubtful } = known;
-  const active = arrangeSlots(known.slots.slice(0, known.count), ids.active);
-  const slots = [...active, ...arrangeSlots(known.slots.slice(active.length), ids.draining)];
-  const { flags, affinitySec, sourceRanges } = entry;
-  const next = {
-    slots,
-    count: active.length,
-    flags,
-    affinitySec,
-    table: entry.table,
-    ranges: [...sourceRanges],
-  };
+  const { doubtful } = known;
+  const { flags, affinitySec, sourceRanges, table: wanted } = entry;
+  const active = arrangeSlots(known.slots.slice(0, known.count), backends.active.map(idOf));
+  const draining = arrangeSlots(known.slots.slice(active.length), backends.draining.map(idOf));
+  const slots = draining.length > 0 ? [...active, ...draining] : active;
+  const next = { slots, count: active.length, flags, affinitySec, table: wanted, ranges: [...sourceRanges] };
   const sameTable =
-    known.table?.size === entry.table?.size && known.table?.signature === entry.table?.signature && !doubtful;
-  const { address, port } = entry;
-  const sameHead =
-    known.count === next.count &&
-    known.flags === next.flags &&
-    known.affinitySec === next.affinitySec &&
-    sameTable;
-  const { table: wanted } = entry;
-  const { size: tableSize = 0, signature: table = 0n } = wanted ?? {};
-  const head: LbFrontend = { id, count: next.count, flags, affinitySec, tableSize, table };
-  return {
-    known,
-    next,
-    held: [...ids.active, ...ids.draining],
-    reverse: doubtful ? [[{ frontend: id }, { addr: address, port }]] : [],
-    ranges: next.ranges
-      .filter((range) => doubtful || !known.ranges.includes(range))
-      .map((range) => [toSourceRangeKey(id, range), { allowed: 1 }] as const),
-    ...(!sameTable && wanted && { table: { signature: table, numbers: () => numbersOf(wanted, ids.of) } }),
-    tables: wanted ? [table] : [],
-    rows: planRows(known, next),
-    frontend: sameHead ? [] : [[toFrontendKey(entry), head]],
-    rangesGone: rangeKeys(
-      id,
-      known.ranges.filter((range) => !sourceRanges.has(range)),
-    ),
-  };
+    known.table?.size === wanted?.size && known.table?.signature === wanted?.signature && !doubtful;
+  const rows = planRows(known, next);
+  writes.rowsInUse.push(...rows.inUse);
+  writes.rowsBeyond.push(...rows.beyond);
+  writes.rowsGone.push(...rows.gone);
+  planHead(entry, { known, next, sameTable }, writes);
+  const held = draining.length > 0 ? [...backends.active, ...backends.draining] : backends.active;
+  const table =
+    sameTable || !wanted
+      ? undefined
+      : { signature: wanted.signature, numbers: () => numbersOf(wanted, held) };
+  return { known, next, held, table, tables: wanted ? [wanted.signature] : [] };
+}
+
+const idOf = ({ id }: KnownBackend) => id;
+
+/** All but the slots. */
+function planHead(
+  entry: FrontendEntry,
+  { known, next, sameTable }: Pick<Plan, "known" | "next"> & { readonly sameTable: boolean },
+  writes: Writes,
+) {
+  const { id, doubtful } = known;
+  const { count, flags, affinitySec, ranges } = next;
+  if (doubtful) writes.reverse.push([{ frontend: id }, { addr: entry.address, port: entry.port }]);
+  for (const range of ranges)
+    if (doubtful || !known.ranges.includes(range))
+      writes.ranges.push([toSourceRangeKey(id, range), { allowed: 1 }]);
+  const gone = known.ranges.filter((range) => !entry.sourceRanges.has(range));
+  if (gone.length > 0) writes.rangesGone.push(...rangeKeys(id, gone));
+  const same =
+    known.count === count && known.flags === flags && known.affinitySec === affinitySec && sameTable;
+  if (same) return;
+  const { size: tableSize = 0, signature: table = 0n } = entry.table ?? {};
+  writes.frontends.push([toFrontendKey(entry), { id, count, flags, affinitySec, tableSize, table }]);
 }
 
 /** A table by the backends' numbers. */
-function numbersOf({ shares = [], size }: TableEntry, numberOf: (key: string) => number): Uint32Array {
-  const numbers = shares.map(({ key }) => numberOf(key));
+function numbersOf({ shares = [], size }: TableEntry, backends: readonly KnownBackend[]): Uint32Array {
+  const ids = new Map(backends.map(({ tuple, id }) => [tupleText(tuple), id]));
+  const numbers = shares.map(({ key }) => ids.get(key)!);
   return maglevTable(shares, size).map((at) => numbers[at]!);
 }
 

@@ -108,7 +108,9 @@ export interface Place {
 export function chooseBackends(
   all: readonly Backend[],
   place: Place = {},
-): { backends: Backend[]; draining: Backend[] } {
+): { backends: readonly Backend[]; draining: readonly Backend[] } {
+  // As most services' are, so that nothing has to be chosen.
+  if (all.every(isPlain)) return { backends: all, draining: [] };
   const endpoints = all.filter(({ addressOf }) => addressOf === undefined);
   let backends = nearest(
     endpoints.filter((endpoint) => endpoint.ready),
@@ -123,6 +125,10 @@ export function chooseBackends(
     backends,
     draining: endpoints.filter((endpoint) => !chosen.has(endpoint) && endpoint.proto === 6),
   };
+}
+
+function isPlain({ ready, weight, addressOf, hints }: Backend): boolean {
+  return ready && weight === undefined && addressOf === undefined && hints === undefined;
 }
 
 /**

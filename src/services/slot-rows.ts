@@ -50,7 +50,8 @@ export function planRows(known: KnownSlots, next: Slots): RowPlan {
   for (let row = 0; row < rows; row++) {
     const first = row * rowSize;
     const write = (of: (at: number) => number): RowWrite => {
-      const backends = Array.from({ length: rowSize }, (_, place) => of(first + place));
+      const backends: number[] = [];
+      for (let at = first; at < first + rowSize; at++) backends.push(of(at));
       return [{ frontend: known.id, row }, { backends }];
     };
     const written = first < next.count && (known.doubtful || differ(was, will, first, next.count));

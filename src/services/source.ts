@@ -6,6 +6,7 @@ import { type KubeObject, resources } from "#k8s/resource.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
+import { OneOfEach } from "#lib/one-of-each.ts";
 import { type Address, type Prefix, parseAddress, parsePrefix } from "#model/ip.ts";
 import { readServiceAnnotations, readWeight } from "#services/annotations.ts";
 import type { EndpointSlice, Service, ServicePort, SliceEndpoint } from "#services/table.ts";
@@ -131,6 +132,9 @@ const protocols: Readonly<Record<string, number>> = { TCP: 6, UDP: 17 };
 const managedBy = "endpointslice.kubernetes.io/managed-by";
 const madeOfPods = "endpointslice-controller.k8s.io";
 
+/** There are many endpoints of few nodes. */
+const nodeNames = new OneOfEach(10_000);
+
 /** @returns undefined for names instead of addresses, and for a slice that belongs to no Service */
 export function toEndpointSlice(object: V1EndpointSlice & KubeObject): EndpointSlice | undefined {
   const { namespace = "", name = "" } = object.metadata ?? {};
@@ -148,7 +152,7 @@ export function toEndpointSlice(object: V1EndpointSlice & KubeObject): EndpointS
     const ready = endpoint.conditions?.ready ?? true;
     const serving = endpoint.conditions?.serving ?? ready;
     const terminating = endpoint.conditions?.terminating ?? false;
-    const node = endpoint.nodeName;
+    const node = endpoint.nodeName && nodeNames.one(endpoint.nodeName);
     const first = endpoint.addresses[0];
     if (!first) continue;
     const hints = endpoint.hints && hintsOf(endpoint.hints);
