@@ -161,6 +161,7 @@ export const valuesSchema = z
       });
   })
   // The same for Helm.
+  // biome-ignore lint/suspicious/noThenProperty: the keyword of JSON Schema; nobody awaits a schema
   .meta({ if: configWith({ services: { dsrDispatch: "ipip" } }), then: configWith({ routing: "native" }) });
 
 /** Values as people write them, before defaults. */
