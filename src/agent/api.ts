@@ -156,7 +156,9 @@ function route(deps: AgentApiDeps, request: IncomingMessage): Answer {
     if (what === "db") {
       const table = deps.db.find(name);
       if (table) return { status: 200, body: dumpTable(table) };
-      throw new WeftError("E_NOT_FOUND", `there is no table "${name}"`);
+      throw new WeftError("E_NOT_FOUND", `there is no table "${name}"`, {
+        hint: "`weft db list` names those there are",
+      });
     }
     if (what === "view") {
       if (deps.views && Object.hasOwn(deps.views, name)) return { status: 200, body: deps.views[name]!() };

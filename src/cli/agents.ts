@@ -45,25 +45,32 @@ export function joinGrids(
   merge: boolean,
 ): Grid {
   if (answers.length === 1) return answers[0]!.grid;
-  if (merge) return mergeGrids(answers.map(({ grid }) => grid));
+  if (merge) return mergeGrids(answers);
   return {
     columns: [{ name: "NODE" }, ...answers[0]!.grid.columns],
     rows: answers.flatMap(({ node, grid }) => grid.rows.map((row) => [node, ...row])),
   };
 }
 
-function mergeGrids(answers: readonly Grid[]): Grid {
-  const counts = new Map<string, { row: Grid["rows"][number]; nodes: number }>();
-  for (const { rows } of answers) {
-    for (const row of rows) {
+const byNumber = new Intl.Collator("en", { numeric: true });
+
+/** `2/3`: two of three nodes have the row; where one alone has it, its name. By the first column. */
+function mergeGrids(answers: readonly { readonly node: string; readonly grid: Grid }[]): Grid {
+  const known = new Map<string, { readonly row: Grid["rows"][number]; readonly nodes: string[] }>();
+  for (const { node, grid } of answers) {
+    for (const row of grid.rows) {
       const key = JSON.stringify(row);
-      const known = counts.get(key);
-      if (known) known.nodes++;
-      else counts.set(key, { row, nodes: 1 });
+      const one = known.get(key) ?? { row, nodes: [] };
+      one.nodes.push(node);
+      known.set(key, one);
     }
   }
+  const rows = [...known.values()].map(({ row, nodes }) => [
+    ...row,
+    nodes.length === 1 ? nodes[0]! : `${nodes.length}/${answers.length}`,
+  ]);
   return {
-    columns: [...answers[0]!.columns, { name: "NODES" }],
-    rows: [...counts.values()].map(({ row, nodes }) => [...row, `${nodes}/${answers.length}`]),
+    columns: [...answers[0]!.grid.columns, { name: "NODES" }],
+    rows: rows.sort((a, b) => byNumber.compare(String(a[0]), String(b[0]))),
   };
 }

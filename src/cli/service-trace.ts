@@ -5,7 +5,8 @@ import type { Grid } from "./print/table.ts";
 /** Who asks: a pod, or somebody outside the cluster. */
 export interface TraceFrom {
   readonly pod?: string;
-  readonly node: string;
+  /** Absent: this one. */
+  readonly node?: string | undefined;
   /** Node and device that answer for the address on the wire: `n2 eth0`. */
   readonly announced?: string;
 }
@@ -34,11 +35,11 @@ export function traceText(grid: Grid, frontend: string, from: TraceFrom): string
   const rows = outside.length > 0 ? outside : of(frontend);
   const first = rows[0];
   if (!first)
-    throw new WeftError("E_NOT_FOUND", `no service of node ${from.node} has ${frontend}`, {
+    throw new WeftError("E_NOT_FOUND", `no service of ${nodeText(from)} has ${frontend}`, {
       hint: "`weft service list` shows those there are",
     });
   const type = cell(first, "TYPE");
-  const lines = [`${frontend} is ${cell(first, "SERVICE")} (${type}), asked on node ${from.node}`];
+  const lines = [`${frontend} is ${cell(first, "SERVICE")} (${type}), asked on ${nodeText(from)}`];
   for (const row of all(cell(first, "FRONTEND")))
     if (cell(row, "STATE") === "lost") lines.push(`claimed by ${cell(row, "SERVICE")} too, which is younger`);
   if (from.announced !== undefined) lines.push(`announced on the wire by ${from.announced}`);
@@ -55,7 +56,13 @@ export function traceText(grid: Grid, frontend: string, from: TraceFrom): string
         : "nobody answers: refused, or dropped where services.withoutBackends says so",
     );
   } else {
-    lines.push(`choice: ${choiceOf(cell(first, "ALGORITHM"), Number(cell(first, "AFFINITY-SEC")), from)}`);
+    const weighted = new Set(used.map((row) => cell(row, "SHARE"))).size > 1;
+    const rule = {
+      algorithm: cell(first, "ALGORITHM"),
+      weighted,
+      affinitySec: Number(cell(first, "AFFINITY-SEC")),
+    };
+    lines.push(`choice: ${choiceOf(rule, from)}`);
   }
   for (const row of used) {
     const why = cell(row, "REASON");
@@ -69,6 +76,10 @@ export function traceText(grid: Grid, frontend: string, from: TraceFrom): string
         `  ✗ ${cell(row, "BACKEND")}${onNode(cell(row, "ON"))}: ${cell(row, "REASON")}${cell(row, "STATE") === "draining" ? "; what is open goes on" : ""}`,
       );
   return `${lines.join("\n")}\n`;
+}
+
+function nodeText({ node }: TraceFrom): string {
+  return node === undefined ? "this node" : `node ${node}`;
 }
 
 function onNode(node: string): string {
@@ -99,10 +110,17 @@ function pathOf(type: string, from: TraceFrom, { ranged, dsr, xdp }: Ways): stri
   return `at the socket of ${from.pod}: connect goes to the backend; what passes no socket hook: from_pod`;
 }
 
-function choiceOf(algorithm: string, affinitySec: number, from: TraceFrom): string {
+interface Choice {
+  readonly algorithm: string;
+  /** Backends have shares of different size. */
+  readonly weighted: boolean;
+  readonly affinitySec: number;
+}
+
+function choiceOf({ algorithm, weighted, affinitySec }: Choice, from: TraceFrom): string {
   const hashed = algorithm === "maglev";
   const by = !hashed
-    ? "by chance, by weight"
+    ? `by chance${weighted ? ", in these shares" : ""}`
     : from.pod === undefined
       ? "by the connection's hash (maglev), the same on every node"
       : "by hash (maglev) packet by packet; at the socket, where no port is known yet, by chance";

@@ -40,7 +40,7 @@ export function checkRequirements(options: RequirementOptions): Requirement[] {
   const rights = fatal(
     "capabilities",
     missing.length === 0 ? undefined : `the process lacks ${missing.join(", ")}`,
-    "give the container these capabilities, or run it privileged",
+    "run the agent as root; in a container give it these capabilities, or run it privileged",
   );
   // Without rights every other question has the same answer.
   if (rights.problem !== undefined) return [rights];

@@ -9,6 +9,7 @@ import { Health } from "#api/gen/health/health_pb.ts";
 import { Observer } from "#api/gen/observer/observer_pb.ts";
 import { Peer } from "#api/gen/peer/peer_pb.ts";
 import { WeftError } from "#lib/errors.ts";
+import { listenHint } from "#lib/metrics.ts";
 import { healthService, hubbleHealthName } from "./health.ts";
 import type { ListenAddress } from "./messages.ts";
 import { secureServer } from "./tls.ts";
@@ -50,7 +51,9 @@ export async function startRpcServer(listen: ListenAddress, services: FlowServic
     });
     await new Promise<void>((resolve, reject) => {
       server.once("error", (cause) =>
-        reject(new WeftError("E_LISTEN", `cannot serve flows on ${label}`, { cause })),
+        reject(
+          new WeftError("E_LISTEN", `cannot serve flows on ${label}`, { cause, hint: listenHint(cause) }),
+        ),
       );
       server.once("listening", resolve);
       bind();

@@ -64,7 +64,7 @@ export async function listenOn(server: Server, listen: string, purpose: string):
   const { host, port } = parseListen(listen);
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) =>
-      reject(new WeftError("E_LISTEN", `cannot ${purpose} on ${listen}`, { cause })),
+      reject(new WeftError("E_LISTEN", `cannot ${purpose} on ${listen}`, { cause, hint: listenHint(cause) })),
     );
     server.listen(port, host, resolve);
   });
@@ -77,6 +77,13 @@ export async function listenOn(server: Server, listen: string, purpose: string):
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
+}
+
+/** What to do where nothing can listen. */
+export function listenHint(cause: unknown): string {
+  return (cause as NodeJS.ErrnoException).code === "EADDRINUSE"
+    ? "another program has this port: end it (`ss -ltnp` names it), or choose another port in the settings"
+    : "choose an address of this machine in the settings";
 }
 
 /** `0.0.0.0:4244`, `[::]:4244`. @throws WeftError E_CONFIG */

@@ -31,8 +31,12 @@ export function parseSettings<S extends z.ZodType>(schema: S, text: string, path
   }
   const result = schema.safeParse(value ?? {});
   if (!result.success) {
-    const lines = result.error.issues.map((issue) => `${issue.path.join(".") || "file"}: ${issue.message}`);
-    throw new WeftError("E_CONFIG", `${path}: ${lines.join("; ")}`);
+    const lines = result.error.issues.map(({ path: at, message }) =>
+      at.length === 0 ? message : `${at.join(".")}: ${message}`,
+    );
+    throw new WeftError("E_CONFIG", `${path}: ${lines.join("; ")}`, {
+      hint: "docs/reference/values.md lists the settings",
+    });
   }
   return result.data;
 }

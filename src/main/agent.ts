@@ -2,7 +2,6 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { startAgentApi } from "#agent/api.ts";
 import { writeCniConf } from "#agent/cni-conf.ts";
 import { installCniPrograms } from "#agent/cni-program.ts";
@@ -48,6 +47,7 @@ import { startServiceHealth } from "./agent-services.ts";
 import { startSources } from "./agent-sources.ts";
 import { agentStatus } from "./agent-status.ts";
 import { type AgentTables, agentTables } from "./agent-tables.ts";
+import { programArguments } from "./program.ts";
 
 const version = (JSON.parse(readFileSync(join(installRoot(), "package.json"), "utf8")) as { version: string })
   .version;
@@ -57,12 +57,12 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
   const startedMs = performance.now();
   await using stack = new AsyncDisposableStack();
   const paths = agentPaths(config);
+  requireNode(config, log);
   for (const dir of [config.runDir, config.stateDir]) mkdirSync(dir, { recursive: true, mode: 0o700 });
   const health = createHealth();
   const { add: addPulse, live } = liveness();
   let state: () => string | undefined = () => "the agent starts";
   stack.use(await startProbeServer({ listen: config.health.listen, live, ready: () => state() }));
-  requireNode(config, log);
   installCniPrograms(config.cniBinDir, log);
   const { apiServer } = config;
   const credentials = await loadCredentials(config.kubeconfig, { apiServer });
@@ -244,14 +244,7 @@ The network of one node: run as root on the node, one per node.
   -h, --help     print this`;
 
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    options: {
-      config: { type: "string", default: "/etc/weft/agent.yaml" },
-      help: { type: "boolean", short: "h" },
-      version: { type: "boolean" },
-    },
-    allowPositionals: true,
-  });
+  const { values, positionals } = programArguments(usage, "/etc/weft/agent.yaml", true);
   if (values.version || values.help) {
     console.log(values.version ? version : usage);
     return;

@@ -19,13 +19,7 @@ export interface Program {
 
 /** Runs a program of a pod until SIGTERM or SIGINT. Exits 1 when it fails by itself: whoever supervises it starts it anew. */
 export async function runProgram({ name, about, config, run }: Program): Promise<never> {
-  const { values } = parseArgs({
-    options: {
-      config: { type: "string", default: config },
-      help: { type: "boolean", short: "h" },
-      version: { type: "boolean" },
-    },
-  });
+  const { values } = programArguments(usage({ name, about, config }), config);
   if (values.version || values.help) {
     console.log(values.version ? installedVersion() : usage({ name, about, config }));
     process.exit();
@@ -50,6 +44,21 @@ export async function runProgram({ name, about, config, run }: Program): Promise
   if (stop.signal.aborted) log.info({}, "stopped");
   // A thread or socket of a start that failed half-way must not keep the process.
   process.exit();
+}
+
+/** What the program is started with. Words it does not know: its usage, and it ends with 2. */
+export function programArguments(usage: string, config: string, allowPositionals = false) {
+  const options = {
+    config: { type: "string", default: config },
+    help: { type: "boolean", short: "h" },
+    version: { type: "boolean" },
+  } as const;
+  try {
+    return parseArgs({ options, allowPositionals });
+  } catch (error) {
+    console.error(`${errorText(error)}\n\n${usage}`);
+    process.exit(2);
+  }
 }
 
 function usage({ name, about, config }: Omit<Program, "run">): string {

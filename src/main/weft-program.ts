@@ -63,9 +63,10 @@ export async function program(asked: readonly string[]): Promise<Command> {
 }
 
 /** Commander copies settings only to commands it makes itself; ours are made elsewhere. */
-function inheritExit(command: Command): void {
+function inheritExit(command: Command, path = command.name()): void {
+  command.showHelpAfterError(`  \`${path} --help\` says what there is`);
   for (const child of command.commands) {
     child.copyInheritedSettings(command);
-    inheritExit(child);
+    inheritExit(child, `${path} ${child.name()}`);
   }
 }

@@ -130,7 +130,7 @@ function resultText(op: Op, result: PrefilterResult & { readonly node: string })
     ...(unchanged > 0 ? [`${unchanged} there already`] : []),
   ].join(", ");
   const forced = warnings.map((warning) => `  forced: cuts off ${warning}\n`).join("");
-  return `${node === "" ? "" : `${node}: `}${said}; ${total} CIDRs denied\n${forced}`;
+  return `${node === "" ? "" : `${node}: `}${said}; ${total} ${total === 1 ? "CIDR" : "CIDRs"} denied\n${forced}`;
 }
 
 async function cidrsOfFile(file: string | undefined): Promise<Prefix[]> {

@@ -27,7 +27,10 @@ export function serviceCommand(): Command {
     const grid = await ask({ ...options, merge: true }, view);
     const at = columnOf(grid, "SERVICE");
     const rows = grid.rows.filter((row) => row[at] === which);
-    if (rows.length === 0) throw new WeftError("E_NOT_FOUND", `no service "${which}" is served`);
+    if (rows.length === 0)
+      throw new WeftError("E_NOT_FOUND", `no service "${which}" is served`, {
+        hint: "`weft service list` shows those that are; headless ones have no address to serve",
+      });
     const shown = withAnnouncers({ columns: grid.columns, rows }, await announcements(options));
     printGrid(shown, outputForm(options.output), write);
     const problems = new Set(rows.map((row) => String(row[columnOf(grid, "PROBLEMS")] ?? "")));
@@ -52,7 +55,7 @@ export function serviceCommand(): Command {
     const one = at < 0 ? undefined : String(answering?.[at] ?? "");
     const shown = one === undefined ? grid : { ...grid, rows: grid.rows.filter((row) => row[at] === one) };
     const asker = { ...(options.from && { pod: options.from }), ...(announced && { announced }) };
-    write(traceText(shown, frontend, { node: node ?? (one || "this one"), ...asker }));
+    write(traceText(shown, frontend, { ...((node || one) && { node: node || one }), ...asker }));
   });
   return listCommand("service", "service frontends and their backends", "frontends", true)
     .addCommand(get)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { styleText } from "node:util";
 import type { ClusterReport, NodeReport, PodReport, Problem } from "#live/report.ts";
+import { fullestMap } from "./fullest-map.ts";
 import { type Grid, renderGrid } from "./table.ts";
 
 /** `weft status` of a cluster: what is wrong, then every node, operator and relay. */
@@ -83,16 +84,6 @@ function sockmapOf({ settings, counts }: NonNullable<NodeReport["status"]>): str
   const past = counts["messages past the network"] ?? 0;
   const sum = past + (counts["messages left to it"] ?? 0);
   return sum === 0 ? acceleration : `${acceleration}, ${Math.floor((100 * past) / sum)} % of messages`;
-}
-
-function fullestMap(
-  maps: readonly { readonly name: string; readonly entries: number; readonly maxEntries: number }[],
-): string {
-  const [fullest] = maps
-    .filter(({ maxEntries }) => maxEntries > 0)
-    .map(({ name, entries, maxEntries }) => ({ name, share: entries / maxEntries }))
-    .sort((a, b) => b.share - a.share);
-  return fullest ? `${fullest.name} ${Math.round(fullest.share * 100)} %` : "";
 }
 
 /** As kubectl shows ages: `45s`, `12m`, `3h`, `5d`. */
