@@ -5,11 +5,11 @@ import { runInformer } from "#k8s/informer.ts";
 import { resources } from "#k8s/resource.ts";
 import { type Clock, monotonicClock } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
-import { hash32 } from "#lib/hash.ts";
 import type { Health } from "#lib/health.ts";
 import type { Logger } from "#lib/log.ts";
-import { freeFromMs, holderOf, type LeaseObject, type Observed, observe } from "./lease.ts";
+import type { LeaseObject } from "./lease.ts";
 import { type LeaseRequestOptions, type LeaseRequests, leaseRequests } from "./requests.ts";
+import { SeenLeases } from "./seen-leases.ts";
 
 /** The label is that of these Leases and no others: they are watched by it. Who comes back under an identity goes on with what it held. */
 export interface LeaseHolderOptions extends LeaseRequestOptions {
@@ -37,11 +37,6 @@ interface Wanted {
   cancel: () => void;
 }
 
-/** Free Leases are taken after up to so long, each by another node first: not all run for each at once, and not one gets them all. */
-const spreadMs = 250;
-
-const never: Observed = { lease: undefined, sinceMs: Number.NEGATIVE_INFINITY };
-
 /**
  * Holds Leases of many names at once, for as long as they are wanted and can be had. All are watched by one watch, so that a candidate asks only when
  * one is free or its holder has not renewed it; a holder renews three times in a Lease's time. A Lease counts as ours until shortly
@@ -53,20 +48,21 @@ export class LeaseHolder implements Disposable {
   readonly #clock: Clock;
   readonly #requests: LeaseRequests;
   readonly #wanted = new Map<string, Wanted>();
-  readonly #seen = new Map<string, Observed>();
+  readonly #seen: SeenLeases;
   readonly #problems = new Map<string, string>();
   /** No longer wanted, and not given up yet. */
   readonly #leaving = new Set<string>();
   readonly #settled = Promise.withResolvers<void>();
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
-  #listedMs: number | undefined;
+  #isListed = false;
   #hasWishes = false;
 
   constructor(options: LeaseHolderOptions) {
     this.#options = options;
     this.#clock = options.clock ?? monotonicClock;
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
+    this.#seen = new SeenLeases(options, this.#clock);
     this.#requests = leaseRequests(options, this.#signal);
     this.#signal.addEventListener("abort", () => this.#end(), { once: true });
     options.health.set(options.part, "starting", "");
@@ -84,8 +80,7 @@ export class LeaseHolder implements Disposable {
         attempt: undefined,
         cancel: () => {},
       });
-      if (this.#listedMs !== undefined && !this.#seen.has(name))
-        this.#seen.set(name, { lease: undefined, sinceMs: this.#clock.now() });
+      if (this.#isListed && this.#seen.of(name).lease === undefined) this.#seen.noteMissing(name);
       this.#look(name);
     }
     this.#hasWishes = true;
@@ -116,10 +111,10 @@ export class LeaseHolder implements Disposable {
       labelSelector: label.join("="),
       signal: this.#signal,
       onList: (leases) => {
-        this.#listedMs = this.#clock.now();
+        this.#isListed = true;
         const there = new Set(leases.map(({ metadata }) => metadata?.name));
         for (const lease of leases) this.#note(lease);
-        for (const name of [...this.#seen.keys(), ...this.#wanted.keys()])
+        for (const name of [...this.#seen.names(), ...this.#wanted.keys()])
           if (!there.has(name)) this.#noteGone(name);
         this.#dropUnwanted();
         for (const name of this.#wanted.keys()) this.#look(name);
@@ -129,7 +124,7 @@ export class LeaseHolder implements Disposable {
         for (const { kind, object } of events) {
           const name = object.metadata?.name ?? "";
           if (kind === "put") this.#note(object);
-          else if (!isOlder(object, this.#seen.get(name)?.lease)) this.#noteGone(name);
+          else if (this.#seen.isNews(object)) this.#noteGone(name);
           this.#look(name);
         }
         this.#dropUnwanted();
@@ -142,28 +137,21 @@ export class LeaseHolder implements Disposable {
     });
   }
 
-  /** What a watch brings may be older than the answer to a write of ours. */
   #note(lease: LeaseObject): void {
+    if (!this.#seen.note(lease)) return;
     const name = lease.metadata?.name ?? "";
-    const seen = this.#seen.get(name);
-    if (isOlder(lease, seen?.lease)) return;
-    this.#seen.set(name, observe(seen, lease, this.#clock.now()));
     const wanted = this.#wanted.get(name);
-    if (wanted?.heldUntilMs !== undefined && !this.#isOurs(name)) this.#lose(name, wanted, "another has it");
+    if (wanted?.heldUntilMs !== undefined && !this.#seen.isOurs(name))
+      this.#lose(name, wanted, "another has it");
   }
 
   #noteGone(name: string): void {
     const wanted = this.#wanted.get(name);
-    if (!wanted) this.#seen.delete(name);
+    if (!wanted) this.#seen.forget(name);
     else {
-      if (this.#seen.get(name)?.lease || !this.#seen.has(name))
-        this.#seen.set(name, { lease: undefined, sinceMs: this.#clock.now() });
+      this.#seen.noteMissing(name);
       if (wanted.heldUntilMs !== undefined) this.#lose(name, wanted, "it is gone");
     }
-  }
-
-  #isOurs(name: string): boolean {
-    return holderOf(this.#seen.get(name) ?? never) === this.#options.identity;
   }
 
   #lose(name: string, wanted: Wanted, why: string): void {
@@ -175,12 +163,12 @@ export class LeaseHolder implements Disposable {
   /** Does what there is to do about a Lease, or waits until there is. */
   #look(name: string): void {
     const wanted = this.#wanted.get(name);
-    if (!wanted || wanted.attempt || this.#signal.aborted || this.#listedMs === undefined) return;
+    if (!wanted || wanted.attempt || this.#signal.aborted || !this.#isListed) return;
     wanted.cancel();
     const nowMs = this.#clock.now();
     if (wanted.heldUntilMs !== undefined && nowMs >= wanted.heldUntilMs)
       this.#lose(name, wanted, "it could not be renewed");
-    const dueMs = Math.max(wanted.waitUntilMs, this.#freeFromMs(name));
+    const dueMs = Math.max(wanted.waitUntilMs, this.#seen.freeFromMs(name));
     if (nowMs < dueMs) {
       const nextMs = Math.min(dueMs, wanted.heldUntilMs ?? dueMs);
       wanted.cancel = this.#clock.after(Math.max(1, nextMs - nowMs), () => this.#look(name));
@@ -200,20 +188,13 @@ export class LeaseHolder implements Disposable {
       });
   }
 
-  #freeFromMs(name: string): number {
-    if (this.#isOurs(name)) return 0;
-    const { identity, leaseMs } = this.#options;
-    const turnMs = hash32(`${name} ${identity}`) % spreadMs;
-    return freeFromMs(this.#seen.get(name) ?? never, { identity, leaseMs }) + turnMs;
-  }
-
   /** Writes us into the Lease as it was last seen. */
   async #attempt(name: string, wanted: Wanted): Promise<void> {
     const { leaseMs, log } = this.#options;
     const startMs = this.#clock.now();
     const wasHeld = wanted.heldUntilMs !== undefined;
     try {
-      const written = await this.#requests.write(name, this.#seen.get(name) ?? never);
+      const written = await this.#requests.write(name, this.#seen.of(name));
       this.#note(written);
       if (this.#wanted.get(name) !== wanted) return;
       this.#problems.delete(name);
@@ -231,7 +212,7 @@ export class LeaseHolder implements Disposable {
   /** A write was refused because the Lease is another by now: what it is comes by the watch, unless it lacks the label. Anything else is a problem. */
   async #readAgain(name: string, thrown: unknown): Promise<void> {
     try {
-      const wasThere = this.#seen.get(name)?.lease !== undefined;
+      const wasThere = this.#seen.of(name).lease !== undefined;
       const isAnother =
         thrown instanceof KubeError && (thrown.status === 409 || (thrown.status === 404 && wasThere));
       if (!isAnother) throw thrown;
@@ -271,15 +252,14 @@ export class LeaseHolder implements Disposable {
 
   /** What we hold and do not want: of an earlier life. What that one did with it may still be going on, until its time is over. */
   #dropUnwanted(): void {
-    if (this.#listedMs === undefined || !this.#hasWishes || this.#signal.aborted) return;
-    for (const name of this.#seen.keys())
-      if (!this.#wanted.has(name) && !this.#leaving.has(name) && this.#isOurs(name))
+    if (!this.#isListed || !this.#hasWishes || this.#signal.aborted) return;
+    for (const name of this.#seen.names())
+      if (!this.#wanted.has(name) && !this.#leaving.has(name) && this.#seen.isOurs(name))
         void this.#leave(name, undefined);
   }
 
   async #delete(name: string): Promise<void> {
-    const lease = this.#seen.get(name)?.lease;
-    this.#seen.delete(name);
+    const lease = this.#seen.forget(name);
     if (lease?.spec?.holderIdentity === this.#options.identity) await this.#requests.remove(name, lease);
   }
 
@@ -290,18 +270,13 @@ export class LeaseHolder implements Disposable {
     let unknown = 0;
     for (const [name, { heldUntilMs }] of this.#wanted) {
       if (heldUntilMs !== undefined) held++;
-      else if (this.#isOurs(name)) unknown++;
+      else if (this.#seen.isOurs(name)) unknown++;
     }
-    if (this.#hasWishes && this.#listedMs !== undefined && unknown === 0) this.#settled.resolve();
+    if (this.#hasWishes && this.#isListed && unknown === 0) this.#settled.resolve();
     const text = `${held} of ${this.#wanted.size} lease(s) held here`;
     const [problem] = this.#wanted.size > 0 ? this.#problems : [];
     if (problem) health.set(part, "degraded", `${text}; ${problem.filter(Boolean).join(": ")}`);
-    else if (this.#listedMs === undefined) health.set(part, "starting", "");
+    else if (!this.#isListed) health.set(part, "starting", "");
     else health.set(part, "ok", text);
   }
-}
-
-/** Versions only grow (KEP-5504). */
-function isOlder(lease: LeaseObject, than: LeaseObject | undefined): boolean {
-  return Number(lease.metadata?.resourceVersion) < Number(than?.metadata?.resourceVersion);
 }
