@@ -68,11 +68,12 @@ async function waitUntilWell(client: KubeClient, options: StatusOptions): Promis
   let told = "";
   for (;;) {
     const report = await readReport(client, options);
-    if (report.well || limit.aborted) return report;
+    if (report.well) return report;
     const [first] = report.problems;
     const text = `waiting: ${first?.about}: ${first?.text}`;
     if (text !== told) process.stderr.write(`${text}\n`);
     told = text;
+    if (limit.aborted) return report;
     await delay(waitMs);
   }
 }
