@@ -47,8 +47,10 @@ export const parts: readonly Part[] = [
   },
   {
     name: "loadbalancing",
-    about: "addresses from pools and on the wire, egress gateways, local redirects, DSR, XDP",
+    about:
+      "addresses from pools and on the wire, egress gateways, local redirects, DSR, XDP, prefilter, sockmap",
     files: ["tests/k8s/loadbalancing/*.test.ts"],
+    timeoutMs: 1_300_000,
     alone: true,
     usual: true,
   },

@@ -13,6 +13,9 @@ import { agentBack, killOn, kubeSystem, pidOn, weftReady } from "../faults/agent
 import { importImage, SETTLES_MS } from "../load/clients.ts";
 import { loadImage, loadImageArchive } from "../load/image.ts";
 import { type FlowSecond, parseSeconds, reportFlows, reportText } from "../load/report.ts";
+import { losersAreTold } from "./claims.ts";
+import { directReturn } from "./direct-return.ts";
+import { tellsOfServices } from "./looking.ts";
 import {
   addressOf,
   ask,
@@ -26,6 +29,7 @@ import {
   urlOf,
   wholeChecksums,
 } from "./outside.ts";
+import { deniesOutside, doesNotLockOut } from "./prefilter.ts";
 import {
   edge,
   egressIp,
@@ -37,6 +41,7 @@ import {
   objects,
   redirects,
 } from "./scene.ts";
+import { pastTheNetwork } from "./sockmap.ts";
 
 const cluster = await weftCluster({
   name: "balance",
@@ -93,7 +98,7 @@ async function leavesAs(family: Family): Promise<string | undefined> {
 const wayOut = (what: string, family: Family, address: string, timeoutMs = 30_000) =>
   until(what, timeoutMs, async () => (await leavesAs(family)) === address);
 
-suite("load balancing", { timeout: 600_000 }, () => {
+suite("load balancing", { timeout: 1_200_000 }, () => {
   const stack = new AsyncDisposableStack();
 
   before(async () => {
@@ -138,6 +143,10 @@ suite("load balancing", { timeout: 600_000 }, () => {
     );
   });
 
+  test("who asks for another's address or port, or by an unknown word, is told; the older one goes on", async () => {
+    await losersAreTold(cluster, await addressesOf("web"));
+  });
+
   test("a NodePort from outside, at XDP: by the node's address, under DSR by the client's own", async () => {
     const { stdout: link } = await cluster.onNode(second, ["ip", "-d", "link", "show", "eth0"]);
     assert.match(link, /xdpgeneric/);
@@ -158,6 +167,17 @@ suite("load balancing", { timeout: 600_000 }, () => {
         assert.equal(await seen(dsr), outside[family], `dsr, ${node}, IPv${family}`);
       }
   });
+
+  test("weft service tells of Services of every type: who answers, by which path, on which node", async () => {
+    const loadBalancerIp = of(4, await addressesOf("web"))!;
+    await tellsOfServices(cluster, { near, far: second, announcer: first, loadBalancerIp });
+  });
+
+  test("weft prefilter refuses to cut nodes off from each other and from the API server", () =>
+    doesNotLockOut(cluster, families));
+
+  test("weft prefilter denies a host on every node, at XDP, whatever becomes of an agent", () =>
+    deniesOutside(cluster, families));
 
   test("local redirects lead pods to their own node's pod, of an address and of a Service", async () => {
     const vip = (await ours("get", "service", "web", "-o", "jsonpath={.spec.clusterIP}")).trim();
@@ -228,6 +248,16 @@ suite("load balancing", { timeout: 600_000 }, () => {
       await ours("delete", "pod", "asker", "--wait=false", "--grace-period=0", "--force");
     }
   });
+
+  test("weft upgrade to Geneve under dsr, and to sockmap, with connections open: none is lost, backends see clients", async () => {
+    const direct = await directReturn(cluster);
+    const reports = await direct.change("geneve", ["config.acceleration.sockmap=annotated"]);
+    for (const { flow, lost, received } of reports) assert.deepEqual([lost, received > 0], [0, true], flow);
+    await direct.seesClients("geneve");
+  });
+
+  test("pods of a node that both say so talk past the network, until a policy forbids it", () =>
+    pastTheNetwork(cluster));
 
   test("the announcing node, which is the gateway too, is killed: another takes over both", async () => {
     const given = await addressesOf("echo");

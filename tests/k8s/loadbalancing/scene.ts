@@ -114,6 +114,12 @@ export function objects({
     service("kept", { app: "web", type: "NodePort", annotations: { [forwardingMode]: "dsr" } }),
     service("echo", own),
     service("roll", { ...own, app: "roll" }),
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: meta("headless"),
+      spec: { clusterIP: "None", selector: { app: "web" }, ports: [{ port: 80 }] },
+    },
   ];
 }
 

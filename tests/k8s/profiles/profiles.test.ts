@@ -7,6 +7,7 @@ import { type Cluster, downCluster } from "../cluster/cluster.ts";
 import { collectLogs } from "../cluster/collect.ts";
 import { until } from "../cluster/until.ts";
 import { upWithWeft, type WeftOptions } from "../cluster/weft.ts";
+import { directReturn } from "../loadbalancing/direct-return.ts";
 
 interface Profile {
   readonly name: string;
@@ -35,6 +36,7 @@ const profiles: readonly Profile[] = [
     promises: {
       "pods have addresses of both families": bothFamilies,
       "packets between nodes have no tunnel around them": withoutTunnel,
+      "direct server return by IP in IP and by Geneve, changed with connections open": directly,
     },
   },
   {
@@ -120,6 +122,15 @@ async function bothFamilies(cluster: Cluster): Promise<void> {
       [4, 6],
       pod,
     );
+  }
+}
+
+async function directly(cluster: Cluster): Promise<void> {
+  const direct = await directReturn(cluster);
+  for (const way of ["ipip", "geneve"] as const) {
+    for (const { flow, lost, received } of await direct.change(way))
+      assert.deepEqual([lost, received > 0], [0, true], `${flow}, ${way}`);
+    await direct.seesClients(way);
   }
 }
 
