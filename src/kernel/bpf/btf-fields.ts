@@ -66,6 +66,14 @@ function scalar(btf: Btf, id: number, { type, size }: { type: BtfType; size: num
   return `${signed ? "signed" : "unsigned"} ${size} bytes`;
 }
 
+/** Of every repetition of a field. */
+export function fieldOffsets({ offset, repeats }: BtfField): number[] {
+  let found = [offset];
+  for (const { count, stride } of repeats)
+    found = found.flatMap((at) => Array.from({ length: count }, (_, i) => at + i * stride));
+  return found;
+}
+
 const LAYOUT_TAG = "weft:layout:";
 /** Of a declaration tag: it belongs to the type, not to one of its members. */
 const WHOLE = 0xffff_ffff;

@@ -194,4 +194,16 @@ suite("a pinned map of another layout", () => {
       /^value: flags was unsigned 4 bytes, is unsigned 2 bytes$/,
     );
   });
+
+  test("stays when all that is new stands in its padding; not the other way round", () => {
+    const id = (version: number) => {
+      using loaded = layout(version);
+      return loaded.map("padded").info.id;
+    };
+    const first = id(4);
+    assert.deepEqual([id(5), id(4), id(5)], [first, first, first]);
+    rmSync(`${directory}/padded`);
+    const later = id(5);
+    assert.notEqual(id(4), later);
+  });
 });

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Btf } from "#kernel/bpf/btf.ts";
-import { btfLayoutVersion } from "#kernel/bpf/btf-fields.ts";
+import { type BtfField, btfFields, btfLayoutVersion, fieldOffsets } from "#kernel/bpf/btf-fields.ts";
 import { readKernelBtf } from "#kernel/bpf/btf-load.ts";
 import { btfShape } from "#kernel/bpf/btf-shape.ts";
+import type { TypeOf } from "#kernel/bpf/convert.ts";
 import type { MapInfo } from "#kernel/bpf/info.ts";
 import { MapFlag, MapType, mapTypeName } from "#kernel/bpf/kinds.ts";
 import type { MapSpec } from "#kernel/bpf/map-spec.ts";
@@ -67,6 +68,7 @@ export function mapDifferences(spec: MapSpec, info: MapInfo, btf?: Btf): MapDiff
     if (wanted === 0 || there === 0) return;
     const [is, was] = [btfLayoutVersion(btf, wanted), btfLayoutVersion(found, there)];
     if (is !== was) differences.push({ field, expected: `version ${is}`, found: `version ${was}` });
+    if (field === "valueLayout" && fillsPadding({ btf: found, id: there }, { btf, id: wanted })) return;
     const [a, b] = [btfShape(btf, wanted), btfShape(found, there)];
     const at = a.findIndex((line, i) => line !== b[i]);
     if (at >= 0 || b.length > a.length) {
@@ -78,6 +80,29 @@ export function mapDifferences(spec: MapSpec, info: MapInfo, btf?: Btf): MapDiff
   if (info.valueSize === spec.valueSize) layout("valueLayout", spec.valueType, info.valueType);
   return differences;
 }
+
+/**
+ * Whether one layout is the other with new fields where that had padding, which is zero: the map can stay, and nothing that programs note
+ * meanwhile is lost on a way from one map to another.
+ */
+function fillsPadding(old: TypeOf, now: TypeOf): boolean {
+  const padding = new Set<number>();
+  const there = new Set<string>();
+  for (const field of btfFields(old.btf, old.id))
+    if (isPadding(field)) for (const byte of bytesOf(field)) padding.add(byte);
+    else there.add(lineOf(field));
+  for (const field of btfFields(now.btf, now.id)) {
+    if (there.delete(lineOf(field)) || isPadding(field)) continue;
+    if (field.bits > 0 || bytesOf(field).some((byte) => !padding.has(byte))) return false;
+  }
+  return there.size === 0;
+}
+
+/** By its name, as bpf/lib/layout.h says. */
+const isPadding = ({ path }: BtfField) => /(^|\.)pad\d*(\[\d+\])*$/.test(path);
+const lineOf = ({ path, offset, scalar }: BtfField) => `${path} at ${offset}: ${scalar}`;
+const bytesOf = (field: BtfField) =>
+  fieldOffsets(field).flatMap((at) => Array.from({ length: field.size }, (_, i) => at + i));
 
 /** Ring buffers are a power of two of whole pages. */
 export function effectiveMaxEntries(spec: MapSpec): number {

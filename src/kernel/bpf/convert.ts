@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { Btf } from "#kernel/bpf/btf.ts";
-import { type BtfField, btfFields, btfLayoutVersion } from "#kernel/bpf/btf-fields.ts";
+import { type BtfField, btfFields, btfLayoutVersion, fieldOffsets } from "#kernel/bpf/btf-fields.ts";
 
 /** Writes what `from` says, in its layout, into `to`, which is zero. */
 export type Convert = (from: Uint8Array, to: Uint8Array) => void;
@@ -32,7 +32,7 @@ export function conversion(from: TypeOf, to: TypeOf, { keep }: { readonly keep: 
     old.delete(field.path);
     if (source === undefined) continue;
     if (!fits(source, field)) return `${field.path} was ${source.scalar}, is ${field.scalar}`;
-    const [reads, writes] = [offsets(source), offsets(field)];
+    const [reads, writes] = [fieldOffsets(source), fieldOffsets(field)];
     reads.forEach((offset, i) => {
       copies.push({ from: offset, to: writes[i]!, size: source.size });
     });
@@ -49,12 +49,4 @@ function fits(from: BtfField, to: BtfField): boolean {
   if (from.bits > 0 || to.bits > 0) return false;
   if (from.scalar === to.scalar) return true;
   return from.scalar.startsWith("unsigned") && to.scalar.startsWith("unsigned") && to.size > from.size;
-}
-
-/** Of every repetition of a field. */
-function offsets({ offset, repeats }: BtfField): number[] {
-  let found = [offset];
-  for (const { count, stride } of repeats)
-    found = found.flatMap((at) => Array.from({ length: count }, (_, i) => at + i * stride));
-  return found;
 }
