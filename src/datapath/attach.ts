@@ -7,6 +7,7 @@ import { addClsact, setBpfFilter } from "#kernel/netlink/filter.ts";
 import { attachAcceleration } from "./accelerate.ts";
 import type { AttachTarget } from "./attach-target.ts";
 import { dropLink, ensureLink } from "./persistent-link.ts";
+import { renewPodLink } from "./pod-links.ts";
 
 type Direction = "ingress" | "egress";
 
@@ -34,7 +35,7 @@ const podFilterPriority = 1;
 /**
  * A pod's host-side veth: what it sends arrives at ingress, what the node's stack sends it leaves at egress. By traffic control, not by
  * tcx links: a tcx attachment waits for an RCU grace period under the lock of all network devices (12 ms each, two a pod), a filter does
- * not. Filters stay when the agent ends, are replaced in one step, and go with the device.
+ * not. Filters stay when the agent ends, are replaced in one step, and go with the device. A link comes later: see {@link renewPodLink}.
  */
 export function attachPod(target: AttachTarget, device: { readonly ifindex: number }): void {
   const { netlink, datapath } = target;
@@ -47,6 +48,7 @@ export function attachPod(target: AttachTarget, device: { readonly ifindex: numb
     const { fd } = datapath.program(name);
     setBpfFilter(netlink, { link, direction, priority: podFilterPriority, name, fd: fd.number });
   }
+  renewPodLink(target, link);
 }
 
 /** What is attached to the node's devices. */

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import { linkPods } from "#datapath/pod-links.ts";
 import { startEndpointClaims } from "#endpoints/claims.ts";
 import { startEndpointController } from "#endpoints/controller.ts";
 import { startHostEndpoint } from "#endpoints/host.ts";
 import { startEndpointReconciler } from "#endpoints/ops.ts";
+import { startPodLinks } from "#endpoints/pod-links.ts";
 import { startPublisher } from "#endpoints/publish.ts";
 import type { Known } from "#identities/known.ts";
 import type { PolicyReconciler } from "#policy/ops.ts";
@@ -70,6 +72,14 @@ export function startEndpoints(
       client: deps.client,
       endpoints: tables.datapathEndpoints,
       nodeAddress: nodeDatapath.underlay,
+      signal,
+    }),
+  );
+  stack.use(
+    startPodLinks({
+      ...common,
+      endpoints: tables.datapathEndpoints,
+      link: (ifindexes, until) => linkPods(nodeDatapath.target, ifindexes, { signal: until }),
       signal,
     }),
   );

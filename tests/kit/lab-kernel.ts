@@ -17,7 +17,7 @@ const wanted = [
   "policies",
 ] as const;
 
-/** What a node's kernel holds of its agent: numbers of maps and links, elements as text. */
+/** What a node's kernel holds of its agent: numbers of maps and links, elements as text. Pods' links are not in it: see {@link podLinks}. */
 export interface KernelState {
   readonly maps: Readonly<Record<string, number>>;
   readonly links: Readonly<Record<string, number>>;
@@ -39,11 +39,26 @@ export function kernelStateIn(dir: string): KernelState {
     if (wanted.some((one) => one === name)) elements.push(...elementsOf(name, map));
   }
   const links: Record<string, number> = {};
-  for (const name of readdirSync(join(dir, "links"))) {
+  for (const name of readdirSync(join(dir, "links")).filter((one) => !isOfPod(one))) {
     using link = BpfLink.openPinned(join(dir, "links", name));
     links[name] = link.info().id;
   }
   return { maps, links, elements: elements.sort() };
+}
+
+const isOfPod = (name: string) => name.startsWith("pod_");
+
+/** Numbers of the links of a node's pods, by name of their pins: they come when no pod has come or gone for a while. */
+export function podLinks(node: string): Record<string, number> {
+  const dir = join(labBpfDir, node, "links");
+  return Object.fromEntries(
+    readdirSync(dir)
+      .filter(isOfPod)
+      .map((name) => {
+        using link = BpfLink.openPinned(join(dir, name));
+        return [name, link.info().id];
+      }),
+  );
 }
 
 function elementsOf(name: string, map: BpfMap): string[] {

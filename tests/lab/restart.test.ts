@@ -6,7 +6,7 @@ import { after, before, suite, test } from "node:test";
 import { MapType } from "#kernel/bpf/kinds.ts";
 import { BpfMap } from "#kernel/bpf/map.ts";
 import { type AgentStatus, agentReady, heldDown, killAgent } from "#kit/lab-agent.ts";
-import { agentPid, kernelState } from "#kit/lab-kernel.ts";
+import { agentPid, kernelState, podLinks } from "#kit/lab-kernel.ts";
 import { type Sample, scrape } from "#kit/lab-metrics.ts";
 import { PodClient } from "#kit/lab-pod.ts";
 import type { LoadOptions, LoadReport } from "#kit/lab-pod-load.ts";
@@ -38,12 +38,16 @@ for (const routing of ["tunnel", "native"] as const) {
 
     for (const node of ["n1", "n2"]) {
       test(`kill -9 of ${node}'s agent`, async () => {
+        const pods = await endpointsOf(node);
+        await until("the pods' links", () => Object.keys(podLinks(node)).length === pods);
         const state = kernelState(node);
+        const links = podLinks(node);
         await underLoad(client, loads, async () => {
           await killAgent(node);
           await agentReady(node);
         });
         assert.deepEqual(kernelState(node), state);
+        assert.deepEqual(podLinks(node), links);
         assert.deepEqual(await writes(lab.status.metrics, node), []);
       });
     }

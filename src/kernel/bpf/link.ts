@@ -69,12 +69,31 @@ export interface AttachTcxOptions {
   readonly position?: TcxPosition;
 }
 
-/** tcx (Linux 6.6): a program on a device's way in or out, before or after others. */
-export function attachTcx({ program, ifindex, direction, position = "last" }: AttachTcxOptions): BpfLink {
-  const attr = new BpfAttr(32)
+function tcxAttr({ program, ifindex, direction }: AttachTcxOptions): BpfAttr {
+  return new BpfAttr(32)
     .u32(0, program.fd.number)
     .u32(4, ifindex)
     .u32(8, direction === "ingress" ? AttachType.tcxIngress : AttachType.tcxEgress);
+}
+
+/**
+ * {@link attachTcx} behind all others, on a thread of libuv's pool and so in this process's own network namespace: the first of a
+ * device waits for an RCU grace period. undefined: the kernel would not, and does not say why.
+ */
+export async function attachTcxInBackground(
+  options: Omit<AttachTcxOptions, "position">,
+): Promise<BpfLink | undefined> {
+  const { program, ifindex, direction } = options;
+  const fd = await tcxAttr(options).u32(12, Flag.after).tryInBackground(BpfCommand.linkCreate);
+  return fd < 0
+    ? undefined
+    : new BpfLink(new Fd(fd, `link of ${program.name} to tcx ${direction} of device ${ifindex}`));
+}
+
+/** tcx (Linux 6.6): a program on a device's way in or out, before or after others. */
+export function attachTcx(options: AttachTcxOptions): BpfLink {
+  const { program, ifindex, direction, position = "last" } = options;
+  const attr = tcxAttr(options);
   if (position === "first") attr.u32(12, Flag.before);
   else if (position === "last") attr.u32(12, Flag.after);
   else if ("before" in position) attr.u32(12, Flag.before | Flag.link).u32(16, position.before.fd.number);

@@ -15,12 +15,8 @@ const SYS_BPF: Readonly<Record<string, number>> = {
   ppc64: 361,
 };
 
-const syscall = koffi.load("libc.so.6").func("syscall", "int", ["long", "int", "uintptr_t", "uint32_t"]) as (
-  nr: number,
-  command: number,
-  attr: number,
-  size: number,
-) => number;
+const rawSyscall = koffi.load("libc.so.6").func("syscall", "int", ["long", "int", "uintptr_t", "uint32_t"]);
+const syscall = rawSyscall as (nr: number, command: number, attr: number, size: number) => number;
 
 /** Commands of bpf(2), `enum bpf_cmd` of linux/bpf.h. */
 export const BpfCommand = {
@@ -55,6 +51,9 @@ export const BpfCommand = {
 export type BpfCommand = (typeof BpfCommand)[keyof typeof BpfCommand];
 
 const NR = SYS_BPF[arch];
+
+/** What calls on other threads read: it must not go before they are over. */
+const inFlight = new Set<BpfAttr>();
 
 /**
  * `union bpf_attr` for one call: fields by their offset in linux/bpf.h, which is fixed for ever. Unset bytes are zero,
@@ -108,6 +107,19 @@ export class BpfAttr {
     if (NR === undefined) throw new WeftError("E_NOT_SUPPORTED", `bpf(2) is not known for ${arch}`);
     const result = syscall(NR, command, this.#attr.address, this.size);
     return result >= 0 ? result : -lastErrno();
+  }
+
+  /** On a thread of libuv's pool: for what waits long in the kernel. The result, or -1: the errno is lost. */
+  async tryInBackground(command: BpfCommand): Promise<number> {
+    inFlight.add(this);
+    try {
+      return await new Promise((resolve, reject) => {
+        const done = (error: Error | null, result: number) => (error ? reject(error) : resolve(result));
+        rawSyscall.async(NR, command, this.#attr.address, this.size, done);
+      });
+    } finally {
+      inFlight.delete(this);
+    }
   }
 
   /** @throws KernelError E_SYSCALL; `what` names operation and object: `create map ct` */
