@@ -54,16 +54,6 @@ static __always_inline int to_service(struct __sk_buff *skb, struct pkt *p, cons
 	return to_remote_backend(skb, p, sent, entry);
 }
 
-/* An answer to what left with the node's address as source, its destination restored. */
-static __always_inline int to_original_sender(struct __sk_buff *skb, struct pkt *p, const struct nat_key *came)
-{
-	struct endpoint *pod = endpoint_by_addr(&p->daddr);
-
-	if (pod)
-		return to_local_pod(skb, p, pod);
-	return p->frontend ? to_client(skb, p, came) : answer_far_pod(skb, p);
-}
-
 /* What came from outside for a frontend ends here; its sender is told so when the service has no backend. */
 static __always_inline int refuse(struct __sk_buff *skb, struct pkt *p, int reason)
 {

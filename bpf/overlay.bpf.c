@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /*
- * The VXLAN device: what other nodes send carries the sender's identity as its VNI.
+ * The VXLAN device: what other nodes send carries the sender's identity as its VNI. And what only nodes with such a device
+ * need: where answers come in to what other nodes' pods send out by this one.
  */
 #include "lib/packet.h"
 #include "lib/parse.h"
 #include "lib/identity.h"
+#include "lib/sender.h"
 #include "lib/admit.h"
 #include "lib/service.h"
 #include "lib/nat-restore.h"
@@ -176,6 +178,28 @@ int to_overlay(struct __sk_buff *skb)
 	if (!receiver || addr_is_zero(&receiver->tunnel) || set_tunnel(skb, &receiver->tunnel, sender) < 0)
 		return drop(skb, &p, DROP_NO_TUNNEL_OR_ENCAPSULATION_ENDPOINT);
 	return TC_ACT_OK;
+}
+
+/*
+ * A device with egress addresses that is not the node's own: the answers to what left with them. All else is the stack's, as
+ * on any device beside the node's.
+ */
+SEC("tcx/ingress")
+int from_egress_device(struct __sk_buff *skb)
+{
+	struct pkt p = { .report.file = FILE_OVERLAY, .direction = POLICY_INGRESS };
+	struct nat_key came;
+	int reason;
+
+	if (!is_ip(skb) || frame_is_of_vlan(skb) || parse(skb, &p))
+		return TC_ACT_OK;
+	nat_sent_key(&p, &came);
+	reason = nat_restore(skb, &p);
+	if (!reason && !(p.flags & PKT_RESTORED))
+		return TC_ACT_OK;
+	if (!reason)
+		reason = identify_sender(&p);
+	return reason ? drop(skb, &p, reason) : to_original_sender(skb, &p, &came);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -6,6 +6,7 @@
 #include "service.h"
 #include "nat-restore.h"
 #include "deliver.h"
+#include "egress.h"
 #include "skb-shortcut.h"
 #include "too-long.h"
 
@@ -33,4 +34,14 @@ static __always_inline int to_client(struct __sk_buff *skb, struct pkt *p, const
 		return drop(skb, p, reason);
 	verdict = route_translated(skb, p, shortcut_begin(skb, p, came));
 	return is_too_long(verdict) ? too_long(skb, p, came, -verdict) : verdict;
+}
+
+/* An answer to what left with an address of the node's as source, its destination restored. */
+static __always_inline int to_original_sender(struct __sk_buff *skb, struct pkt *p, const struct nat_key *came)
+{
+	struct endpoint *pod = endpoint_by_addr(&p->daddr);
+
+	if (pod)
+		return to_local_pod(skb, p, pod);
+	return p->frontend ? to_client(skb, p, came) : answer_far_pod(skb, p);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { ProgramType } from "#kernel/bpf/kinds.ts";
 import { attachCgroup, attachTcx } from "#kernel/bpf/link.ts";
@@ -79,6 +79,23 @@ export function attachNode(target: AttachTarget, attachment: NodeAttachment): vo
   } else {
     for (const direction of ["ingress", "egress"]) dropLink(join(target.linksDir, `tunnel_${direction}`));
   }
+}
+
+/**
+ * The devices, by index, beside the node's own where answers to its egress addresses come in; those of before that are none any more are let
+ * go. @throws KernelError when one of them is gone meanwhile
+ */
+export function attachEgressDevices(target: AttachTarget, devices: ReadonlySet<number>): void {
+  for (const name of readdirSync(target.linksDir)) {
+    const ifindex = /^egress_(\d+)_ingress$/.exec(name)?.[1];
+    if (ifindex !== undefined && !devices.has(Number(ifindex))) dropLink(join(target.linksDir, name));
+  }
+  for (const ifindex of devices)
+    attachDevice(target, `egress_${ifindex}`, {
+      ifindex,
+      direction: "ingress",
+      program: "from_egress_device",
+    });
 }
 
 /** For every process below the cgroup: service translation at connect, and the way past the network where it is asked for. */

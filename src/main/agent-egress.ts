@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import { attachEgressDevices } from "#datapath/attach.ts";
 import type { DatapathMaps } from "#datapath/maps.ts";
 import { startEgressController } from "#egress/controller.ts";
+import { startEgressDevices } from "#egress/devices.ts";
 import { startMasqueradeReconciler } from "#egress/masquerade-ops.ts";
 import { startEgressReconciler } from "#egress/ops.ts";
 import { startOwnAddresses } from "#egress/own-addresses.ts";
@@ -9,11 +11,11 @@ import type { ControlDeps } from "./control-context.ts";
 
 /** How pods leave the cluster: what is not masqueraded, and who leaves by a gateway. */
 export function startEgress(
-  deps: Pick<ControlDeps, "config" | "tables" | "netlink" | "health" | "log">,
+  deps: Pick<ControlDeps, "config" | "tables" | "nodeDatapath" | "netlink" | "health" | "log">,
   maps: DatapathMaps,
   signal: AbortSignal,
 ) {
-  const { config, tables, netlink, health, log } = deps;
+  const { config, tables, nodeDatapath, netlink, health, log } = deps;
   const { db, masqueradeExempt, egress, egressPolicies, ownAddresses } = tables;
   const common = { db, health, log };
   const stack = new AsyncDisposableStack();
@@ -32,6 +34,16 @@ export function startEgress(
       clusterEndpoints: tables.clusterEndpoints,
       egress,
       enabled: egressGatewayOf(config),
+    }),
+  );
+  stack.use(
+    startEgressDevices({
+      egress,
+      ownAddresses,
+      nodeDevice: nodeDatapath.device.index,
+      attach: (devices) => attachEgressDevices(nodeDatapath.target, devices),
+      health,
+      log,
     }),
   );
   const reconciler = stack.use(startEgressReconciler({ ...common, egress, map: maps.egress, signal }));

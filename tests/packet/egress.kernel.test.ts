@@ -240,6 +240,36 @@ for (const routing of ["tunnel", "native"] as const) {
         assert.equal(droppedFor(foreign), DropReason.staleOrUnroutableIp, "another node is its gateway");
       });
 
+      it("takes answers back by another device of its egress addresses, and leaves it all else", () => {
+        const ifindex = node.podIfindex({ id: 3, identity: 0 });
+        const second = (bytes: Uint8Array) => node.run("from_egress_device", bytes, { ifindex });
+        const sport = ++port;
+        const left = pass(udp(net.far, net.world, [sport, 53])).packet.sport;
+        const back = second(udp(net.world, net.egress, [53, left]));
+        assert.deepEqual([back.action, back.tunnel], [Action.redirect, { vni: world, remote: otherNode }]);
+        assert.deepEqual([back.packet.destination, back.packet.dport], [net.far, sport]);
+        const told = second(error(net.gateway, net.egress, bareUdp(net.egress, net.world, [left, 53])));
+        assert.deepEqual([told.packet.about?.source, told.packet.about?.sport], [net.far, sport]);
+        const out = node.fromPod(own, tcp(net.second, net.world, [sport, 443]));
+        const here = second(tcp(net.world, net.egress, [443, out.packet.sport], Tcp.syn | Tcp.ack));
+        assert.deepEqual(
+          [here.action, here.packet.destination, here.packet.dport],
+          [Action.redirect, net.second, sport],
+        );
+        for (const bytes of [
+          udp(net.outside, net.egress, [53, left]),
+          udp(net.world, net.egress, [54, left]),
+          tcp(net.world, net.egress, [++port, 22]),
+          tcp(net.world, net.second, [++port, 80]),
+        ]) {
+          const other = second(bytes);
+          assert.deepEqual([other.action, other.events], [Action.pass, []]);
+          assert.deepEqual(other.bytes, bytes);
+        }
+        const forged = second(udp(net.node, net.egress, [53, left]));
+        assert.equal(forged.action, Action.pass, "nobody it has sent to");
+      });
+
       it("is the gateway of its own pods too", () => {
         const sport = ++port;
         const out = node.fromPod(own, udp(net.second, net.world, [sport, 53]));
