@@ -51,6 +51,10 @@ const { metafile } = await build({
   splitting: true,
   chunkNames: "chunks/[name]-[hash]",
   sourcemap: "linked",
+  // Each thread keeps the text of what it runs: without comments (one letter past Latin-1 doubles it) and indentation, in lines still short
+  // enough to be found by an error's line number.
+  minifyWhitespace: true,
+  lineLimit: 120,
   metafile: true,
   legalComments: "none",
   logLevel: "warning",

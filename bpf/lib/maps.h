@@ -262,7 +262,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 * 1024 * 1024); /* the reader maps it twice in a row: counts double in its memory */
+	__uint(max_entries, 4 * 1024 * 1024);
 } events SEC(".maps");
 
 /* [0]: events that found the ring buffer full. */

@@ -2,6 +2,7 @@
 /** The flows thread: reads the ring buffer, keeps the flows, serves them. Started by start.ts. */
 import { randomBytes } from "node:crypto";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { trimAllocator } from "#kernel/memory.ts";
 import { errorText, WeftError } from "#lib/errors.ts";
 import { releaseMemoryAfterMs, releaseStartMemory } from "#lib/release-memory.ts";
 import { bootOffsetNs } from "./boot-clock.ts";
@@ -46,7 +47,7 @@ async function run(options: WorkerOptions, port: MessagePort): Promise<void> {
   const losses = stack.use(tellLosses((count) => say({ kind: "lost", count })));
   const ingest = new Ingest({ ring, directory, counters, bootOffsetNs, onLost: losses.note });
   say({ kind: "ready", tcpPort: server.tcpPort });
-  stack.use(releaseStartMemory(releaseMemoryAfterMs));
+  stack.use(releaseStartMemory(releaseMemoryAfterMs, trimAllocator));
   await pollRecords(source, ingest, { signal: stop.signal });
 }
 

@@ -7,6 +7,8 @@ const lib = koffi.load("libc.so.6");
 const mmap = lib.func("mmap", "intptr_t", ["uintptr_t", "size_t", "int", "int", "int", "int64_t"]);
 const munmap = lib.func("munmap", "int", ["intptr_t", "size_t"]);
 
+const trim = lib.func("malloc_trim", "int", ["size_t"]) as (keep: number) => number;
+
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
@@ -50,6 +52,11 @@ export function cString(text: string): Block {
 export function setPointer(view: DataView, offset: number, value: number): void {
   view.setUint32(offset, value >>> 0, true);
   view.setUint32(offset + 4, Math.floor(value / 2 ** 32), true);
+}
+
+/** Gives the kernel back what the C library's allocator holds free, of all threads: by itself it gives only what lies at an end. */
+export function trimAllocator(): void {
+  trim(0);
 }
 
 /** Memory shared with the kernel. After `close` the buffer must not be touched any more: the process would fault. */

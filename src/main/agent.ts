@@ -14,6 +14,7 @@ import { Ipam } from "#ipam/ipam.ts";
 import { createKubeClient } from "#k8s/client.ts";
 import { loadCredentials } from "#k8s/kubeconfig.ts";
 import { mapMemory } from "#kernel/bpf/map-memory.ts";
+import { trimAllocator } from "#kernel/memory.ts";
 import { openNetlink } from "#kernel/netlink/handle.ts";
 import { installRoot } from "#lib/assets.ts";
 import { aborted } from "#lib/clock.ts";
@@ -194,7 +195,7 @@ async function run(config: AgentConfig, log: Logger, signal: AbortSignal): Promi
       { node: node.name, pid: process.pid, tookMs: Math.round(performance.now() - startedMs) },
       "ready",
     );
-    stack.use(releaseStartMemory(releaseMemoryAfterMs));
+    stack.use(releaseStartMemory(releaseMemoryAfterMs, trimAllocator));
     const following = endpoints.followLabels(signal);
     const changed = ownNodeChanged(node, tables.nodes, { families, signal });
     const change = await Promise.race([aborted(signal), flows.ended, changed]);

@@ -17,12 +17,14 @@ export function loadBtf(bytes: Uint8Array): Fd {
   throw verifierError("BTF", bpfError(-result, "load BTF"), log.bytes);
 }
 
-let last: { readonly id: number; readonly btf: Btf } | undefined;
+/** Not kept for its own sake: after a start nobody asks again. */
+let last: { readonly id: number; readonly btf: WeakRef<Btf> } | undefined;
 
 /** The types of an object in the kernel, by their id (`MapInfo.btfId`). @throws KernelError; WeftError E_BPF_OBJECT */
 export function readKernelBtf(id: number): Btf {
   // Maps of one object share their types, and are asked for one after the other.
-  if (last?.id === id) return last.btf;
+  const known = last?.id === id ? last.btf.deref() : undefined;
+  if (known) return known;
   using fd = new Fd(new BpfAttr(12).u32(0, id).call(BpfCommand.btfGetFdById, `open BTF ${id}`), `btf ${id}`);
   const size = objectInfo(fd.number, block(32), "BTF").getUint32(8, true);
   const bytes = block(size);
@@ -30,6 +32,7 @@ export function readKernelBtf(id: number): Btf {
   setPointer(info.view, 0, bytes.address);
   info.view.setUint32(8, size, true);
   objectInfo(fd.number, info, "BTF");
-  last = { id, btf: parseBtf(bytes.bytes) };
-  return last.btf;
+  const btf = parseBtf(bytes.bytes);
+  last = { id, btf: new WeakRef(btf) };
+  return btf;
 }

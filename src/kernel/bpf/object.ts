@@ -87,7 +87,7 @@ export function loadCollection(spec: ObjectSpec, options: LoadOptions = {}): Col
   fillReferences(spec, state.maps, programs);
   // Programs and maps hold on to the types by themselves.
   btf.close();
-  return collection(spec, { ...state, programs, stack: undo.move() });
+  return collection(spec.variables, { ...state, programs, stack: undo.move() });
 }
 
 interface LoadState {
@@ -188,14 +188,15 @@ interface Parts extends LoadState {
   readonly stack: DisposableStack;
 }
 
+/** Without the rest of the object: what was read to load it is megabytes, and a collection lives as long as the process. */
 function collection(
-  spec: ObjectSpec,
+  places: ObjectSpec["variables"],
   { maps, programs, stack, adopted, rebuilt, carried }: Parts,
 ): Collection {
   const close = () => stack.dispose();
   const variables = new Map<string, Variable>();
   const openOnce = (name: string): Variable => {
-    const variable = spec.variables.get(name) ?? fail("variable", name);
+    const variable = places.get(name) ?? fail("variable", name);
     const opened = variables.get(name) ?? stack.use(openVariable(maps.get(variable.section)!, variable));
     variables.set(name, opened);
     return opened;

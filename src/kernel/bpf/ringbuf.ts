@@ -29,10 +29,13 @@ const BUSY = 1 << 31;
 const DISCARDED = 1 << 30;
 const HEADER = 8;
 
+/** Longest record that may lie across the end of the ring, bytes with its header: far longer than any event. */
+const LONGEST = 64 * 1024;
+
 /**
  * Opens the reading end. A ring buffer has one consumer: two readers would take each other's records. The map may be
  * closed afterwards.
- * @throws WeftError E_BPF_MAP when the map is no ring buffer; KernelError
+ * @throws WeftError E_BPF_MAP when the map is no ring buffer; KernelError. Draining does at a record of 64 KiB across its end
  */
 export function openRingBuffer(map: BpfMap): RingBuffer {
   const { type, maxEntries: size } = map.info;
@@ -44,17 +47,19 @@ export function openRingBuffer(map: BpfMap): RingBuffer {
     writable: true,
     what: `map consumer page of ${map.name}`,
   });
-  // The data area stands there twice in a row, so that a record across its end is in one piece.
+  // The kernel has the data area twice in a row. Of the second only its beginning is mapped: enough for a record across the end of the
+  // first to be in one piece, where all of it would count once more as memory of the process.
+  const mapped = size + Math.min(size, LONGEST);
   const producer = mapMemory({
     fd,
-    length: PAGE_SIZE + 2 * size,
+    length: PAGE_SIZE + mapped,
     offset: PAGE_SIZE,
     what: `map data of ${map.name}`,
   });
   const consumed = new BigInt64Array(consumer.buffer, 0, 1);
   const produced = new BigInt64Array(producer.buffer, 0, 1);
   const producedLow = new Int32Array(producer.buffer, 0, 1);
-  const headers = new Int32Array(producer.buffer, PAGE_SIZE, (2 * size) / 4);
+  const headers = new Int32Array(producer.buffer, PAGE_SIZE, size / 4);
   const view = new DataView(producer.buffer, PAGE_SIZE);
   let position = Number(Atomics.load(consumed, 0));
   let discarded = 0;
@@ -82,6 +87,11 @@ export function openRingBuffer(map: BpfMap): RingBuffer {
           discarded++;
           continue;
         }
+        if (at + HEADER + length > mapped)
+          throw new WeftError(
+            "E_BPF_MAP",
+            `ring buffer ${map.name} has a record of ${length} bytes across its end`,
+          );
         records++;
         onRecord(view, at + HEADER, length);
       }
