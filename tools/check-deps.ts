@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Holds deps.json: which room of src/ may import which. Prints each arrow that is not allowed.
+// Holds deps.json: which room of src/ may import which. Prints each arrow that is not allowed, and files that import each other in a circle.
 import { globSync, readFileSync } from "node:fs";
+import { importCircles, specifiersOf } from "./import-circles.ts";
 
 const rules = JSON.parse(readFileSync("deps.json", "utf8")) as Record<string, string[]>;
 const dependencies = JSON.parse(readFileSync("package.json", "utf8")) as Record<
@@ -23,7 +24,8 @@ function roomOf(specifier: string, file: string): string | undefined {
   return path[0] === "src" ? path[1] : path[0];
 }
 
-for (const file of globSync("src/**/*.ts").sort()) {
+const files = globSync("src/**/*.ts").sort();
+for (const file of files) {
   const room = file.split("/")[1]!;
   const allowed = rules[room];
   if (!Array.isArray(allowed)) {
@@ -32,10 +34,7 @@ for (const file of globSync("src/**/*.ts").sort()) {
   }
   const test = /\.test\.ts$|\/testdata\//.test(file);
   const text = readFileSync(file, "utf8");
-  for (const match of text.matchAll(
-    /^(?:import|export)\s[^;]*?from\s+"([^"]+)"|^import\s+"([^"]+)"|import\("([^"]+)"\)/gm,
-  )) {
-    const specifier = (match[1] ?? match[2] ?? match[3])!;
+  for (const specifier of specifiersOf(text)) {
     const target = roomOf(specifier, file);
     if (target === undefined) {
       const name = specifier
@@ -53,7 +52,12 @@ for (const file of globSync("src/**/*.ts").sort()) {
     }
   }
 }
+for (const circle of importCircles(files))
+  complain(
+    circle[0]!,
+    `imports itself by way of ${circle.slice(1).join(", ")}: give what they share a file of its own`,
+  );
 if (broken > 0) {
-  console.error(`${broken} import${broken === 1 ? "" : "s"} against the rules of deps.json`);
+  console.error(`${broken} import${broken === 1 ? "" : "s"} against the rules`);
   process.exit(1);
 }
