@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { create, equals, type MessageInitShape, toJsonString } from "@bufbuild/protobuf";
+import { create, type DescEnum, equals, type MessageInitShape, toJsonString } from "@bufbuild/protobuf";
 import {
   type DropReason,
   DropReasonSchema,
@@ -42,12 +42,9 @@ const plain: Readonly<Record<string, Apply>> = {
   protocol: (filter, value) => filter.protocol.push(value),
   "tcp-flags": (filter, value) => filter.tcpFlags.push(parseTcpFlags(value)),
   type: (filter, value) => filter.eventType.push(parseType(value)),
-  verdict: (filter, value) =>
-    filter.verdict.push(named(enumNumber(VerdictSchema, value.toUpperCase()), "verdict", value) as Verdict),
+  verdict: (filter, value) => filter.verdict.push(named(VerdictSchema, "verdict", value) as Verdict),
   "drop-reason-desc": (filter, value) =>
-    filter.dropReasonDesc.push(
-      named(enumNumber(DropReasonSchema, value.toUpperCase()), "drop-reason-desc", value) as DropReason,
-    ),
+    filter.dropReasonDesc.push(named(DropReasonSchema, "drop-reason-desc", value) as DropReason),
   "ip-version": (filter, value) => filter.ipVersion.push(parseIpVersion(value)),
   ipv4: (filter) => filter.ipVersion.push(IPVersion.IPv4),
   ipv6: (filter) => filter.ipVersion.push(IPVersion.IPv6),
@@ -221,7 +218,10 @@ function numeric(text: string, option: string): number {
   return Number(text);
 }
 
-function named(number: number | undefined, option: string, value: string): number {
-  if (number === undefined) throw new WeftError("E_USAGE", `--${option}: "${value}" is not known`);
-  return number;
+function named(schema: DescEnum, option: string, value: string): number {
+  const number = enumNumber(schema, value.toUpperCase());
+  if (number !== undefined) return number;
+  throw new WeftError("E_USAGE", `--${option}: "${value}" is not known`, {
+    hint: `one of ${schema.values.map(({ name }) => name).join(", ")}`,
+  });
 }

@@ -140,10 +140,8 @@ test("what is wrong is said with its place", () => {
   assert.equal(of((spec) => (spec["skipRedirectFromBackend"] = false)).name, "x");
 });
 
-test("a redirect goes before its Service and gives the address back; a foreign address stays the Service's", async () => {
-  await using at = await room();
-  at.sync();
-  await at.apply(`
+/** With its backend on another node. */
+const kubeDns = `
 kind: Service
 metadata: {namespace: kube-system, name: kube-dns}
 spec: {clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], ports: [{name: dns, port: 53, protocol: UDP}]}
@@ -153,7 +151,12 @@ metadata: {namespace: kube-system, name: kube-dns-1, labels: {kubernetes.io/serv
 addressType: IPv4
 ports: [{name: dns, port: 53, protocol: UDP}]
 endpoints: [{addresses: [10.0.2.9], conditions: {ready: true}}]
-`);
+`;
+
+test("a redirect goes before its Service and gives the address back; a foreign address stays the Service's", async () => {
+  await using at = await room();
+  at.sync();
+  await at.apply(kubeDns);
   const backends = () => at.frontends.get("10.96.0.10:53/UDP")?.backends.map(({ address }) => address);
   assert.deepEqual(backends(), ["10.0.2.9"]);
   const row = redirectOf(nodeLocalDns, { service: dns, pods });
@@ -171,17 +174,7 @@ endpoints: [{addresses: [10.0.2.9], conditions: {ready: true}}]
 test("with skipRedirectFromBackend its pods, ready or not, meet the Service itself", async () => {
   await using at = await room();
   at.sync();
-  await at.apply(`
-kind: Service
-metadata: {namespace: kube-system, name: kube-dns}
-spec: {clusterIP: 10.96.0.10, clusterIPs: [10.96.0.10], ports: [{name: dns, port: 53, protocol: UDP}]}
----
-kind: EndpointSlice
-metadata: {namespace: kube-system, name: kube-dns-1, labels: {kubernetes.io/service-name: kube-dns}}
-addressType: IPv4
-ports: [{name: dns, port: 53, protocol: UDP}]
-endpoints: [{addresses: [10.0.2.9], conditions: {ready: true}}]
-`);
+  await at.apply(kubeDns);
   const selected = [...pods, parseAddress("10.0.1.6")];
   const row = redirectOf({ ...nodeLocalDns, skipOwn: true }, { service: dns, pods, selected });
   const passed = row.frontends.map(({ sourceRanges, denyRanges, passDenied }) => {
