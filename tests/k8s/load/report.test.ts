@@ -39,4 +39,19 @@ suite("what the load client reports", () => {
     assert.deepEqual(again(second(1_000, 2, 0), second(2_000, 1, 2)), [[1, [2_000]]]);
     assert.deepEqual(again(second(1_000, 2, 0), second(2_000, 0, 0), second(3_000, 0, 2)), [[2, [1_000]]]);
   });
+
+  test("a segment is none sent again while the client's datagrams are answered late: the other end stood still", () => {
+    const stream = { flow: "pod/far/stream", at: 2_000, sent: 1, received: 1, lost: 0, slowestMs: 230 };
+    const datagrams = (flow: string, slowestMs: number, lost = 0) => {
+      return { flow, at: 2_000, sent: 100, received: 100 - lost, lost, slowestMs };
+    };
+    const resent = (other: ReturnType<typeof datagrams>) =>
+      reportFlows([{ ...stream, retransmitted: 1 }, other], { fromMs: 2_000, toMs: 2_000 }).find(
+        ({ flow }) => flow === stream.flow,
+      )?.resent;
+    assert.equal(resent(datagrams("pod/far/udp", 212)), 0);
+    assert.equal(resent(datagrams("pod/far/udp", 40)), 1);
+    assert.equal(resent(datagrams("pod/far/udp", 212, 1)), 1, "what is lost was not late");
+    assert.equal(resent(datagrams("outside/far/udp", 212)), 1, "another client's");
+  });
 });

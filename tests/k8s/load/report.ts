@@ -33,7 +33,7 @@ export interface FlowReport {
   readonly received: number;
   readonly lost: number;
   readonly slowestMs: number;
-  /** By TCP, less what the other end had already; not counted where the machine stood still, since TCP's timers then fire for nothing. */
+  /** By TCP, less what the other end had already; not counted where client or server stood still, since TCP's timers then fire for nothing. */
   readonly resent: number;
   /** In which seconds. */
   readonly resentAt: readonly number[];
@@ -59,22 +59,40 @@ export interface Interval {
 export function reportFlows(seconds: readonly FlowSecond[], { fromMs, toMs }: Interval): FlowReport[] {
   const from = Math.floor(fromMs / 1_000) * 1_000;
   const to = Math.floor(toMs / 1_000) * 1_000;
-  const byFlow = Map.groupBy(
-    seconds.filter(({ at }) => at >= from && at <= to),
-    ({ flow }) => flow,
-  );
-  return [...byFlow]
-    .map(([flow, rows]) => sum(flow, rows, (to - from) / 1_000 + 1))
+  const inside = seconds.filter(({ at }) => at >= from && at <= to);
+  const late = lateAnswers(inside);
+  return [...Map.groupBy(inside, ({ flow }) => flow)]
+    .map(([flow, rows]) => sum(flow, rows, { expected: (to - from) / 1_000 + 1, late: late(flow) }))
     .sort((a, b) => (a.flow < b.flow ? -1 : 1));
 }
 
 /** TCP sends again after 200 ms at the soonest. */
 const STALL_MS = 100;
+const LATE_MS = 150;
 
-function sum(flow: string, rows: readonly FlowSecond[], expected: number): FlowReport {
+/**
+ * Seconds in which datagrams of the same client, which nobody sends again, were answered so late that TCP would have asked once more: it was the
+ * other end that stood still.
+ */
+function lateAnswers(seconds: readonly FlowSecond[]): (flow: string) => ReadonlySet<number> {
+  const client = (flow: string) => flow.split("/")[0]!;
+  const datagrams = seconds.filter(({ flow }) => /\/(udp|icmp)$/.test(flow));
+  const late = datagrams.filter(({ slowestMs, lost }) => slowestMs >= LATE_MS && lost === 0);
+  const byClient = Map.groupBy(late, ({ flow }) => client(flow));
+  return (flow) => new Set((byClient.get(client(flow)) ?? []).map(({ at }) => at));
+}
+
+interface About {
+  /** Seconds there should be. */
+  readonly expected: number;
+  readonly late: ReadonlySet<number>;
+}
+
+function sum(flow: string, rows: readonly FlowSecond[], { expected, late }: About): FlowReport {
   const total = (of: (row: FlowSecond) => number) => rows.reduce((so, row) => so + of(row), 0);
   const stalls = new Set(rows.filter(({ stallMs = 0 }) => stallMs >= STALL_MS).map(({ at }) => at));
-  const stalled = (at: number) => [-2, -1, 0, 1].some((seconds) => stalls.has(at + seconds * 1_000));
+  const stalled = (at: number) =>
+    [-2, -1, 0, 1].some((seconds) => stalls.has(at + seconds * 1_000) || late.has(at + seconds * 1_000));
   const again = sentAgain(rows, stalled);
   return {
     flow,

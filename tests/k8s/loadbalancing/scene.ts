@@ -46,7 +46,10 @@ function web({ name, app, node }: Pod): object {
 /** Servers that echo; `replicas` of them, on any node but the excluded one. */
 function echo(app: string, replicas: number, node: string): object {
   const readinessProbe = { tcpSocket: { port: echoPort }, periodSeconds: 1 };
-  const container = { name: "echo", image: loadImage, args: ["serve", String(echoPort)], readinessProbe };
+  // They serve on after their end has begun: until an agent that was killed knows of it, also on a busy machine.
+  const lifecycle = { preStop: { sleep: { seconds: 12 } } };
+  const args = ["serve", String(echoPort)];
+  const container = { name: "echo", image: loadImage, args, readinessProbe, lifecycle };
   const away = { key: "kubernetes.io/hostname", operator: "NotIn", values: [node] };
   const nodeAffinity = {
     requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions: [away] }] },
@@ -62,7 +65,7 @@ function echo(app: string, replicas: number, node: string): object {
         metadata: { labels: { app } },
         spec: {
           affinity: { nodeAffinity },
-          terminationGracePeriodSeconds: 8,
+          terminationGracePeriodSeconds: 30,
           containers: [{ ...container, imagePullPolicy: "IfNotPresent" }],
         },
       },
