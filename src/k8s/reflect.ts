@@ -218,9 +218,10 @@ class Mirror<T extends KubeObject, V> {
   }
 
   /** Objects with their rows, as {@link restore} takes them up again. */
-  dump(): SnapshotObjects {
+  *dump(): Generator<SnapshotObjects[number]> {
     const { table } = this.#options;
-    return [...this.#rows].map(([key, rows]) => [key, rows.map((row) => table.get(row)).filter(Boolean)]);
+    for (const [key, rows] of this.#rows)
+      yield [key, rows.map((row) => table.get(row)).filter((row) => row !== undefined)];
   }
 
   restore(objects: SnapshotObjects): void {

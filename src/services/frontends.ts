@@ -69,18 +69,20 @@ interface ServedAddress {
 }
 
 function addressesOf(service: Service, { port, nodePort }: ServicePort, here: Here): ServedAddress[] {
-  const at = (type: FrontendType, number: number, addresses: readonly Address[]) =>
-    addresses.map((address) => ({ type, address, number }));
-  const families = new Set(service.clusterIps.map(family));
+  const out: ServedAddress[] = [];
+  const add = (type: FrontendType, number: number, addresses: readonly Address[]) => {
+    for (const address of addresses) out.push({ type, address, number });
+  };
   const served = (type: ExposedType) => !service.exposed || service.exposed.includes(type);
-  const outside = servesOutside(service, here);
+  if (served("ClusterIP")) add("ClusterIP", port, service.clusterIps);
+  if (!servesOutside(service, here)) return out;
+  add("ExternalIP", port, service.externalIps);
+  if (served("LoadBalancer")) add("LoadBalancer", port, service.ingressIps);
+  if (!served("NodePort") || nodePort === 0) return out;
+  const families = new Set(service.clusterIps.map(family));
   const onNode = [...here.addresses, ...loopbacks].filter((address) => families.has(family(address)));
-  return [
-    ...(served("ClusterIP") ? at("ClusterIP", port, service.clusterIps) : []),
-    ...(outside ? at("ExternalIP", port, service.externalIps) : []),
-    ...(outside && served("LoadBalancer") ? at("LoadBalancer", port, service.ingressIps) : []),
-    ...(outside && served("NodePort") && nodePort !== 0 ? at("NodePort", nodePort, onNode) : []),
-  ];
+  add("NodePort", nodePort, onNode);
+  return out;
 }
 
 /** Whether the node serves what the outside sees of the service: its addresses and ports beside the cluster IPs. */

@@ -45,7 +45,8 @@ interface Claims {
 export class Owners {
   readonly #table: WritableTable<Frontend>;
   readonly #byOwner = new Map<string, Claims>();
-  readonly #byFrontend = new Map<string, Set<string>>();
+  /** Mostly one: no need of a collection that finds. */
+  readonly #byFrontend = new Map<string, readonly string[]>();
   /** Rows of scope "local" that stand beside another owner's, by its key. */
   readonly #beside = new Map<string, string>();
 
@@ -58,13 +59,16 @@ export class Owners {
     const now = new Map(rows.map((row) => [this.#table.keyOf(row), row]));
     if (now.size > 0) this.#byOwner.set(name, { age, rows: now });
     else this.#byOwner.delete(name);
-    for (const key of before?.keys() ?? []) if (!now.has(key)) this.#byFrontend.get(key)?.delete(name);
     for (const key of now.keys()) {
-      const claims = this.#byFrontend.get(key);
-      if (claims) claims.add(name);
-      else this.#byFrontend.set(key, new Set([name]));
+      const claims = this.#byFrontend.get(key) ?? [];
+      if (!claims.includes(name)) this.#byFrontend.set(key, [...claims, name]);
     }
-    for (const key of new Set([...(before?.keys() ?? []), ...now.keys()])) this.#decide(tx, key);
+    for (const key of before?.keys() ?? []) {
+      if (now.has(key)) continue;
+      this.#byFrontend.set(key, this.#byFrontend.get(key)?.filter((one) => one !== name) ?? []);
+      this.#decide(tx, key);
+    }
+    for (const key of now.keys()) this.#decide(tx, key);
   }
 
   /** Whom a redirect passes on meets what would be without it. */

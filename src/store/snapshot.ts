@@ -70,8 +70,8 @@ export class Snapshots {
     }
   }
 
-  /** Says that a source has something new; `dump` is asked for all of it when it is written. */
-  changed(source: string, dump: () => SnapshotObjects): void {
+  /** Says that a source has something new; `dump` is asked for all of it when it is written, some at a time: what it says may change meanwhile. */
+  changed(source: string, dump: () => Iterable<SnapshotObjects[number]>): void {
     const pending = this.#writing.get(source);
     if (pending) {
       pending.again = pending.started;
@@ -126,7 +126,7 @@ export class Snapshots {
     for (const { cancel } of this.#writing.values()) cancel();
   }
 
-  async #write(source: string, objects: SnapshotObjects): Promise<void> {
+  async #write(source: string, objects: Iterable<SnapshotObjects[number]>): Promise<void> {
     const { dir, format, log } = this.#options;
     const path = this.#path(source);
     let workMs = 0;
@@ -136,8 +136,9 @@ export class Snapshots {
       mkdirSync(dir, { recursive: true, mode: 0o700 });
       file = openSync(`${path}.new`, "w", 0o600);
       writeFileSync(file, `{"format":${JSON.stringify(format)},"objects":[`);
-      for (let from = 0; from < objects.length; from += objectsAtOnce) {
-        if (from > 0) {
+      const left = objects[Symbol.iterator]();
+      for (let first = true; ; first = false) {
+        if (!first) {
           workMs += performance.now() - startMs;
           await new Promise((resolve) => setImmediate(resolve));
           startMs = performance.now();
@@ -145,11 +146,11 @@ export class Snapshots {
             rmSync(`${path}.new`, { force: true });
             return;
           }
-          writeFileSync(file, ",");
         }
-        const some = objects.slice(from, from + objectsAtOnce);
+        const some = take(left, objectsAtOnce);
+        if (some.length === 0) break;
         const text = isPlain(some) ? JSON.stringify(some) : JSON.stringify(some, replace);
-        writeFileSync(file, text.slice(1, -1));
+        writeFileSync(file, `${first ? "" : ","}${text.slice(1, -1)}`);
       }
       writeFileSync(file, "]}");
       renameSync(`${path}.new`, path);
@@ -173,6 +174,16 @@ export class Snapshots {
   #path(source: string): string {
     return join(this.#options.dir, `${source.replace(/[^\w.-]/g, "_")}.json`);
   }
+}
+
+function take<T>(from: Iterator<T>, most: number): T[] {
+  const some: T[] = [];
+  while (some.length < most) {
+    const { value, done } = from.next();
+    if (done) break;
+    some.push(value);
+  }
+  return some;
 }
 
 /** Whether it is JSON as it stands: most tables' rows are, and to write them without looking at each value takes half the time. */

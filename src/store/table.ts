@@ -74,7 +74,7 @@ export interface Transaction {
 }
 
 interface Subscriber {
-  readonly dirty: Set<string>;
+  dirty: Set<string>;
   wake(): void;
 }
 
@@ -216,7 +216,9 @@ class MemoryTable<V> implements WritableTable<V> {
   committed(keys: ReadonlySet<string>): void {
     this.revision++;
     for (const subscriber of this.#subscribers) {
-      for (const key of keys) subscriber.dirty.add(key);
+      // A copy of a whole set is one of memory: a list of thousands that comes at once has many readers.
+      if (subscriber.dirty.size === 0) subscriber.dirty = new Set(keys);
+      else for (const key of keys) subscriber.dirty.add(key);
       guard(() => subscriber.wake());
     }
     for (const listener of this.#listeners) guard(() => listener(keys));
