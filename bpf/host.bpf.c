@@ -101,6 +101,26 @@ static __always_inline int to_host(struct __sk_buff *skb, struct pkt *p, int mal
 	return reason ? drop(skb, p, reason) : to_stack(skb, p, TRACE_TO_HOST);
 }
 
+/*
+ * A datagram to a process of the node from a port that a service has led there too: the process would take both for one
+ * sender's. Its own packets are not tracked otherwise, so it is looked for.
+ */
+__noinline int meets_service_here(struct pkt *p)
+{
+	struct addr node;
+	struct ct_entry *ct;
+	struct flow f;
+
+	if (!p || p->proto != IPPROTO_UDP)
+		return false;
+	node = node_address(p);
+	if (!addr_equal(&p->daddr, &node))
+		return false;
+	flow_of_packet(p, &f);
+	ct = ct_lookup(&f, p->now);
+	return ct && (ct->flags & CT_NODEPORT) && meets_service(p, ct);
+}
+
 /* What is for a service, or about an answer of one, goes to its backend: PKT_NODEPORT. 0 or a drop reason. */
 static __always_inline int find_service(struct __sk_buff *skb, struct pkt *p)
 {
@@ -121,6 +141,7 @@ int from_device(struct __sk_buff *skb)
 	struct endpoint *pod;
 	struct nat_key sent;
 	int reason, verdict;
+	bool beside = false;
 
 	if (!is_ip(skb) || frame_is_of_vlan(skb))
 		return TC_ACT_OK;
@@ -162,13 +183,16 @@ int from_device(struct __sk_buff *skb)
 		reason = find_service(skb, &p);
 	if (!reason && !(p.flags & (PKT_NODEPORT | PKT_RESTORED)) && dsr_has_room(&p) && is_for_host(skb, &p))
 		reason = dsr_arrive(skb, &p);
-	if (!reason && !(p.flags & (PKT_NODEPORT | PKT_RESTORED)))
-		return to_host(skb, &p, 0);
+	if (!reason && !(p.flags & (PKT_NODEPORT | PKT_RESTORED))) {
+		beside = meets_service_here(&p);
+		if (!beside)
+			return to_host(skb, &p, 0);
+	}
 	if (!reason)
 		reason = identify_sender(&p);
 	if (reason)
 		return refuse(skb, &p, reason);
-	if (p.flags & PKT_DIRECT)
+	if (beside || (p.flags & PKT_DIRECT))
 		return to_own_process(skb, &p);
 	return p.flags & PKT_NODEPORT ? to_service(skb, &p, &sent) : to_original_sender(skb, &p, &sent);
 }
@@ -184,7 +208,7 @@ static __always_inline bool asks_in_vain(const struct pkt *p)
 	return f && !f->count;
 }
 
-/* The node's own process may be answering a connection to one of the node's frontends. */
+/* The node's own process may be answering a connection to one of the node's frontends, or one beside it. */
 __noinline int from_host(struct __sk_buff *skb, struct pkt *p)
 {
 	struct ct_entry *ct;
@@ -199,7 +223,7 @@ __noinline int from_host(struct __sk_buff *skb, struct pkt *p)
 		return drop(skb, p, DROP_SERVICE_BACKEND_NOT_FOUND);
 	flow_of_packet(p, &f);
 	ct = ct_find(p, &f);
-	if (!ct || !(ct->flags & CT_NODEPORT))
+	if (!ct || !((ct->flags & CT_NODEPORT) || ct->port))
 		return TC_ACT_OK;
 	adopt(p, ct);
 	ct_update(p, ct);

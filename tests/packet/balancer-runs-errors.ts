@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { BACKEND_PORT, type Case, type Sent } from "#kit/balancer.ts";
 import type { Outcome } from "#kit/datapath.ts";
-import { barePacket, buildPacket, type PacketFields, Proto, Tcp } from "#kit/packet.ts";
+import { barePacket, buildPacket, type PacketFields, Proto, Tcp, type Transport } from "#kit/packet.ts";
 import { ends, isShown, reaches } from "./balancer-runs.ts";
 
 const { tcp, udp } = Proto;
@@ -145,10 +145,19 @@ export function forgedError(c: Case): void {
   assert.equal(out.packet.destination, service.address, "led to nobody");
 }
 
+const endsOf = ({ packet: { source, sport, destination, dport } }: Outcome) => [
+  source,
+  sport,
+  destination,
+  dport,
+];
+
 /** What a process of the node answers to a service's client, as it leaves. */
 function processAnswers(c: Case, asked: Sent): Outcome {
-  const { destination, source, sport } = asked.packet;
-  const transport = { kind: "tcp", sport: BACKEND_PORT, dport: sport, flags: Tcp.syn | Tcp.ack } as const;
+  const { destination, source, sport, proto } = asked.packet;
+  const ports = { sport: BACKEND_PORT, dport: sport };
+  const transport: Transport =
+    proto === udp ? { kind: "udp", ...ports } : { kind: "tcp", ...ports, flags: Tcp.syn | Tcp.ack };
   const bytes = buildPacket({ from: destination, to: source, transport });
   return c.hook === "pod" ? c.node.toPod(c.pods.asks, bytes) : c.node.toDevice(bytes);
 }
@@ -180,4 +189,24 @@ export function besideProcess(c: Case): void {
   assert.notEqual(asked.packet.sport, sport);
   const { packet } = processAnswers(c, asked);
   assert.deepEqual([packet.source, packet.destination, packet.dport], [service.address, c.client, sport]);
+}
+
+/** Datagrams to a process of the node by a service and to its own port, from one port, in either order. */
+export function besideProcessByUdp(c: Case): void {
+  for (const first of ["service", "direct"] as const) {
+    const service = c.serve({ proto: udp, backends: [c.net.node] });
+    const itself = { address: c.net.node, port: BACKEND_PORT, proto: udp };
+    const sport = c.port();
+    if (first === "direct") assert.equal(c.ask(itself, sport).packet.sport, sport);
+    for (let i = 0; i < 3; i++) {
+      const asked = c.ask(service, sport);
+      const direct = c.ask(itself, sport);
+      assert.deepEqual([asked.went, direct.went], ["up", "up"]);
+      assert.notEqual(asked.packet.sport, direct.packet.sport);
+      assert.deepEqual(endsOf(processAnswers(c, asked)), [service.address, service.port, c.client, sport]);
+      assert.deepEqual(endsOf(processAnswers(c, direct)), [c.net.node, BACKEND_PORT, c.client, sport]);
+    }
+    const other = c.port();
+    assert.equal(c.ask(itself, other).packet.sport, other, "nobody else's");
+  }
 }

@@ -84,6 +84,11 @@ export const scenarios: Readonly<Record<string, Row>> = {
     pod: not("the packets of a pod to the node are tracked: as to any backend"),
     ...outside({ local: errors.besideProcess, remote: OTHERS_PROCESS }),
   },
+  "datagrams by a service, beside some to the node's process itself": {
+    socket: AT_CONNECT,
+    pod: { local: errors.besideProcessByUdp, remote: OTHERS_PROCESS },
+    ...outside({ local: errors.besideProcessByUdp, remote: OTHERS_PROCESS }),
+  },
   "a pod reaches itself": {
     socket: not("its kernel connects it to itself"),
     pod: { local: errors.hairpin, remote: LOCAL_ONLY },
