@@ -63,6 +63,7 @@ test("the server gives the metrics of all sources, and nothing else", async () =
   assert.equal((await fetch(`${url}/`)).status, 404);
   await assert.rejects(startMetricsServer({ listen: `127.0.0.1:${server.port}`, registries: [] }), {
     code: "E_LISTEN",
+    hint: /another program has this port/,
   });
 });
 
