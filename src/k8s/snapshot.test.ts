@@ -84,6 +84,7 @@ function start(kernel: Map<string, string>, format = "1") {
     encode: (row) => `${row.labels.get("a")} ${row.count}`,
   });
   const end = async () => {
+    await snapshots.written();
     stop.abort();
     snapshots[Symbol.dispose]();
     await Promise.all([following[Symbol.asyncDispose](), reconciler[Symbol.asyncDispose]()]);

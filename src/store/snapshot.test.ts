@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { pino } from "pino";
-import { fakeClock, idle } from "#kit/clock.ts";
+import { fakeClock } from "#kit/clock.ts";
 import { type SnapshotObjects, Snapshots } from "./snapshot.ts";
 
 let dir: string;
@@ -21,9 +21,6 @@ const objects = (count: number, mark: string): SnapshotObjects =>
     [{ mark, labels: new Map([["a", `${i}`]]), size: 7n }],
   ]);
 
-/** So many turns of the event loop that the largest of these is written. */
-const written = () => idle(50);
-
 test("a large one is written in steps, and read back as it was, plain rows and others", async () => {
   const clock = fakeClock();
   using snapshots = new Snapshots({ dir, format: "1", log, clock });
@@ -31,7 +28,7 @@ test("a large one is written in steps, and read back as it was, plain rows and o
   const all = [...objects(1200, "first"), ...plain];
   snapshots.changed("things", () => all);
   await clock.advance(1000);
-  await written();
+  await snapshots.written();
   assert.deepEqual(snapshots.load("things"), all);
 });
 
@@ -50,10 +47,10 @@ test("what changes while one is written is written after it", async () => {
   };
   snapshots.changed("things", dump);
   await clock.advance(1000);
-  await written();
+  await snapshots.written();
   assert.deepEqual(snapshots.load("things"), objects(1200, "first"));
   await clock.advance(600_000);
-  await written();
+  await snapshots.written();
   assert.deepEqual(snapshots.load("things"), objects(1200, "second"));
 });
 
@@ -65,7 +62,7 @@ test("one that is stopped in the middle leaves nothing half", async () => {
     return objects(1200, "first");
   });
   await clock.advance(1000);
-  await written();
+  await snapshots.written();
   assert.deepEqual(readdirSync(dir), []);
 });
 
@@ -74,5 +71,6 @@ test("an empty one is one, not none", async () => {
   using snapshots = new Snapshots({ dir, format: "1", log, clock });
   snapshots.changed("things", () => []);
   await clock.advance(1000);
+  await snapshots.written();
   assert.deepEqual(snapshots.load("things"), []);
 });

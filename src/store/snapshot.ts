@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, systemClock } from "#lib/clock.ts";
 import { errorText } from "#lib/errors.ts";
@@ -46,6 +47,7 @@ export class Snapshots {
   readonly #held = new Set<string>();
   readonly #listeners = new Set<() => void>();
   readonly #writing = new Map<string, Writing>();
+  readonly #running = new Set<Promise<void>>();
   /** A large one is written the more rarely. */
   readonly #restUntilMs = new Map<string, number>();
   #failed = false;
@@ -84,12 +86,19 @@ export class Snapshots {
     const cancel = this.#clock.after(dueMs, () => {
       const writing = this.#writing.get(source)!;
       writing.started = true;
-      void this.#write(source, dump()).then(() => {
+      const done = this.#write(source, dump()).then(() => {
+        this.#running.delete(done);
         this.#writing.delete(source);
         if (writing.again && !this.#disposed) this.changed(source, dump);
       });
+      this.#running.add(done);
     });
     this.#writing.set(source, { cancel, started: false, again: false });
+  }
+
+  /** Until what is being written now is on disk, or given up. */
+  async written(): Promise<void> {
+    await Promise.all(this.#running);
   }
 
   /** A source goes on with its snapshot. */
@@ -153,7 +162,10 @@ export class Snapshots {
         writeFileSync(file, `${first ? "" : ","}${text.slice(1, -1)}`);
       }
       writeFileSync(file, "]}");
-      renameSync(`${path}.new`, path);
+      workMs += performance.now() - startMs;
+      // A file system that will not have an empty file after a crash begins to write the new one now, and that may wait for the disk.
+      await rename(`${path}.new`, path);
+      startMs = performance.now();
       this.#failed = false;
     } catch (error) {
       rmSync(`${path}.new`, { force: true });
