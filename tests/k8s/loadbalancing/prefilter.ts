@@ -15,6 +15,7 @@ interface Row {
   readonly comment: string;
 }
 
+const cidrs = (count: number) => (count === 1 ? "1 CIDR" : `${count} CIDRs`);
 const longest = { 4: 32, 6: 128 } as const;
 
 /** The host outside is denied on every node, also while an agent is dead and after it is back, until the list is another. */
@@ -40,7 +41,7 @@ export async function deniesOutside(cluster: Cluster, families: readonly Family[
   try {
     await heard(true);
     const added = await weft("add", ...outside, "--comment", "INC-1");
-    assert.equal(added, everyNode(`${count} added; ${count} CIDRs denied`));
+    assert.equal(added, everyNode(`${count} added; ${cidrs(count)} denied`));
     await heard(false);
     const pid = await pidOn(cluster, last);
     await killOn(cluster, last);
@@ -60,12 +61,12 @@ export async function deniesOutside(cluster: Cluster, families: readonly Family[
 
     const feed = "printf '203.0.113.0/24 ; a feed\\n203.0.113.77\\n' | weft prefilter replace -f -";
     const replaced = await administratorOk(cluster, ["sh", "-c", feed]);
-    assert.equal(replaced, everyNode(`2 added, ${count} deleted; 2 CIDRs denied`));
+    assert.equal(replaced, everyNode(`2 added, ${count} deleted; ${cidrs(2)} denied`));
     await heard(true);
     const { code, stderr } = await asAdministrator(cluster, ["weft", "prefilter", "delete", "192.0.2.1"]);
     assert.deepEqual([code, /not on the list: 192\.0\.2\.1/.test(stderr)], [1, true], stderr);
     const removed = await weft("delete", "203.0.113.77", "--node", last);
-    assert.equal(removed, `${last}: 1 deleted; 1 CIDRs denied\n`);
+    assert.equal(removed, `${last}: 1 deleted; 1 CIDR denied\n`);
   } finally {
     await weft("flush");
   }
