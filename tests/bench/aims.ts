@@ -25,7 +25,7 @@ const aims: readonly (readonly [name: string, unit: string, aim: Aim, control?: 
   ["policy deleted to lifted: p50", "ms", atMost(50)],
   ["agent, new node: exec to ready", "ms", atMost(1000)],
   ["agent, new node: exec to first pod attached", "ms", atMost(1000)],
-  ["agent, no pods: RSS", "MB", atMost(130)],
+  ["agent, no pods: RSS", "MB", atMost(120)],
   ["agent, 100 pods: RSS", "MB", atMost(130)],
   ["agent, no pods: CPU when idle", "% of a core", atMost(0.5)],
   ["agent, 100 pods: CPU when idle", "% of a core", atMost(0.5)],
