@@ -261,7 +261,7 @@ __noinline int masquerade(struct __sk_buff *skb, struct pkt *p)
 	if (!(config.flags & (is_v6(p) ? CONFIG_MASQUERADE_V6 : CONFIG_MASQUERADE_V4)) || !leaves_cluster(p))
 		return TC_ACT_OK;
 	nat_sent_key(p, &sent);
-	known = bpf_map_lookup_elem(&nat, &sent);
+	known = nat_find(&sent);
 	if (!known && answers_direct_connection(p))
 		return TC_ACT_OK;
 	if (is_exempt(p) && !is_translated(p, known))

@@ -11,7 +11,7 @@
 #include "ipcache.h"
 #include "l2.h"
 #include "lb.h"
-#include "nat.h"
+#include "nat-set.h"
 #include "policy.h"
 #include "shortcut-map.h"
 
@@ -67,6 +67,8 @@ ENUM(policy_bits);
 ENUM(ct_kind);
 ENUM(ct_flag);
 ENUM(nat_flag);
+ENUM(nat_direction);
+ENUM(nat_shape);
 ENUM(egress_bits);
 ENUM(egress_flag);
 ENUM(lb_scope);

@@ -25,6 +25,7 @@ struct node_config {
 	__u16 mtu;             /* of the underlay device */
 	__u8 device_mac[6];    /* of device_ifindex */
 	__u64 host_netns;      /* cookie of the node's network namespace */
+	__u64 nat_seed;        /* of the hash by which mappings are found: chance, as long as there is their map */
 };
 
 enum config_flag {

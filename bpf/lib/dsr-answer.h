@@ -4,6 +4,7 @@
 #include "identity.h"
 #include "maps.h"
 #include "nat-life.h"
+#include "nat-table.h"
 
 /*
  * The backend's node under direct server return: it remembers which frontend a client asked, and gives it to the answers
@@ -61,22 +62,27 @@ static __always_inline bool dsr_meets_connection(const struct pkt *p)
 
 static __always_inline int dsr_remember(const struct pkt *p, const struct peer *told)
 {
-	struct nat_entry entry = { .addr = told->addr, .port = told->port, .frontend = p->frontend };
+	__u32 until = p->now + NAT_TIMEOUT_FRESH;
 	struct nat_entry *known;
 	struct nat_key key;
 
 	dsr_key(p, &key);
-	entry.expires_sec = p->now + NAT_TIMEOUT_FRESH;
-	known = bpf_map_lookup_elem(&nat, &key);
+	known = nat_find(&key);
 	if (known && addr_equal(&known->addr, &told->addr) && known->port == told->port) {
 		if (begins_tcp(p))
 			known->flags = 0;
-		if ((__s32)(known->expires_sec - entry.expires_sec) < 0)
-			known->expires_sec = entry.expires_sec;
+		if ((__s32)(known->expires_sec - until) < 0)
+			known->expires_sec = until;
 		return 0;
 	}
-	if (dsr_meets_connection(p) || bpf_map_update_elem(&nat, &key, &entry, BPF_ANY) < 0)
+	if (dsr_meets_connection(p))
 		return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
+	known = nat_make(&key, true);
+	if (!known)
+		return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
+	known->addr = told->addr;
+	known->port = told->port;
+	known->frontend = p->frontend;
 	return 0;
 }
 
@@ -87,7 +93,7 @@ static __always_inline void dsr_note_end(const struct pkt *p)
 	struct nat_key key;
 
 	dsr_key(p, &key);
-	known = bpf_map_lookup_elem(&nat, &key);
+	known = nat_find(&key);
 	if (!known)
 		return;
 	nat_note_end(p, known, NAT_CLOSING);
@@ -102,7 +108,7 @@ static __always_inline bool dsr_is_used(const struct pkt *p)
 	if (!begins_tcp(p))
 		return false;
 	dsr_key(p, &key);
-	return bpf_map_lookup_elem(&nat, &key) && dsr_meets_connection(p);
+	return nat_find(&key) && dsr_meets_connection(p);
 }
 
 /* For which frontend answers are: the one the client was told of. 0 or a drop reason. */
@@ -182,7 +188,7 @@ __noinline int dsr_shown(frame_t *frame, struct pkt *p, struct peer *shown)
 
 	if (!p || !shown || !dsr_answered_key(frame, p, &of))
 		return DROP_CT_TRUNCATED_OR_INVALID_HEADER;
-	entry = bpf_map_lookup_elem(&nat, &of.key);
+	entry = nat_find(&of.key);
 	if (!entry)
 		return DROP_SNAT_NO_MAP_FOUND;
 	if (!(p->flags & PKT_RELATED))

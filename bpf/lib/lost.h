@@ -4,7 +4,7 @@
 #include "conntrack.h"
 #include "backend.h"
 #include "identity.h"
-#include "nat.h"
+#include "nat-table.h"
 
 /*
  * The entry that remembers a connection's backend may be lost: the map holds so many, and the one not used for longest
@@ -37,7 +37,7 @@ static __always_inline bool lost_mapping(const struct lost_search *s, const stru
 	key->proto = s->p->proto;
 	key->reply = NAT_REPLY;
 	key->pad = 0;
-	found = bpf_map_lookup_elem(&nat, key);
+	found = nat_find(key);
 	return found && found->frontend == s->frontend && found->port == s->p->sport && addr_equal(&found->addr, &s->p->saddr);
 }
 
@@ -73,7 +73,7 @@ __noinline __u32 lost_backend(const struct pkt *p, const struct lb_frontend *f)
 	sent.proto = p->proto;
 	search.p = p;
 	search.frontend = f->id;
-	search.sent = bpf_map_lookup_elem(&nat, &sent);
+	search.sent = nat_find(&sent);
 	bpf_loop(f->count < LOST_LOOKS ? f->count : LOST_LOOKS, lost_search_step, &search, 0);
 	return search.backend;
 }

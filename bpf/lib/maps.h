@@ -7,7 +7,7 @@
 #include "ipcache.h"
 #include "policy.h"
 #include "ct.h"
-#include "nat.h"
+#include "nat-set.h"
 #include "lb.h"
 #include "fragment.h"
 #include "event.h"
@@ -132,11 +132,11 @@ struct {
 } conntrack SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct nat_key);
-	__type(value, struct nat_entry);
-} nat SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NAT_SETS);
+	__type(key, __u32);
+	__type(value, struct nat_set);
+} nat_sets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -43,7 +43,7 @@ static __always_inline struct nat_entry *nat_answered(frame_t *frame, struct pkt
 
 	if (!nat_answered_key(frame, p, e, &key))
 		return NULL;
-	entry = bpf_map_lookup_elem(&nat, &key);
+	entry = nat_find(&key);
 	return entry && !expired(entry->expires_sec, p->now) ? entry : NULL;
 }
 
@@ -96,7 +96,7 @@ __noinline int nat_own_error(frame_t *frame, struct pkt *p)
 	key.proto = e.proto;
 	if (e.proto == IPPROTO_ICMP || e.proto == IPPROTO_ICMP6)
 		return 0;
-	entry = bpf_map_lookup_elem(&nat, &key);
+	entry = nat_find(&key);
 	if (!entry)
 		return 0;
 	to.addr = entry->addr;

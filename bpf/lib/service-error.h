@@ -6,7 +6,7 @@
 #include "backend.h"
 #include "hairpin-alias.h"
 #include "identity.h"
-#include "nat.h"
+#include "nat-table.h"
 
 /*
  * ICMP errors from a client's side, about what a service answered: a router says that the answer is too big for the way to the
@@ -54,7 +54,7 @@ static __always_inline void client_of_backend(const struct pkt *p, const struct 
 	if (((known->flags & CT_DSR) && !known->port) || endpoint_by_addr(&backend->addr))
 		return;
 	key->sent.reply = NAT_SENT;
-	mapping = bpf_map_lookup_elem(&nat, &key->sent);
+	mapping = nat_find(&key->sent);
 	if (!mapping)
 		return;
 	client->addr = mapping->addr;

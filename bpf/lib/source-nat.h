@@ -3,8 +3,8 @@
 #include "packet.h"
 #include "conntrack.h"
 #include "translate.h"
-#include "nat.h"
 #include "nat-life.h"
+#include "nat-table.h"
 #include "socket-tuple.h"
 
 /* Gives packets a source of the node's own: masquerade of pods, and NodePort connections to other nodes' pods. */
@@ -67,22 +67,27 @@ __noinline int nat_meets_socket(frame_t *frame, const struct nat_key *key)
 }
 
 /*
- * Takes a free port for the answers' key (key->dport) and enters where they go. When all that were tried are in use, a
- * new TCP connection takes the port of the one that has been closed for longest: as with two connections of one client,
- * the backend tells old from new by sequence numbers and timestamps (RFC 6191). 0 or a drop reason.
+ * Takes a free port for the answers' key (key->dport): the mapping, for the caller to fill. When all that were tried are in
+ * use, a new TCP connection takes the port of the one that has been closed for longest: as with two connections of one
+ * client, the backend tells old from new by sequence numbers and timestamps (RFC 6191). The first port tried is the one
+ * by which both mappings of the flow are in one set, which is in the cache by then; the seed makes it chance to others.
+ * NULL: there is no port.
  */
-static __always_inline int nat_take_port(frame_t *frame, struct pkt *p, struct nat_key *key, struct nat_entry *entry)
+static __always_inline struct nat_entry *nat_take_port(frame_t *frame, struct pkt *p, struct nat_key *key,
+						       const struct nat_key *sent)
 {
 	__u32 count = config.nat_port_max - config.nat_port_min + 1;
-	__u32 start = bpf_get_prandom_u32() % count;
+	__u32 start = p->flags & PKT_ICMP_ECHO ? count : nat_port_to(key, sent);
+	struct nat_entry *taken, *made;
 	__u32 closed_until = 0;
-	struct nat_entry *taken;
 	__be16 closed = 0;
 	__u32 i;
 
+	if (start >= count)
+		start = bpf_get_prandom_u32() % count;
 	for (i = 0; i < NAT_TRIES; i++) {
 		nat_set_port(p, key, bpf_htons(config.nat_port_min + (start + i) % count));
-		taken = bpf_map_lookup_elem(&nat, key);
+		taken = nat_find(key);
 		if (taken && !expired(taken->expires_sec, p->now)) {
 			if (begins_tcp(p) && nat_closed(taken) &&
 			    (!closed || (__s32)(taken->expires_sec - closed_until) < 0)) {
@@ -93,36 +98,43 @@ static __always_inline int nat_take_port(frame_t *frame, struct pkt *p, struct n
 		}
 		if (nat_meets_socket(frame, key))
 			continue;
-		if (bpf_map_update_elem(&nat, key, entry, taken ? BPF_ANY : BPF_NOEXIST) == 0)
-			return 0;
+		made = nat_make(key, false);
+		if (made)
+			return made;
 	}
 	nat_set_port(p, key, closed);
-	if (closed && bpf_map_update_elem(&nat, key, entry, BPF_ANY) == 0)
-		return 0;
-	return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
+	return closed ? nat_make(key, true) : NULL;
+}
+
+static __always_inline void nat_fill_answer(const struct pkt *p, struct nat_entry *answer, const struct nat_key *sent)
+{
+	answer->addr = sent->saddr;
+	answer->port = sent->sport;
+	answer->frontend = p->frontend;
 }
 
 /* A new mapping for `sent`; *port is the source port it leaves with. 0 or a drop reason. */
 static __always_inline int nat_allocate(frame_t *frame, struct pkt *p, const struct nat_key *sent,
 					const struct addr *source, __be16 *port)
 {
-	struct nat_entry entry = { .addr = sent->saddr, .port = sent->sport, .frontend = p->frontend };
+	struct nat_entry *made;
 	struct nat_key key;
-	int reason;
 
 	if (!is_port_protocol(p->proto) && !(p->flags & PKT_ICMP_ECHO))
 		return DROP_UNSUPPORTED_PROTOCOL_FOR_NAT_MASQUERADE;
 	nat_answer_key(p, source, 0, &key);
-	entry.expires_sec = p->now + NAT_TIMEOUT_FRESH;
-	reason = nat_take_port(frame, p, &key, &entry);
-	if (reason)
-		return reason;
-	*port = key.dport;
-	entry.addr = *source;
-	entry.port = *port;
-	entry.expires_sec = p->now + NAT_REFRESH;
-	if (bpf_map_update_elem(&nat, sent, &entry, BPF_ANY) < 0)
+	made = nat_take_port(frame, p, &key, sent);
+	if (!made)
 		return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
+	nat_fill_answer(p, made, sent);
+	*port = key.dport;
+	made = nat_make(sent, true);
+	if (!made)
+		return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
+	made->addr = *source;
+	made->port = *port;
+	made->frontend = p->frontend;
+	made->expires_sec = p->now + NAT_REFRESH;
 	return 0;
 }
 
@@ -132,17 +144,18 @@ static __always_inline int nat_allocate(frame_t *frame, struct pkt *p, const str
  */
 static __always_inline bool nat_refresh(struct pkt *p, const struct nat_key *sent, struct nat_entry *known)
 {
-	struct nat_entry entry = { .addr = sent->saddr, .port = sent->sport, .frontend = p->frontend };
 	__u32 until = p->now + NAT_TIMEOUT_FRESH;
 	struct nat_entry *answer;
 	struct nat_key key;
 
 	nat_answer_key(p, &known->addr, known->port, &key);
 	known->expires_sec = p->now + NAT_REFRESH;
-	answer = bpf_map_lookup_elem(&nat, &key);
+	answer = nat_find(&key);
 	if (!answer) {
-		entry.expires_sec = until;
-		return bpf_map_update_elem(&nat, &key, &entry, BPF_NOEXIST) == 0;
+		answer = nat_make(&key, false);
+		if (answer)
+			nat_fill_answer(p, answer, sent);
+		return answer;
 	}
 	if (!addr_equal(&answer->addr, &sent->saddr) || answer->port != sent->sport)
 		return false;
@@ -177,7 +190,7 @@ __noinline int nat_source(frame_t *frame, struct pkt *p, const struct nat_key *s
 
 	if (!p || !sent || !source)
 		return DROP_INVALID_PACKET_DROPPED;
-	known = bpf_map_lookup_elem(&nat, sent);
+	known = nat_find(sent);
 	if (known && !addr_equal(&known->addr, source))
 		known = NULL;
 	if (known && nat_needs_refresh(p, known) && !nat_refresh(p, sent, known))

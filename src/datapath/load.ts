@@ -8,6 +8,8 @@ import type { BpfProgram } from "#kernel/bpf/program.ts";
 import { type ObjectSpec, parseObject } from "#kernel/bpf/spec.ts";
 import { bpfObject } from "#lib/assets.ts";
 import type { Logger } from "#lib/log.ts";
+import { formerMappings } from "./nat-former.ts";
+import { natSeed, natTable } from "./nat-table.ts";
 import { reviseShortcuts } from "./shortcuts.ts";
 
 /** Takes connections between pods of the node past the network; loaded only where it is asked for. */
@@ -82,6 +84,8 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
     replaced.push(...collection.carried);
   }
   reviseShortcuts(maps);
+  const former = formerNat(options, maps);
+  if (former) undo.use(former);
   const stack = undo.move();
   const find = <T>(kind: string, from: ReadonlyMap<string, T>, name: string): T => {
     const found = from.get(name);
@@ -98,11 +102,21 @@ export function loadDatapath(options: LoadDatapathOptions): Datapath {
         if (elements > 0) options.log.info({ map: carried.name, elements }, "took over what came meanwhile");
         carried[Symbol.dispose]();
       }
+      const elements = former?.takeOver() ?? 0;
+      if (elements > 0) options.log.info({ map: "nat", elements }, "took over what came meanwhile");
+      former?.end();
     },
     program: (name) => find("program", programs, name),
     map: (name) => find("map", maps, name),
     [Symbol.dispose]: () => stack.dispose(),
   };
+}
+
+/** Mappings of an earlier version's, taken over. */
+function formerNat({ mapsDir, log }: LoadDatapathOptions, maps: ReadonlyMap<string, BpfMap>) {
+  const former = formerMappings(mapsDir, natTable(maps.get("nat_sets")!, natSeed(mapsDir)));
+  if (former) log.info({ map: "nat", elements: former.takeOver() }, "took over what an earlier version had");
+  return former;
 }
 
 function loadObject(

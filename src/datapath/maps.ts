@@ -11,9 +11,8 @@ import { egressKeyLayout } from "./layouts/egress-key.ts";
 import { endpointLayout } from "./layouts/endpoint.ts";
 import { ipcacheEntryLayout } from "./layouts/ipcache-entry.ts";
 import { ipcacheKeyLayout } from "./layouts/ipcache-key.ts";
-import { natEntryLayout } from "./layouts/nat-entry.ts";
-import { natKeyLayout } from "./layouts/nat-key.ts";
 import type { Datapath } from "./load.ts";
+import { mappings } from "./nat-table.ts";
 
 const u32Layout: Layout<number> = {
   name: "__u32",
@@ -39,7 +38,7 @@ export function datapathMaps(datapath: Datapath) {
     egress: typed(datapath, "egress", egressKeyLayout, egressEntryLayout),
     masqExempt: typed(datapath, "masq_exempt", ipcacheKeyLayout, u32Layout),
     conntrack: typed(datapath, "conntrack", ctKeyLayout, ctEntryLayout),
-    nat: typed(datapath, "nat", natKeyLayout, natEntryLayout),
+    nat: { entries: () => mappings(datapath.map("nat_sets")) },
   };
 }
 

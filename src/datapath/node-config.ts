@@ -26,6 +26,8 @@ export interface NodeSettings {
   readonly genericXdp: boolean;
   /** Cookie of the node's network namespace. */
   readonly hostNetns: bigint;
+  /** See `natSeed`. */
+  readonly natSeed: bigint;
   readonly deviceIfindex: number;
   /** Absent: a device without link-layer addresses. */
   readonly deviceMac?: string;
@@ -99,6 +101,7 @@ export function nodeConfigBytes(node: NodeSettings): Uint8Array {
     mtu: node.mtu,
     deviceMac: node.deviceMac ?? "00:00:00:00:00:00",
     hostNetns: node.hostNetns,
+    natSeed: node.natSeed,
   };
   const bytes = new Uint8Array(nodeConfigLayout.size);
   nodeConfigLayout.write(new DataView(bytes.buffer), 0, config);

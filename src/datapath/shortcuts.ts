@@ -16,7 +16,7 @@ const foundations = [
   "endpoints_by_addr",
   "ipcache",
   "conntrack",
-  "nat",
+  "nat_sets",
 ] as const;
 
 /** Places for each CPU: a power of two. */

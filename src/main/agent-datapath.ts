@@ -17,6 +17,7 @@ import {
   tunnelOverhead,
 } from "#datapath/devices.ts";
 import { type Datapath, loadDatapath } from "#datapath/load.ts";
+import { natSeed } from "#datapath/nat-table.ts";
 import { type NodeSettings, nodeConfigBytes } from "#datapath/node-config.ts";
 import { shortcutPlaces } from "#datapath/shortcuts.ts";
 import type { Netlink } from "#kernel/netlink/handle.ts";
@@ -136,6 +137,7 @@ export function startNodeDatapath(deps: NodeDatapathDeps): NodeDatapath {
       xdp: balanced.length > 0,
       genericXdp: balanced.length > 0 && config.xdp.mode !== "native",
       hostNetns: netnsCookie(),
+      natSeed: natSeed(paths.maps),
       deviceIfindex: device.index,
       tunnelIfindex: tunnel ? overlayIfindex : 0,
       overlayIfindex,

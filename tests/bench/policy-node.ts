@@ -24,7 +24,7 @@ export function startPolicyNode(signal: AbortSignal) {
   const common = { db, health: createHealth(), log: createLogger("bench", "warn"), signal };
   const collection = stack.use(
     loadCollection(compiledSpec("bpf/pod.bpf.c"), {
-      maxEntries: { conntrack: 1024, nat: 1024, lb_socks: 256 },
+      maxEntries: { conntrack: 1024, lb_socks: 256 },
     }),
   );
   const map = (name: string) => collection.map(name);

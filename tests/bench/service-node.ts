@@ -26,7 +26,6 @@ export function startServiceNode({ services, endpointsEach }: ServiceSizes, sign
     loadCollection(compiledSpec("bpf/pod.bpf.c"), {
       maxEntries: {
         conntrack: 1024,
-        nat: 1024,
         lb_socks: 256,
         lb_slots: services * rowsOf(endpointsEach) + 1024,
         lb_backends: endpoints + 1024,

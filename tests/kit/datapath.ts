@@ -10,11 +10,10 @@ import { EndpointFlag, EndpointId } from "#datapath/layouts/enums.ts";
 import { type FlowEvent, flowEventLayout } from "#datapath/layouts/flow-event.ts";
 import { ipcacheEntryLayout } from "#datapath/layouts/ipcache-entry.ts";
 import { ipcacheKeyLayout } from "#datapath/layouts/ipcache-key.ts";
-import { type NatEntry, natEntryLayout } from "#datapath/layouts/nat-entry.ts";
-import { type NatKey, natKeyLayout } from "#datapath/layouts/nat-key.ts";
 import { type NodeConfig, nodeConfigLayout } from "#datapath/layouts/node-config.ts";
 import { policyEntryLayout } from "#datapath/layouts/policy-entry.ts";
 import { policyKeyLayout } from "#datapath/layouts/policy-key.ts";
+import { natTable } from "#datapath/nat-table.ts";
 import { prefixKey } from "#datapath/prefix-key.ts";
 import { reviseShortcuts } from "#datapath/shortcuts.ts";
 import { egressEntry } from "#egress/ops.ts";
@@ -32,7 +31,7 @@ import { type Address, type Prefix, parseAddress, parsePrefix, prefixBits128 } f
 import { elementOf } from "#policy/entries.ts";
 import type { PolicyEntry } from "#policy/rule.ts";
 import { compiledSpec } from "./bpf-object.ts";
-import { defaultConfig, makeLinks, POD_LINKS, SHORTCUTS } from "./node-links.ts";
+import { defaultConfig, makeLinks, NAT_SEED, POD_LINKS, SHORTCUTS } from "./node-links.ts";
 import { type Packet, readPacket } from "./packet.ts";
 import { mapOf, type ServiceFields, writeService } from "./service-entries.ts";
 
@@ -140,7 +139,6 @@ export class TestNode implements Disposable {
           rodata: { config },
           maxEntries: {
             conntrack: 8192,
-            nat: 8192,
             lb_socks: 256,
             events: 1 << 20,
             shortcuts: SHORTCUTS * possibleCpus(),
@@ -184,7 +182,7 @@ export class TestNode implements Disposable {
   }
 
   get nat() {
-    return this.typed<NatKey, NatEntry>("nat", natKeyLayout, natEntryLayout);
+    return natTable(this.map("nat_sets"), NAT_SEED);
   }
 
   get conntrack() {

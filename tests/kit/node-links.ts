@@ -23,6 +23,8 @@ export interface NodeAddresses {
 export const POD_LINKS = 3;
 /** Connections at XDP that each CPU has room for. */
 export const SHORTCUTS = 256;
+/** Of the hash of mappings. */
+export const NAT_SEED = 0x1234_5678_9abc_def1n;
 /** Whom frames are addressed to that say nothing else. */
 const DEVICE_MAC = "02:00:00:00:00:bb";
 
@@ -57,6 +59,7 @@ export function defaultConfig(at: NodeAddresses, routing: "tunnel" | "native", d
     mtu: 1500,
     deviceMac: DEVICE_MAC,
     hostNetns: 1n,
+    natSeed: NAT_SEED,
   };
 }
 

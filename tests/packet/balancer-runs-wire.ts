@@ -54,12 +54,12 @@ export function portsExhausted(c: Case): void {
     expiresSec: nowSec + 60,
     frontend: service.id,
   };
-  c.node.nat.setMany(taken.map((port) => [key(port), value] as const));
+  for (const port of taken) c.node.nat.set(key(port), value);
   try {
     isDropped(c.ask(service, c.port()), DropReason.noMappingForNatMasquerade);
     isShown(c, c.answer(reaches(c, c.ask(service, sport))), service, sport);
   } finally {
-    c.node.nat.deleteMany(taken.map(key));
+    for (const port of taken) c.node.nat.delete(key(port));
   }
   reaches(c, c.ask(service, c.port()));
 }

@@ -62,6 +62,7 @@ function configOf({ routing, families, masquerade }: Variant): Uint8Array {
     mtu: 1500,
     deviceMac: "02:00:00:00:00:bb",
     hostNetns: 1n,
+    natSeed: 1n,
   });
 }
 

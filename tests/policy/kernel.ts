@@ -192,4 +192,5 @@ const config: NodeConfig = {
   mtu: 1500,
   deviceMac: "02:00:00:00:00:bb",
   hostNetns: 1n,
+  natSeed: 1n,
 };

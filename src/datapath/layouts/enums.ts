@@ -433,6 +433,20 @@ export const metricIndexNames: ReadonlyMap<number, string> = new Map([
   [256, "DIRECTION"],
 ]);
 
+/** `enum nat_direction` */
+export const NatDirection = {
+  sent: 0,
+  reply: 1,
+  direct: 2,
+} as const;
+export type NatDirection = (typeof NatDirection)[keyof typeof NatDirection];
+
+export const natDirectionNames: ReadonlyMap<number, string> = new Map([
+  [0, "SENT"],
+  [1, "REPLY"],
+  [2, "DIRECT"],
+]);
+
 /** `enum nat_flag` */
 export const NatFlag = {
   closing: 1,
@@ -443,6 +457,24 @@ export type NatFlag = (typeof NatFlag)[keyof typeof NatFlag];
 export const natFlagNames: ReadonlyMap<number, string> = new Map([
   [1, "CLOSING"],
   [2, "CLOSING_BACK"],
+]);
+
+/** `enum nat_shape` */
+export const NatShape = {
+  ways: 8,
+  sets: 16384,
+  usedAt: 8,
+  tagsAt: 40,
+  placesAt: 64,
+} as const;
+export type NatShape = (typeof NatShape)[keyof typeof NatShape];
+
+export const natShapeNames: ReadonlyMap<number, string> = new Map([
+  [8, "WAYS"],
+  [16384, "SETS"],
+  [8, "USED_AT"],
+  [40, "TAGS_AT"],
+  [64, "PLACES_AT"],
 ]);
 
 /** `enum policy_bits` */

@@ -27,11 +27,12 @@ export interface NodeConfig {
   readonly mtu: number;
   readonly deviceMac: string;
   readonly hostNetns: bigint;
+  readonly natSeed: bigint;
 }
 
 export const nodeConfigLayout: Layout<NodeConfig> = {
   name: "node_config",
-  size: 160,
+  size: 168,
   read: (view, offset) => ({
     nodeV4: readOptionalAddress(view, offset),
     nodeV6: readOptionalAddress(view, offset + 16),
@@ -54,6 +55,7 @@ export const nodeConfigLayout: Layout<NodeConfig> = {
     mtu: view.getUint16(offset + 140, true),
     deviceMac: readMac(view, offset + 142),
     hostNetns: view.getBigUint64(offset + 152, true),
+    natSeed: view.getBigUint64(offset + 160, true),
   }),
   write: (view, offset, value) => {
     writeAddress(view, offset, value.nodeV4);
@@ -78,6 +80,7 @@ export const nodeConfigLayout: Layout<NodeConfig> = {
     writeMac(view, offset + 142, value.deviceMac);
     writeZeros(view, offset + 148, 4);
     view.setBigUint64(offset + 152, value.hostNetns, true);
+    view.setBigUint64(offset + 160, value.natSeed, true);
   },
 };
 
@@ -104,4 +107,5 @@ export const NodeConfigOffset = {
   mtu: 140,
   deviceMac: 142,
   hostNetns: 152,
+  natSeed: 160,
 } as const;
