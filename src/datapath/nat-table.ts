@@ -49,7 +49,9 @@ function whereIs(key: Uint8Array, seed: bigint): { readonly index: number; reado
   const words = [0, 8, 16, 24].map((at) => view.getBigUint64(at, true));
   const [sport, dport] = [view.getUint16(NatKeyOffset.sport, true), view.getUint16(NatKeyOffset.dport, true)];
   const low =
-    (isReply ? 0 : dport * 65_536) + view.getUint8(NatKeyOffset.reply) * 256 + view.getUint8(NatKeyOffset.proto);
+    (isReply ? 0 : dport * 65_536) +
+    view.getUint8(NatKeyOffset.reply) * 256 +
+    view.getUint8(NatKeyOffset.proto);
   words.push((BigInt(sport) << 32n) | BigInt(low));
   let hash = seed;
   for (const word of words) {
@@ -107,8 +109,7 @@ function nowSec(): number {
 }
 
 function oldest(set: DataView): number {
-  const used = (way: number) =>
-    tagAt(set, way) === 0 ? -1 : set.getUint32(NatShape.usedAt + 4 * way, true);
+  const used = (way: number) => (tagAt(set, way) === 0 ? -1 : set.getUint32(NatShape.usedAt + 4 * way, true));
   let best = 0;
   for (let way = 1; way < NatShape.ways; way++) if (used(way) < used(best)) best = way;
   return best;
