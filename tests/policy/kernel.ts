@@ -82,7 +82,7 @@ export class KernelJudge implements Disposable {
   constructor() {
     this.#collection = loadCollection(compiledSpec("tests/policy/judge.bpf.c"), {
       rodata: { config: encode(nodeConfigLayout, config) },
-      maxEntries: { events: 4096, conntrack: 64, nat: 64 },
+      maxEntries: { events: 4096, conntrack: 64 },
     });
   }
 
