@@ -77,7 +77,7 @@ static __always_inline int dsr_remember(const struct pkt *p, const struct peer *
 	}
 	if (dsr_meets_connection(p))
 		return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
-	known = nat_make(&key, true);
+	known = nat_make(&key);
 	if (!known)
 		return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
 	known->addr = told->addr;

@@ -12,8 +12,11 @@
  */
 enum nat_shape {
 	NAT_WAYS = 8,
+	NAT_ROOM = 4, /* places without a mapping in force that a set has at least, for the answers' one to share it */
 	NAT_SETS = 16384,
-	NAT_USED_AT = 8, /* where the parts of a set begin */
+	NAT_NEIGHBOURS = 2, /* sets that take what one has no room for */
+	NAT_SPILLED_AT = 4, /* where the parts of a set begin */
+	NAT_USED_AT = 8,
 	NAT_TAGS_AT = 40,
 	NAT_PLACES_AT = 64,
 };
@@ -25,14 +28,15 @@ struct LAYOUT(1) nat_place {
 
 struct LAYOUT(1) nat_set {
 	struct bpf_spin_lock lock; /* held by who takes a place */
-	__u32 pad;
+	__u32 spilled; /* 1 for good once a key of this set went to a neighbour */
 	__u32 used_sec[NAT_WAYS]; /* of CLOCK_MONOTONIC */
 	__u16 tags[NAT_WAYS];     /* a part of the key's hash, odd; 0: the place is free */
 	__u64 pad2;
 	struct nat_place places[NAT_WAYS];
 };
 
-_Static_assert(__builtin_offsetof(struct nat_set, used_sec) == NAT_USED_AT &&
+_Static_assert(__builtin_offsetof(struct nat_set, spilled) == NAT_SPILLED_AT &&
+		       __builtin_offsetof(struct nat_set, used_sec) == NAT_USED_AT &&
 		       __builtin_offsetof(struct nat_set, tags) == NAT_TAGS_AT &&
 		       __builtin_offsetof(struct nat_set, places) == NAT_PLACES_AT,
 	       "the head is one line, and user space reads it");

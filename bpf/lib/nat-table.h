@@ -52,28 +52,45 @@ static __always_inline bool nat_is_at(const struct nat_set *set, __u32 way, cons
 	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]) | (a[4] ^ b[4]));
 }
 
+/*
+ * The sets that take what one has no room for: sent packets' mappings alone, for answers' can have another port. Far from
+ * the sets that those ports lead to, which are full where this one is.
+ */
+static __always_inline __u32 nat_neighbour(__u32 index, __u32 number)
+{
+	return index ^ (NAT_SETS - (NAT_SETS >> number));
+}
+
 /* The number of the key's place among all, or NAT_NOWHERE. */
 __noinline int nat_place_of(const struct nat_key *key)
 {
-	__u32 index, i, now;
+	__u32 index, i, step, now;
 	struct nat_set *set;
 	__u64 hash;
+	__u16 tag;
 
 	if (!key)
 		return NAT_NOWHERE;
 	hash = nat_hash(key);
+	tag = nat_tag(hash);
 	index = nat_index(key, hash);
-	set = bpf_map_lookup_elem(&nat_sets, &index);
-	if (!set)
-		return NAT_NOWHERE;
 #pragma clang loop unroll(disable) /* registers, of which the stack has no room for more */
-	for (i = 0; i < NAT_WAYS; i++) {
-		if (!nat_is_at(set, i, key, nat_tag(hash)))
-			continue;
-		now = now_sec();
-		if (set->used_sec[i] != now)
-			set->used_sec[i] = now;
-		return index * NAT_WAYS + i;
+	for (step = NAT_SETS / 2; step > NAT_SETS >> (NAT_NEIGHBOURS + 2); step /= 2) {
+		set = bpf_map_lookup_elem(&nat_sets, &index);
+		if (!set)
+			return NAT_NOWHERE;
+#pragma clang loop unroll(disable)
+		for (i = 0; i < NAT_WAYS; i++) {
+			if (!nat_is_at(set, i, key, tag))
+				continue;
+			now = now_sec();
+			if (set->used_sec[i] != now)
+				set->used_sec[i] = now;
+			return index * NAT_WAYS + i;
+		}
+		if (key->reply == NAT_REPLY || (step == NAT_SETS / 2 && !set->spilled))
+			return NAT_NOWHERE;
+		index ^= step; /* as nat_neighbour */
 	}
 	return NAT_NOWHERE;
 }
@@ -96,16 +113,50 @@ static __always_inline struct nat_entry *nat_find(const struct nat_key *key)
 	return nat_at(nat_place_of(key));
 }
 
-/* The way a key goes: its own (NAT_WAYS more says so), else a free one, else the one not used for longest. */
-static __always_inline __u32 nat_choose_way(const struct nat_set *set, const struct nat_key *key, __u16 tag, __u32 now)
+/*
+ * Whether nobody needs what is in the place. Of answers and of direct connections the entry says how long it lives. A
+ * sent packet's lives as long as its answers', which it does not know: it was not used for as long as they may last.
+ */
+static __always_inline bool nat_is_spare(const struct nat_set *set, __u32 way, __u32 now)
+{
+	const struct nat_place *place = &set->places[way];
+	__u32 lasts = NAT_TIMEOUT_DATAGRAM;
+
+	if (!set->tags[way])
+		return true;
+	if (place->key.reply != NAT_SENT)
+		return expired(place->entry.expires_sec, now);
+	if (place->key.proto == IPPROTO_TCP && !(place->entry.flags & NAT_CLOSING))
+		lasts = NAT_TIMEOUT_TCP;
+	return now - set->used_sec[way] > lasts;
+}
+
+/* Whether the answers' mapping should share the key's set, by what its head says. */
+__noinline bool nat_has_room(const struct nat_key *key)
+{
+	__u32 index, now, i, room = 0;
+	struct nat_set *set;
+
+	if (!key)
+		return false;
+	index = nat_index(key, nat_hash(key));
+	now = now_sec();
+	set = bpf_map_lookup_elem(&nat_sets, &index);
+	if (!set)
+		return false;
+	for (i = 0; i < NAT_WAYS; i++)
+		room += !set->tags[i] || now - set->used_sec[i] > NAT_TIMEOUT_DATAGRAM;
+	return room >= NAT_ROOM;
+}
+
+/* A free way, else the one not used for longest. */
+static __always_inline __u32 nat_oldest(const struct nat_set *set, __u32 now)
 {
 	__u32 best = 0, best_age = 0, age, i;
 
 #pragma clang loop unroll(disable)
 	for (i = 0; i < NAT_WAYS; i++) {
 		barrier_var(i);
-		if (nat_is_at(set, i, key, tag))
-			return NAT_WAYS + i;
 		age = set->tags[i] ? now - set->used_sec[i] : ~0u;
 		if (age > best_age) {
 			best = i;
@@ -115,47 +166,112 @@ static __always_inline __u32 nat_choose_way(const struct nat_set *set, const str
 	return best;
 }
 
-/*
- * Takes a place for the key and returns its number: in force from now on, and empty. A mapping of the key that is in force
- * already stays unless `replaces`: then NAT_NOWHERE.
- */
-__noinline int nat_claim(const struct nat_key *key, bool replaces)
+/* The way a new key goes: a spare one, else, when `evicts`, the one not used for longest. NAT_WAYS: there is none. */
+static __always_inline __u32 nat_choose_way(const struct nat_set *set, __u32 now, bool evicts)
 {
-	__u32 index, way, now;
-	struct nat_set *set;
-	__u64 hash;
-	__u16 tag;
+	__u32 oldest = nat_oldest(set, now), i;
 
-	if (!key)
-		return NAT_NOWHERE;
-	hash = nat_hash(key);
-	tag = nat_tag(hash);
-	index = nat_index(key, hash);
-	set = bpf_map_lookup_elem(&nat_sets, &index);
-	if (!set)
-		return NAT_NOWHERE;
-	now = now_sec();
-	bpf_spin_lock(&set->lock);
-	way = nat_choose_way(set, key, tag, now);
-	if (way >= NAT_WAYS && !replaces && !expired(set->places[way % NAT_WAYS].entry.expires_sec, now)) {
-		bpf_spin_unlock(&set->lock);
-		return NAT_NOWHERE;
+	if (nat_is_spare(set, oldest, now))
+		return oldest;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < NAT_WAYS; i++) {
+		barrier_var(i);
+		if (nat_is_spare(set, i, now))
+			return i;
 	}
-	way %= NAT_WAYS;
+	return evicts ? oldest : NAT_WAYS;
+}
+
+enum nat_claim_how {
+	NAT_REPLACES = 1, /* a mapping of the key in force */
+	NAT_EVICTS = 2,   /* one of another key in force, when there is no room */
+};
+
+/* The key's own way in the set, or NAT_WAYS. */
+static __always_inline __u32 nat_own_way(const struct nat_set *set, const struct nat_key *key, __u16 tag)
+{
+	__u32 i;
+
+#pragma clang loop unroll(disable)
+	for (i = 0; i < NAT_WAYS; i++) {
+		barrier_var(i);
+		if (nat_is_at(set, i, key, tag))
+			return i;
+	}
+	return NAT_WAYS;
+}
+
+static __always_inline void nat_fill_place(struct nat_set *set, __u32 way, const struct nat_key *key, __u32 now)
+{
 	set->tags[way] = 0; /* nobody is to find the old key's entry by the new one */
 	barrier();
 	set->places[way].key = *key;
 	__builtin_memset(&set->places[way].entry, 0, sizeof(struct nat_entry));
 	set->places[way].entry.expires_sec = now + NAT_TIMEOUT_FRESH;
-	barrier();
 	set->used_sec[way] = now;
-	set->tags[way] = tag;
-	bpf_spin_unlock(&set->lock);
-	return index * NAT_WAYS + way;
+	barrier();
 }
 
-/* A mapping of the key for the caller to fill; see nat_claim. NULL: the one in force stays. */
-static __always_inline struct nat_entry *nat_make(const struct nat_key *key, bool replaces)
+static __always_inline void nat_note_spilled(__u32 index)
 {
-	return nat_at(nat_claim(key, replaces));
+	struct nat_set *set = bpf_map_lookup_elem(&nat_sets, &index);
+
+	if (set && !set->spilled)
+		set->spilled = 1;
+}
+
+/*
+ * Takes a place for the key in its own set, or in the neighbour of that number, and returns the place's: in force from
+ * now on, and empty. NAT_NOWHERE when `how`, of enum nat_claim_how, does not allow it.
+ */
+__noinline int nat_claim(const struct nat_key *key, __u32 how, __u32 neighbour)
+{
+	__u32 index, way, now;
+	struct nat_set *set;
+	__u64 hash;
+
+	if (!key || neighbour > NAT_NEIGHBOURS)
+		return NAT_NOWHERE;
+	hash = nat_hash(key);
+	index = nat_index(key, hash);
+	if (neighbour)
+		nat_note_spilled(index);
+	index = nat_neighbour(index, neighbour);
+	set = bpf_map_lookup_elem(&nat_sets, &index);
+	if (!set)
+		return NAT_NOWHERE;
+	now = now_sec();
+	bpf_spin_lock(&set->lock);
+	way = nat_own_way(set, key, nat_tag(hash));
+	if (way >= NAT_WAYS)
+		way = nat_choose_way(set, now, how & NAT_EVICTS);
+	else if (!(how & NAT_REPLACES) && !expired(set->places[way].entry.expires_sec, now))
+		way = NAT_WAYS;
+	if (way < NAT_WAYS) {
+		nat_fill_place(set, way, key, now);
+		set->tags[way] = nat_tag(hash);
+	}
+	bpf_spin_unlock(&set->lock);
+	return way < NAT_WAYS ? (int)(index * NAT_WAYS + way) : NAT_NOWHERE;
+}
+
+/* A mapping of the answers' key for the caller to fill; see nat_claim. NULL: what is in force stays. */
+static __always_inline struct nat_entry *nat_make_answer(const struct nat_key *key, __u32 how)
+{
+	return nat_at(nat_claim(key, how, 0));
+}
+
+/* A mapping of any other key: in its own set, else in a neighbour, else in place of another key's. */
+static __always_inline struct nat_entry *nat_make(const struct nat_key *key)
+{
+	int place = NAT_NOWHERE;
+	__u32 number;
+
+#pragma clang loop unroll(disable)
+	for (number = 0; number <= NAT_NEIGHBOURS; number++) {
+		place = nat_claim(key, NAT_REPLACES, number);
+		if (place != NAT_NOWHERE)
+			return nat_at(place);
+	}
+	return nat_at(nat_claim(key, NAT_REPLACES | NAT_EVICTS, 0));
 }

@@ -10,6 +10,7 @@
 /* Gives packets a source of the node's own: masquerade of pods, and NodePort connections to other nodes' pods. */
 
 #define NAT_TRIES 32
+#define NAT_ROOMY_TRIES 3 /* ports asked first that lead to a set with room: each is a line of memory that no cache holds */
 
 /* How the packet was sent: the key of its mapping. */
 static __always_inline void nat_sent_key(const struct pkt *p, struct nat_key *key)
@@ -71,7 +72,9 @@ __noinline int nat_meets_socket(frame_t *frame, const struct nat_key *key)
  * use, a new TCP connection takes the port of the one that has been closed for longest: as with two connections of one
  * client, the backend tells old from new by sequence numbers and timestamps (RFC 6191). The first port tried is the one
  * by which both mappings of the flow are in one set, which is in the cache by then; the seed makes it chance to others.
- * NULL: there is no port.
+ * The next ones lead to the sets behind it: when that one has no room for both, then when it has none at all, and no
+ * longer than NAT_ROOMY_TRIES, for where new flows come faster than old ones end there is room in none. NULL: there is
+ * no port.
  */
 static __always_inline struct nat_entry *nat_take_port(frame_t *frame, struct pkt *p, struct nat_key *key,
 						       const struct nat_key *sent)
@@ -81,12 +84,15 @@ static __always_inline struct nat_entry *nat_take_port(frame_t *frame, struct pk
 	struct nat_entry *taken, *made;
 	__u32 closed_until = 0;
 	__be16 closed = 0;
-	__u32 i;
+	__u32 i, step;
 
 	if (start >= count)
 		start = bpf_get_prandom_u32() % count;
-	for (i = 0; i < NAT_TRIES; i++) {
-		nat_set_port(p, key, bpf_htons(config.nat_port_min + (start + i) % count));
+	for (i = 0; i < NAT_ROOMY_TRIES + NAT_TRIES; i++) {
+		step = i < NAT_ROOMY_TRIES ? i : i - NAT_ROOMY_TRIES;
+		nat_set_port(p, key, bpf_htons(config.nat_port_min + (start + step) % count));
+		if (i < NAT_ROOMY_TRIES && !nat_has_room(key))
+			continue;
 		taken = nat_find(key);
 		if (taken && !expired(taken->expires_sec, p->now)) {
 			if (begins_tcp(p) && nat_closed(taken) &&
@@ -98,12 +104,12 @@ static __always_inline struct nat_entry *nat_take_port(frame_t *frame, struct pk
 		}
 		if (nat_meets_socket(frame, key))
 			continue;
-		made = nat_make(key, false);
+		made = nat_make_answer(key, i < 2 * NAT_ROOMY_TRIES ? 0 : NAT_EVICTS);
 		if (made)
 			return made;
 	}
 	nat_set_port(p, key, closed);
-	return closed ? nat_make(key, true) : NULL;
+	return closed ? nat_make_answer(key, NAT_REPLACES | NAT_EVICTS) : NULL;
 }
 
 static __always_inline void nat_fill_answer(const struct pkt *p, struct nat_entry *answer, const struct nat_key *sent)
@@ -128,7 +134,7 @@ static __always_inline int nat_allocate(frame_t *frame, struct pkt *p, const str
 		return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
 	nat_fill_answer(p, made, sent);
 	*port = key.dport;
-	made = nat_make(sent, true);
+	made = nat_make(sent);
 	if (!made)
 		return DROP_NO_MAPPING_FOR_NAT_MASQUERADE;
 	made->addr = *source;
@@ -152,7 +158,7 @@ static __always_inline bool nat_refresh(struct pkt *p, const struct nat_key *sen
 	known->expires_sec = p->now + NAT_REFRESH;
 	answer = nat_find(&key);
 	if (!answer) {
-		answer = nat_make(&key, false);
+		answer = nat_make_answer(&key, NAT_EVICTS);
 		if (answer)
 			nat_fill_answer(p, answer, sent);
 		return answer;
@@ -161,9 +167,11 @@ static __always_inline bool nat_refresh(struct pkt *p, const struct nat_key *sen
 		return false;
 	answer->frontend = p->frontend;
 	if (p->tcp_flags & (TCP_FIN | TCP_RST)) {
+		nat_note_end(p, known, NAT_CLOSING);
 		nat_note_end(p, answer, NAT_CLOSING);
 		answer->expires_sec = nat_closed(answer) ? p->now + NAT_TIMEOUT_CLOSED : until;
 	} else if (begins_tcp(p)) {
+		known->flags = 0;
 		answer->flags &= ~(NAT_CLOSING | NAT_CLOSING_BACK);
 	}
 	if (!nat_closed(answer) && (__s32)(answer->expires_sec - until) < 0)
@@ -191,13 +199,15 @@ __noinline int nat_source(frame_t *frame, struct pkt *p, const struct nat_key *s
 	if (!p || !sent || !source)
 		return DROP_INVALID_PACKET_DROPPED;
 	known = nat_find(sent);
-	if (known && !addr_equal(&known->addr, source))
+	if (known && !(known->port && addr_equal(&known->addr, source)))
 		known = NULL;
-	if (known && nat_needs_refresh(p, known) && !nat_refresh(p, sent, known))
-		known = NULL;
-	if (known) {
+	if (known) /* before another mapping may take its place */
 		port = known->port;
-	} else {
+	if (known && nat_needs_refresh(p, known) && !nat_refresh(p, sent, known)) {
+		known->port = 0; /* should its successor lie in another set */
+		known = NULL;
+	}
+	if (!known) {
 		reason = nat_allocate(frame, p, sent, source, &port);
 		if (reason)
 			return reason;

@@ -8,8 +8,9 @@ import { BpfMap } from "#kernel/bpf/map.ts";
 import { u32Layout } from "#kernel/bpf/typed-map.ts";
 import { hasErrno } from "#kernel/errno.ts";
 import { NatDirection, NatShape } from "./layouts/enums.ts";
-import { type NatEntry, natEntryLayout } from "./layouts/nat-entry.ts";
+import type { NatEntry } from "./layouts/nat-entry.ts";
 import { type NatKey, NatKeyOffset, natKeyLayout } from "./layouts/nat-key.ts";
+import { NatSet } from "./nat-set.ts";
 
 /**
  * For who knows the seed. A write of a set is not one step to programs that take a place in it just then: theirs may be
@@ -18,28 +19,15 @@ import { type NatKey, NatKeyOffset, natKeyLayout } from "./layouts/nat-key.ts";
 export interface NatTable {
   entries(): Generator<readonly [NatKey, NatEntry]>;
   get(key: NatKey): NatEntry | undefined;
-  /** In the key's place, or a free one, or the one not used for longest. */
+  /** In the key's place, or a free one of its set or of its neighbours, or the one not used for longest. */
   set(key: NatKey, entry: NatEntry): void;
   /** True when the key was there. */
   delete(key: NatKey): boolean;
 }
 
-const placeBytes = natKeyLayout.size + natEntryLayout.size;
-
-function tagAt(set: DataView, way: number): number {
-  return set.getUint16(NatShape.tagsAt + 2 * way, true);
-}
-
 /** Everything in the map `nat_sets`. */
 export function* mappings(sets: BpfMap): Generator<readonly [NatKey, NatEntry]> {
-  for (const [, bytes] of sets.entries()) {
-    const set = viewOf(bytes);
-    for (let way = 0; way < NatShape.ways; way++) {
-      if (tagAt(set, way) === 0) continue;
-      const at = NatShape.placesAt + placeBytes * way;
-      yield [natKeyLayout.read(set, at), natEntryLayout.read(set, at + natKeyLayout.size)] as const;
-    }
-  }
+  for (const [index, bytes] of sets.entries()) yield* new NatSet(bytes, index).entries();
 }
 
 /** As `nat_hash` and `nat_index` of nat-table.h, which read ports as they stand. */
@@ -62,57 +50,54 @@ function whereIs(key: Uint8Array, seed: bigint): { readonly index: number; reado
   return { index: Number((hash + BigInt(port)) % BigInt(NatShape.sets)), tag: Number(hash >> 48n) | 1 };
 }
 
+/** Where a key may be, its own set first: as `nat_neighbour`. */
+function indexesOf(own: number, direction: number): readonly number[] {
+  if (direction === NatDirection.reply) return [own];
+  const { neighbours, sets } = NatShape;
+  return Array.from({ length: 1 + neighbours }, (_, number) => own ^ (sets - (sets >> number)));
+}
+
 export function natTable(sets: BpfMap, seed: bigint): NatTable {
-  const key = new Uint8Array(natKeyLayout.size);
-  const index = new Uint8Array(u32Layout.size);
-  /** The key's set, and its way there; -1: it has none. */
-  const find = (of: NatKey) => {
-    natKeyLayout.write(viewOf(key), 0, of);
-    const { index: number, tag } = whereIs(key, seed);
+  const setAt = (number: number): NatSet => {
+    const index = new Uint8Array(u32Layout.size);
     u32Layout.write(viewOf(index), 0, number);
-    const bytes = sets.lookup(index)!.slice();
-    const set = viewOf(bytes);
-    const keyAt = (way: number) =>
-      bytes.subarray(NatShape.placesAt + placeBytes * way).subarray(0, key.length);
-    const ways = Array.from({ length: NatShape.ways }, (_, way) => way);
-    const way = ways.findIndex((w) => tagAt(set, w) === tag && Buffer.compare(keyAt(w), key) === 0);
-    return { bytes, set, tag, way };
+    return new NatSet(sets.lookup(index)!.slice(), index);
   };
-  const entryAt = (way: number) => NatShape.placesAt + placeBytes * way + natKeyLayout.size;
+  /** The sets that may have the key, and the place of it if one has. */
+  const find = (of: NatKey) => {
+    const key = new Uint8Array(natKeyLayout.size);
+    natKeyLayout.write(viewOf(key), 0, of);
+    const { index, tag } = whereIs(key, seed);
+    const all = indexesOf(index, of.reply).map(setAt);
+    const set = (all[0]!.spilled ? all : [all[0]!]).find((set) => set.wayOf(key, tag) >= 0);
+    return { key, tag, all, place: set && { set, way: set.wayOf(key, tag) } };
+  };
+  const write = (set: NatSet) => sets.update(set.index, set.bytes);
   return {
     entries: () => mappings(sets),
     get(of) {
-      const { set, way } = find(of);
-      return way < 0 ? undefined : natEntryLayout.read(set, entryAt(way));
+      const { place } = find(of);
+      return place?.set.entryAt(place.way);
     },
     set(of, entry) {
-      const { bytes, set, tag, way: own } = find(of);
-      const way = own < 0 ? oldest(set) : own;
-      bytes.set(key, entryAt(way) - key.length);
-      natEntryLayout.write(set, entryAt(way), entry);
-      set.setUint16(NatShape.tagsAt + 2 * way, tag, true);
-      set.setUint32(NatShape.usedAt + 4 * way, nowSec(), true);
-      sets.update(index, bytes);
+      const { key, tag, all, place } = find(of);
+      const own = all[0]!;
+      const set = place?.set ?? all.find((set) => set.free() >= 0) ?? own;
+      if (set !== own && !own.spilled) {
+        own.spilled = true;
+        write(own);
+      }
+      set.put(place?.way ?? set.oldest(), { key, tag, entry });
+      write(set);
     },
     delete(of) {
-      const { bytes, set, way } = find(of);
-      if (way < 0) return false;
-      set.setUint16(NatShape.tagsAt + 2 * way, 0, true);
-      sets.update(index, bytes);
+      const { place } = find(of);
+      if (!place) return false;
+      place.set.clear(place.way);
+      write(place.set);
       return true;
     },
   };
-}
-
-function nowSec(): number {
-  return Number(process.hrtime.bigint() / 1_000_000_000n);
-}
-
-function oldest(set: DataView): number {
-  const used = (way: number) => (tagAt(set, way) === 0 ? -1 : set.getUint32(NatShape.usedAt + 4 * way, true));
-  let best = 0;
-  for (let way = 1; way < NatShape.ways; way++) if (used(way) < used(best)) best = way;
-  return best;
 }
 
 /** What the hash of mappings begins with: chance, pinned beside the map of them, so the same for as long as that. */

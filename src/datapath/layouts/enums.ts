@@ -462,7 +462,10 @@ export const natFlagNames: ReadonlyMap<number, string> = new Map([
 /** `enum nat_shape` */
 export const NatShape = {
   ways: 8,
+  room: 4,
   sets: 16384,
+  neighbours: 2,
+  spilledAt: 4,
   usedAt: 8,
   tagsAt: 40,
   placesAt: 64,
@@ -471,7 +474,10 @@ export type NatShape = (typeof NatShape)[keyof typeof NatShape];
 
 export const natShapeNames: ReadonlyMap<number, string> = new Map([
   [8, "WAYS"],
+  [4, "ROOM"],
   [16384, "SETS"],
+  [2, "NEIGHBOURS"],
+  [4, "SPILLED_AT"],
   [8, "USED_AT"],
   [40, "TAGS_AT"],
   [64, "PLACES_AT"],
