@@ -8,6 +8,7 @@ import { join, relative } from "node:path";
 import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { mountBpffs } from "#kernel/mounts.ts";
+import { sweepLeftovers } from "#kit/leftovers.ts";
 
 interface Part {
   readonly name: string;
@@ -41,7 +42,7 @@ const parts: readonly Part[] = [
   },
   {
     name: "kernel",
-    files: () => globSync("src/**/*.kernel.test.ts"),
+    files: () => globSync(["src/**/*.kernel.test.ts", "tests/kit/**/*.kernel.test.ts"]),
     root: true,
     concurrency: 1,
     timeoutMs: 180_000,
@@ -112,8 +113,12 @@ for (const part of parts) {
     sums.skipped += files.length;
     continue;
   }
-  // Two labs that come up at once would each mount it, and the second hides the first's pins.
-  if (part.root) mountBpffs();
+  if (part.root) {
+    // Two labs that come up at once would each mount it, and the second hides the first's pins.
+    mountBpffs();
+    const swept = await sweepLeftovers();
+    if (swept.length > 0) console.log(`    taken away, of runs that were killed: ${swept.join(" ")}`);
+  }
   if (files.length > 0) await runPart(part, files);
 }
 console.log(`\n${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`);
