@@ -149,14 +149,15 @@ static __always_inline bool may_go_past(const struct sock_end *writer, const str
 	return writer->peer == reader->cookie || has_read_all(writer, reader);
 }
 
+/* A sender that the kernel preempts may find another one on its CPU. */
 static __always_inline void count_message(__u32 which, __u32 size)
 {
 	struct metric *m = bpf_map_lookup_elem(&sock_counts, &which);
 
 	if (!m)
 		return;
-	m->packets++;
-	m->bytes += size;
+	__sync_fetch_and_add(&m->packets, 1);
+	__sync_fetch_and_add(&m->bytes, size);
 }
 
 static __always_inline bool is_open(struct sk_msg_md *msg)

@@ -51,7 +51,10 @@ struct {
 
 enum sock_count { SOCK_REDIRECTED, SOCK_PASSED };
 
-/* Messages of sockets that take part: put where the peer reads, or left to TCP. */
+/*
+ * Messages of sockets that take part: put where the peer reads, or left to TCP. Where one of TCP's stops at a full buffer
+ * and its sender does not wait, the kernel lets the next go by the same verdict and asks nobody: that is not counted again.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 2);

@@ -93,6 +93,8 @@ export interface NodeOptions {
   readonly xdp?: boolean;
   /** enum config_flag: beside those that are always set. */
   readonly flags?: number;
+  /** How many connections there is room for; the oldest make way for more. */
+  readonly connections?: number;
 }
 
 /** @see TestNode.create */
@@ -138,7 +140,7 @@ export class TestNode implements Disposable {
           maps: Object.fromEntries(maps),
           rodata: { config },
           maxEntries: {
-            conntrack: 8192,
+            conntrack: options.connections ?? 8192,
             lb_socks: 256,
             events: 1 << 20,
             shortcuts: SHORTCUTS * possibleCpus(),

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -93,6 +94,37 @@ static void wait_readable(int fd)
 	poll(&p, 1, 5000);
 }
 
+/* Until all that the other end has sent is here, and its end. */
+static void wait_ended(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
+
+	poll(&p, 1, 5000);
+}
+
+static atomic_bool is_back; /* the main thread, from what it waited for */
+
+static bool main_thread_sleeps(void)
+{
+	char path[64], line[256] = "", *state;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
+	f = fopen(path, "r");
+	if (!f)
+		exit(2);
+	state = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+	fclose(f);
+	return state && state[2] == 'S';
+}
+
+/* For another thread: until the main one waits in the kernel, or has come back from there. */
+static void until_it_waits(void)
+{
+	while (!is_back && !main_thread_sleeps())
+		sched_yield();
+}
+
 static void asks_how_much(void)
 {
 	struct pair p = connected();
@@ -128,7 +160,7 @@ static void asks_how_much_of_tcp(void)
 
 static void *send_later(void *arg)
 {
-	usleep(100000);
+	until_it_waits();
 	send((int)(intptr_t)arg, "0123456789", 10, 0);
 	return NULL;
 }
@@ -138,11 +170,15 @@ static void waits_for_all(void)
 	struct pair p = connected();
 	char bytes[20];
 	pthread_t t;
+	long got;
 
 	send(p.a, "0123456789", 10, 0);
 	wait_readable(p.b);
+	is_back = false;
 	pthread_create(&t, NULL, send_later, (void *)(intptr_t)p.a);
-	say("MSG_WAITALL for 20 bytes that come in two parts", "%ld", outcome(recv(p.b, bytes, 20, MSG_WAITALL)));
+	got = outcome(recv(p.b, bytes, 20, MSG_WAITALL));
+	is_back = true;
+	say("MSG_WAITALL for 20 bytes that come in two parts", "%ld", got);
 	pthread_join(t, NULL);
 	over(p);
 }
@@ -169,7 +205,7 @@ static void sends_urgent(void)
 	send(p.a, "x", 1, MSG_OOB);
 	send(p.a, "cd", 2, 0);
 	shutdown(p.a, SHUT_WR);
-	usleep(50000);
+	wait_ended(p.b);
 	recv(p.b, &urgent, 1, MSG_OOB | MSG_DONTWAIT);
 	while ((n = recv(p.b, bytes + got, 20 - got, 0)) > 0)
 		got += n;
@@ -208,7 +244,7 @@ static void sends_file(void)
 	over(p);
 }
 
-static void send_zerocopy(struct pair p, const char *when)
+static void send_zerocopy(struct pair p, const char *when, bool completes)
 {
 	char *bytes = calloc(1, 10000), control[200];
 	struct msghdr m = { .msg_control = control, .msg_controllen = sizeof(control) };
@@ -217,7 +253,7 @@ static void send_zerocopy(struct pair p, const char *when)
 	printf("MSG_ZEROCOPY of 10000 bytes, %s: %ld\n", when, outcome(send(p.a, bytes, 10000, MSG_ZEROCOPY)));
 	wait_readable(p.b);
 	recv(p.b, bytes, 10000, 0);
-	poll(&e, 1, 1000);
+	poll(&e, 1, completes ? 5000 : 0);
 	printf("its completion, %s: %ld\n", when, outcome(recvmsg(p.a, &m, MSG_ERRQUEUE | MSG_DONTWAIT)));
 	free(bytes);
 	over(p);
@@ -227,11 +263,12 @@ static void sends_zerocopy(void)
 {
 	struct pair p = connected();
 	int on = 1;
+	long can = outcome(setsockopt(p.a, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)));
 
-	say("SO_ZEROCOPY of a connection", "%ld", outcome(setsockopt(p.a, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on))));
-	send_zerocopy(p, "asked for when connected");
+	say("SO_ZEROCOPY of a connection", "%ld", can);
+	send_zerocopy(p, "asked for when connected", can == 0);
 	p = connected_with(SO_ZEROCOPY);
-	send_zerocopy(p, "asked for before");
+	send_zerocopy(p, "asked for before", true);
 }
 
 static void has_low_water(void)
@@ -290,37 +327,37 @@ static void closes_after_sending(void)
 
 	send(p.a, "0123456789", 10, 0);
 	close(p.a);
-	usleep(50000);
+	wait_ended(p.b);
 	say("read of what was sent before a close", "%ld", outcome(recv(p.b, bytes, 20, 0)));
 	say("then", "%ld", outcome(recv(p.b, bytes, 20, 0)));
 	close(p.b);
 }
 
-static void *shut_down_later(void *arg)
+/* What is sent comes when the reader has either gone on waiting or come back. */
+static void *shut_down_then_send(void *arg)
 {
-	usleep(100000);
-	shutdown((int)(intptr_t)arg, SHUT_WR);
-	return NULL;
-}
+	const struct pair *p = arg;
 
-static void *send_much_later(void *arg)
-{
-	usleep(400000);
-	send((int)(intptr_t)arg, "0123456789", 10, 0);
+	until_it_waits();
+	shutdown(p->b, SHUT_WR);
+	until_it_waits();
+	send(p->a, "0123456789", 10, 0);
 	return NULL;
 }
 
 static void reads_while_shut_down(void)
 {
 	struct pair p = connected();
-	pthread_t t, u;
 	char bytes[20];
+	pthread_t t;
+	long got;
 
-	pthread_create(&t, NULL, shut_down_later, (void *)(intptr_t)p.b);
-	pthread_create(&u, NULL, send_much_later, (void *)(intptr_t)p.a);
-	say("read while another thread shuts down the other half", "%ld", outcome(recv(p.b, bytes, 20, 0)));
+	is_back = false;
+	pthread_create(&t, NULL, shut_down_then_send, &p);
+	got = outcome(recv(p.b, bytes, 20, 0));
+	is_back = true;
+	say("read while another thread shuts down the other half", "%ld", got);
 	pthread_join(t, NULL);
-	pthread_join(u, NULL);
 	over(p);
 }
 

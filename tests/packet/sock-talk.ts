@@ -12,8 +12,11 @@ function talk(socket: Socket): void {
 }
 
 if (manner === "listen") {
-  const server = createServer((socket) => talk(socket.setNoDelay()));
-  server.listen(Number(port), host, () => process.stdout.write("ready\n"));
+  const server = createServer((socket) => {
+    talk(socket.setNoDelay());
+    process.stdout.write("ready\n");
+  });
+  server.listen(Number(port), host, () => process.stdout.write("listening\n"));
 } else {
   const socket = connect({ host, port: Number(port), noDelay: true }, () => process.stdout.write("ready\n"));
   talk(socket);

@@ -90,7 +90,10 @@ export class SockWorld implements AsyncDisposable {
     { accelerate = true, eventIntervalSec = 5 }: WorldOptions = {},
   ): Promise<SockWorld> {
     await using undo = new AsyncDisposableStack();
-    const node = undo.use(TestNode.create(name, { routing: "tunnel", config: { eventIntervalSec } }));
+    const connections = 65_536; // far more than any test makes: one that makes way while it opens takes no part
+    const node = undo.use(
+      TestNode.create(name, { routing: "tunnel", config: { eventIntervalSec }, connections }),
+    );
     const pods = [makePod(node, name, 1, undo), makePod(node, name, 2, undo)] as const;
     const cgroup = createCgroup(`c-pkt-${process.pid}-${name}`);
     undo.defer(async () => await removeCgroup(cgroup));

@@ -14,10 +14,11 @@ import { parseAddress } from "#model/ip.ts";
 import { compiledProgram, type Pod, SockWorld } from "./sockmap-world.ts";
 
 const PORT = "7000";
-/** Of each family; `STREAMS=12000` for more, which is what conntrack has room for here. */
+/** Of each family; `STREAMS=12000` for more: a namespace has ports for twice as many. */
 const connectionsToMake = process.env["STREAMS"] ?? "5000";
 const program = compiledProgram("streams");
 
+/** A server that is ready; `end` waits until all its streams have ended, and gives what it complained of. */
 async function serve(world: SockWorld, pod: Pod, address: string) {
   const child = world.run(pod, program, ["serve", address, PORT]);
   let said = "";
@@ -25,7 +26,23 @@ async function serve(world: SockWorld, pod: Pod, address: string) {
     said += String(chunk);
   });
   await once(child.stdout, "data");
-  return { child, said: () => said };
+  const end = async () => {
+    child.stdin.end();
+    const [code, signal] = (await once(child, "close")) as [number | null, string | null];
+    return code === 0 ? said : `${said}server: ended with ${code ?? signal}\n`;
+  };
+  return { end };
+}
+
+/** Streams from the first pod to the second, every byte checked by who receives it; how many there were. */
+async function stream(world: SockWorld, family: "v4" | "v6", args: readonly string[]) {
+  const [client, server] = world.pods;
+  const { end } = await serve(world, server, server[family]);
+  const { code, out, err } = await world.finish(client, program, ["call", server[family], PORT, ...args]);
+  assert.equal(err + (await end()), "");
+  assert.equal(code, 0, `client: ended with ${code}; it printed: ${out}`);
+  const { connections, bytes } = JSON.parse(out) as { connections: number; bytes: number };
+  return bytes + 32 * connections;
 }
 
 for (const family of ["v4", "v6"] as const) {
@@ -37,20 +54,16 @@ for (const family of ["v4", "v6"] as const) {
     after(async () => await world[Symbol.asyncDispose]());
 
     it("arrive whole, in order, and end where they ended", async () => {
-      const [client, server] = world.pods;
-      const { child, said } = await serve(world, server, server[family]);
-      const args = ["call", server[family], PORT, connectionsToMake, "16", "1", "400000"];
-      const { code, out, err } = await world.finish(client, program, args);
-      child.stdin.end();
-      assert.equal(err + said(), "");
-      assert.equal(code, 0);
+      const sent = await stream(world, family, [connectionsToMake, "16", "1", "400000", "32"]);
       const { redirected, passed } = world.counts();
-      const { connections, bytes } = JSON.parse(out) as { connections: number; bytes: number };
-      assert.equal(redirected + passed, bytes + 32 * connections, "no byte went by unseen");
-      assert.ok(
-        redirected > bytes / 10 && passed > bytes / 10,
-        `${redirected} past the network, ${passed} by TCP`,
-      );
+      const ways = `${redirected} past the network, ${passed} by TCP`;
+      assert.equal(redirected + passed, sent, `bytes seen, of all that were sent: ${ways}`);
+      assert.ok(redirected > sent / 10 && passed > sent / 10, ways);
+    });
+
+    // How many of these bytes the program is not asked about is the kernel's affair: largest_write of streams.c.
+    it("do so where the kernel goes on by its last verdict: large writes that do not block", async () => {
+      await stream(world, family, ["200", "16", "1", "4000000", "64"]);
     });
   });
 }
@@ -90,7 +103,7 @@ describe("how a connection behaves beyond its bytes", () => {
   });
 });
 
-/** A process of sock-talk.ts and all it has heard. */
+/** A process of sock-talk.ts and all it has heard since it was connected, "ready" first. */
 function talker(world: SockWorld, pod: Pod, args: readonly string[]) {
   const script = fileURLToPath(new URL("sock-talk.ts", import.meta.url));
   const child = world.run(pod, process.execPath, [script, ...args]);
@@ -99,7 +112,12 @@ function talker(world: SockWorld, pod: Pod, args: readonly string[]) {
     heard += String(chunk);
   });
   child.stderr.pipe(process.stderr);
-  return { child, heard: () => heard, say: (text: string) => child.stdin.write(text) };
+  return {
+    child,
+    listens: () => heard.startsWith("listening\n"),
+    heard: () => heard.replace("listening\n", ""),
+    say: (text: string) => child.stdin.write(text),
+  };
 }
 
 describe("a connection past the network", () => {
@@ -112,9 +130,10 @@ describe("a connection past the network", () => {
   const conversation = async (to = world.pods[1].v4, port = PORT) => {
     const [client, server] = world.pods;
     const b = talker(world, server, ["listen", server.v4, PORT]);
-    await eventually(() => assert.equal(b.heard(), "ready\n"));
+    await eventually(() => assert.ok(b.listens(), "the server listens"));
     const a = talker(world, client, ["connect", to, port]);
-    await eventually(() => assert.equal(a.heard(), "ready\n"));
+    // Both: a busy machine's server may have its end of the connection much later than the client.
+    for (const { heard } of [a, b]) await eventually(() => assert.equal(heard(), "ready\n"));
     return { a, b };
   };
   const entry = () =>

@@ -2,8 +2,8 @@
 /*
  * Streams of random length both ways over TCP, every byte checked where it arrives.
  *
- *   streams serve ADDRESS PORT             serves until stdin ends
- *   streams call ADDRESS PORT CONNECTIONS AT_ONCE SEED MAX_BYTES
+ *   streams serve ADDRESS PORT             serves until stdin and all that has begun have ended
+ *   streams call ADDRESS PORT CONNECTIONS AT_ONCE SEED MAX_BYTES MANNERS
  *
  * A caller's first 32 bytes say what follows: a seed, the bytes to come, the bytes asked for, and a manner. Each side
  * ends its half when it has sent all. A byte of a stream is a function of seed and position, so that loss, repetition
@@ -33,9 +33,10 @@ enum manner {
 	NON_BLOCKING = 4,   /* poll and partial writes */
 	HUGE_WRITES = 8,    /* up to 4 MB a write */
 	PEEKS = 16,         /* MSG_PEEK before reading */
+	HUGE_ANYWAY = 32,   /* huge writes though they do not block: see largest_write */
 };
 
-/* Times a blocking read came back with EAGAIN long before its time-out: see receive_half. */
+/* Times a blocking read came back with EAGAIN long before its time-out: see receive. */
 static uint64_t early_returns;
 
 struct order {
@@ -102,11 +103,24 @@ static int wait_for(int fd, short events)
 	return poll(&p, 1, IO_TIMEOUT_SEC * 1000) == 1 ? 0 : -1;
 }
 
+/*
+ * The kernel takes a write as one message or several: 17 pieces each, of 32 kB or, when it has no pages in a row, of 4. A
+ * message that it passes by TCP and that stops half-way at a full buffer leaves its verdict to the message after it, of
+ * which no program is asked. So that the two are the same bytes, a write that may stop is no larger than one message
+ * always is.
+ */
+static size_t largest_write(unsigned manner)
+{
+	if (!(manner & HUGE_WRITES))
+		return CHUNK_BYTES;
+	return (manner & (NON_BLOCKING | HUGE_ANYWAY)) == NON_BLOCKING ? CHUNK_BYTES : HUGE_BYTES;
+}
+
 static void *send_half(void *arg)
 {
 	struct half *h = arg;
 	uint64_t state = h->seed ^ 1, sent = 0;
-	size_t room = h->manner & HUGE_WRITES ? HUGE_BYTES : CHUNK_BYTES;
+	size_t room = largest_write(h->manner);
 	unsigned char *bytes = malloc(room);
 
 	while (sent < h->length) {
@@ -143,6 +157,28 @@ out:
 	return NULL;
 }
 
+static time_t now_sec(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+/* A blocking read. The kernel's reader of redirected data takes any wake-up for the end of its wait (seen on 6.18). */
+static ssize_t receive(int fd, void *bytes, size_t room)
+{
+	time_t began = now_sec();
+
+	for (;;) {
+		ssize_t n = recv(fd, bytes, room, 0);
+
+		if (n >= 0 || errno != EAGAIN || now_sec() - began >= IO_TIMEOUT_SEC)
+			return n;
+		__atomic_fetch_add(&early_returns, 1, __ATOMIC_RELAXED);
+	}
+}
+
 static void *receive_half(void *arg)
 {
 	struct half *h = arg;
@@ -151,7 +187,6 @@ static void *receive_half(void *arg)
 
 	for (;;) {
 		size_t room = h->manner & SLOW_READERS ? size_up_to(&state, 8192) : CHUNK_BYTES;
-		time_t began = time(NULL);
 		ssize_t n;
 
 		if ((h->manner & SLOW_READERS) && dice(&state) % 16 == 0)
@@ -166,14 +201,9 @@ static void *receive_half(void *arg)
 			if (n > 0)
 				room = n;
 		}
-		n = recv(h->fd, bytes, room, h->manner & NON_BLOCKING ? MSG_DONTWAIT : 0);
+		n = h->manner & NON_BLOCKING ? recv(h->fd, bytes, room, MSG_DONTWAIT) : receive(h->fd, bytes, room);
 		if (n < 0 && errno == EAGAIN && (h->manner & NON_BLOCKING))
 			continue;
-		/* The kernel's reader of redirected data takes any wake-up for the end of its wait (seen on 6.18). */
-		if (n < 0 && errno == EAGAIN && time(NULL) - began < IO_TIMEOUT_SEC) {
-			__atomic_fetch_add(&early_returns, 1, __ATOMIC_RELAXED);
-			continue;
-		}
 		if (n < 0) {
 			snprintf(h->failure, 160, "receive at byte %llu of %llu: %s", (unsigned long long)got,
 				 (unsigned long long)h->length, strerror(errno));
@@ -202,16 +232,19 @@ static void *receive_half(void *arg)
 	return NULL;
 }
 
-static int read_all(int fd, void *to, size_t n)
+/* How many bytes of n came. */
+static size_t read_all(int fd, void *to, size_t n)
 {
-	for (size_t done = 0; done < n;) {
-		ssize_t more = recv(fd, (char *)to + done, n - done, 0);
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t more = receive(fd, (char *)to + done, n - done);
 
 		if (more <= 0)
-			return -1;
+			break;
 		done += more;
 	}
-	return 0;
+	return done;
 }
 
 /* Both halves of one side at once; true when all was right. */
@@ -247,18 +280,37 @@ static void set_timeouts(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 }
 
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t all_ended;
+	unsigned open;
+} served = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
+
+static void count_open(int more)
+{
+	pthread_mutex_lock(&served.lock);
+	served.open += more;
+	if (!served.open)
+		pthread_cond_signal(&served.all_ended);
+	pthread_mutex_unlock(&served.lock);
+}
+
 static void *serve_one(void *arg)
 {
 	int fd = (int)(intptr_t)arg;
 	char failure[512] = "";
 	struct order o;
+	size_t came;
 
 	set_timeouts(fd);
-	if (read_all(fd, &o, sizeof(o)) < 0)
-		fprintf(stderr, "server: no order\n");
+	errno = 0;
+	came = read_all(fd, &o, sizeof(o));
+	if (came < sizeof(o))
+		fprintf(stderr, "server: %zu bytes of an order: %s\n", came, errno ? strerror(errno) : "ended");
 	else if (!run_side(fd, &o, false, failure))
 		fprintf(stderr, "server: %s\n", failure);
 	close(fd);
+	count_open(-1);
 	return NULL;
 }
 
@@ -283,6 +335,7 @@ static void *accept_all(void *arg)
 
 		if (fd < 0)
 			continue;
+		count_open(1);
 		pthread_create(&thread, NULL, serve_one, (void *)(intptr_t)fd);
 		pthread_detach(thread);
 	}
@@ -306,12 +359,15 @@ static int serve(const char *address, const char *port)
 		return 2;
 	while (read(0, &byte, 1) > 0)
 		;
+	pthread_mutex_lock(&served.lock);
+	while (served.open)
+		pthread_cond_wait(&served.all_ended, &served.lock);
 	return 0;
 }
 
 static struct {
 	struct addrinfo *server;
-	uint64_t connections, seed, max_bytes, next, failed, bytes;
+	uint64_t connections, seed, max_bytes, manners, next, failed, bytes;
 } calls;
 
 static bool call_once(uint64_t number)
@@ -324,7 +380,7 @@ static bool call_once(uint64_t number)
 
 	o.up = size_up_to(&state, calls.max_bytes) - 1;
 	o.down = size_up_to(&state, calls.max_bytes) - 1;
-	o.manner = dice(&state) % 32;
+	o.manner = dice(&state) % calls.manners;
 	set_timeouts(fd);
 	right = connect(fd, calls.server->ai_addr, calls.server->ai_addrlen) == 0 &&
 		send(fd, &o, sizeof(o), MSG_NOSIGNAL) == sizeof(o);
@@ -361,6 +417,7 @@ static int call(char **argv)
 	calls.connections = strtoull(argv[4], NULL, 0);
 	calls.seed = strtoull(argv[6], NULL, 0);
 	calls.max_bytes = strtoull(argv[7], NULL, 0);
+	calls.manners = strtoull(argv[8], NULL, 0);
 	if (at_once > 256)
 		at_once = 256;
 	for (int i = 0; i < at_once; i++)
@@ -377,8 +434,8 @@ int main(int argc, char **argv)
 {
 	if (argc == 4 && !strcmp(argv[1], "serve"))
 		return serve(argv[2], argv[3]);
-	if (argc == 8 && !strcmp(argv[1], "call"))
+	if (argc == 9 && !strcmp(argv[1], "call"))
 		return call(argv);
-	fprintf(stderr, "usage: streams serve ADDRESS PORT | call ADDRESS PORT CONNECTIONS AT_ONCE SEED MAX_BYTES\n");
+	fprintf(stderr, "usage: streams serve ADDRESS PORT | call ADDRESS PORT CONNECTIONS AT_ONCE SEED MAX_BYTES MANNERS\n");
 	return 2;
 }
