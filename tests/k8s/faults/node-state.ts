@@ -55,6 +55,8 @@ export interface NodeCounts {
   readonly endpointObjects: number;
   /** Network namespaces the runtime keeps for pods. */
   readonly namespaces: number;
+  /** Pinned links by which what pods send meets its program; made when no pod has come or gone for a moment. */
+  readonly podLinks: number;
 }
 
 interface PodList {
@@ -85,6 +87,7 @@ export async function nodeCounts(cluster: Cluster, node: string): Promise<NodeCo
     routes: (await podRoutes(cluster, node)) / families,
     endpointObjects: await endpointObjects(cluster, node),
     namespaces: readdirSync(join(root, "run/netns")).filter((name) => name.startsWith("cni-")).length,
+    podLinks: allPinsOf(cluster, node).filter(isOfPod).length,
   };
 }
 
@@ -120,10 +123,17 @@ async function endpointObjects(cluster: Cluster, node: string): Promise<number> 
   return nodes.split(" ").filter((one) => addresses.includes(one)).length;
 }
 
-/** Names of what an agent pins. */
-function pinsOf(cluster: Cluster, node: string): string[] {
+function allPinsOf(cluster: Cluster, node: string): string[] {
   const dir = join(nodeRoot(cluster, node), "sys/fs/bpf/weft");
   return readdirSync(dir, { recursive: true, encoding: "utf8" }).sort();
+}
+
+/** Named after the pod's device. */
+const isOfPod = (pin: string) => pin.startsWith("links/pod_");
+
+/** Names of what an agent pins, whatever pods the node has. */
+function pinsOf(cluster: Cluster, node: string): string[] {
+  return allPinsOf(cluster, node).filter((pin) => !isOfPod(pin));
 }
 
 /** Waits until a node holds of every pod exactly what it should: nothing is left of those that went. @throws with the counts */
