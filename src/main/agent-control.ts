@@ -2,8 +2,8 @@
 import { datapathMaps } from "#datapath/maps.ts";
 import type { Reconciler } from "#store/reconciler.ts";
 import type { Table } from "#store/table.ts";
-import { familiesOf } from "./agent-datapath.ts";
 import { startEgress } from "./agent-egress.ts";
+import { familiesOf } from "./agent-settings.ts";
 import type { ControlDeps } from "./control-context.ts";
 import { startEndpoints } from "./control-endpoints.ts";
 import { startIdentities } from "./control-identities.ts";

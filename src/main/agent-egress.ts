@@ -6,7 +6,7 @@ import { startEgressDevices } from "#egress/devices.ts";
 import { startMasqueradeReconciler } from "#egress/masquerade-ops.ts";
 import { startEgressReconciler } from "#egress/ops.ts";
 import { startOwnAddresses } from "#egress/own-addresses.ts";
-import { egressGatewayOf } from "./agent-datapath.ts";
+import { egressGatewayOf } from "./agent-settings.ts";
 import type { ControlDeps } from "./control-context.ts";
 
 /** How pods leave the cluster: what is not masqueraded, and who leaves by a gateway. */

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import type { Table } from "#store/table.ts";
 
 /** A part that is asked for a sign of life when the kubelet asks us. */
 export interface Pulse {
@@ -38,10 +37,4 @@ export function liveness(now = () => performance.now()): {
       return silent.length === 0 ? undefined : silent.join("; ");
     },
   };
-}
-
-/** What an agent that is not ready waits for, for the pod's events and for CNI errors. */
-export function waitingFor(phase: string, tables: readonly Table<unknown>[]): string {
-  const open = tables.filter((table) => !table.isReady).map((table) => table.name);
-  return open.length === 0 ? phase : `${phase} (${open.join(", ")})`;
 }

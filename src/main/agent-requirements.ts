@@ -3,8 +3,8 @@ import type { AgentConfig } from "#agent/config.ts";
 import { checkRequirements, type Requirement } from "#datapath/requirements.ts";
 import { WeftError } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
-import { familiesOf } from "./agent-datapath.ts";
 import { findSysctls } from "./agent-host.ts";
+import { familiesOf } from "./agent-settings.ts";
 
 function requirementsOf(config: AgentConfig): Requirement[] {
   findSysctls(config);

@@ -10,13 +10,47 @@ import type { Known } from "#identities/known.ts";
 import type { PolicyReconciler } from "#policy/ops.ts";
 import type { ControlContext } from "./control-context.ts";
 
+interface Judged {
+  readonly known: Known;
+  readonly policyReconciler: PolicyReconciler;
+}
+
 /** This node's pods, and the node itself, with their policies → kernel, CiliumEndpoints. */
-export function startEndpoints(
-  deps: ControlContext,
-  { known, policyReconciler }: { readonly known: Known; readonly policyReconciler: PolicyReconciler },
-  signal: AbortSignal,
-) {
-  const { config, tables, maps, common, db, node, nodeDatapath } = deps;
+export function startEndpoints(deps: ControlContext, judged: Judged, signal: AbortSignal) {
+  const { tables, maps, common, nodeDatapath } = deps;
+  const stack = new AsyncDisposableStack();
+  stack.use(startDesired(deps, judged));
+  const endpointReconciler = stack.use(
+    startEndpointReconciler({
+      ...common,
+      desired: tables.datapathEndpoints,
+      maps: { byIfindex: maps.endpointsByIfindex, byAddress: maps.endpointsByAddress },
+      signal,
+    }),
+  );
+  stack.use(
+    startPublisher({
+      ...common,
+      client: deps.client,
+      endpoints: tables.datapathEndpoints,
+      nodeAddress: nodeDatapath.underlay,
+      signal,
+    }),
+  );
+  stack.use(
+    startPodLinks({
+      ...common,
+      endpoints: tables.datapathEndpoints,
+      link: (ifindexes, until) => linkPods(nodeDatapath.target, ifindexes, { signal: until }),
+      signal,
+    }),
+  );
+  return { reconciler: endpointReconciler, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+/** What each of them should have in the kernel, as its policies come into force there, and who has its address. */
+function startDesired(deps: ControlContext, { known, policyReconciler }: Judged): AsyncDisposable {
+  const { config, tables, maps, db, node } = deps;
   const { endpoints, endpointPolicies } = tables;
   const stack = new AsyncDisposableStack();
   const endpointController = stack.use(
@@ -58,30 +92,5 @@ export function startEndpoints(
       ownAddresses: () => node.addresses,
     }),
   );
-  const endpointReconciler = stack.use(
-    startEndpointReconciler({
-      ...common,
-      desired: tables.datapathEndpoints,
-      maps: { byIfindex: maps.endpointsByIfindex, byAddress: maps.endpointsByAddress },
-      signal,
-    }),
-  );
-  stack.use(
-    startPublisher({
-      ...common,
-      client: deps.client,
-      endpoints: tables.datapathEndpoints,
-      nodeAddress: nodeDatapath.underlay,
-      signal,
-    }),
-  );
-  stack.use(
-    startPodLinks({
-      ...common,
-      endpoints: tables.datapathEndpoints,
-      link: (ifindexes, until) => linkPods(nodeDatapath.target, ifindexes, { signal: until }),
-      signal,
-    }),
-  );
-  return { reconciler: endpointReconciler, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return stack;
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAgentConfig } from "#agent/config.ts";
-import { dsrDispatchOf } from "./agent-datapath.ts";
+import { dsrDispatchOf } from "./agent-settings.ts";
 
 const config = (text: string) => parseAgentConfig(`nodeName: n1\n${text}`, "agent.yaml", {});
 
