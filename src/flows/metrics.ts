@@ -37,16 +37,7 @@ export function flowMetrics(counters: FlowCounters, ring: FlowRing): Registry {
     "Flows seen",
     ["protocol", "subtype", "type", "verdict"],
     counters.flows,
-    (key) => {
-      const [type, subType] = [Math.floor(key / 2 ** 18), (key >>> 10) & 0xff];
-      const name = type === EventType.drop ? dropName(subType) : (tracePointNames.get(subType) ?? "");
-      return [
-        protocolText((key >>> 2) & 0xff),
-        name,
-        flowTypes.get(type) ?? "Unknown",
-        flowVerdicts[key & 3]!,
-      ];
-    },
+    flowLabels,
   );
   counter("drop_total", "Packets dropped", ["protocol", "reason"], counters.drops, (key) => [
     protocolText(key & 0xff),
@@ -117,6 +108,13 @@ function liveCounter({ registry, name, help, labelNames, counts, labels }: LiveC
       }
     },
   });
+}
+
+/** Protocol, subtype, type, verdict. */
+function flowLabels(key: number): string[] {
+  const [type, subType] = [Math.floor(key / 2 ** 18), (key >>> 10) & 0xff];
+  const name = type === EventType.drop ? dropName(subType) : (tracePointNames.get(subType) ?? "");
+  return [protocolText((key >>> 2) & 0xff), name, flowTypes.get(type) ?? "Unknown", flowVerdicts[key & 3]!];
 }
 
 function dropName(reason: number): string {

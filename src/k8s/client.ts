@@ -152,15 +152,8 @@ export function createKubeClient(
         signal: writeOptions.signal,
       }),
     async delete(resource, ref, deleteOptions = {}) {
-      const { propagationPolicy, uid, resourceVersion, signal } = deleteOptions;
-      const body = {
-        kind: "DeleteOptions",
-        apiVersion: "v1",
-        propagationPolicy,
-        ...((uid || resourceVersion) && {
-          preconditions: { ...(uid && { uid }), ...(resourceVersion && { resourceVersion }) },
-        }),
-      };
+      const { signal } = deleteOptions;
+      const body = deletionOf(deleteOptions);
       await request({ method: "DELETE", path: resourcePath(resource, ref), body, signal });
     },
     [Symbol.dispose]: () => transport[Symbol.dispose](),
@@ -188,6 +181,18 @@ function checkList<T>(resource: Resource, answer: RawList<T>): KubeList<T> {
   }
   const continueToken = answer.metadata?.continue;
   return { items: answer.items ?? [], resourceVersion, ...(continueToken && { continueToken }) };
+}
+
+/** The body of a DELETE. */
+function deletionOf({ propagationPolicy, uid, resourceVersion }: DeleteOptions): object {
+  return {
+    kind: "DeleteOptions",
+    apiVersion: "v1",
+    propagationPolicy,
+    ...((uid || resourceVersion) && {
+      preconditions: { ...(uid && { uid }), ...(resourceVersion && { resourceVersion }) },
+    }),
+  };
 }
 
 function nameFor(object: KubeObject, options: WriteOptions): { name?: string; subresource?: string } {

@@ -23,10 +23,10 @@ export interface AssignDeps {
 
 /** With ipam cluster-pool: gives each CiliumNode its pod CIDRs, and says so where there are none left. */
 export function startCidrAssignment(deps: AssignDeps): AsyncDisposable {
-  const { client, ciliumNodes, podCidrs, events, health, log, signal } = deps;
+  const { client, ciliumNodes, podCidrs, health, log, signal } = deps;
   const stack = new AsyncDisposableStack();
   let assigned: ReadonlyMap<string, Assignment> = new Map();
-  const told = new Map<string, string>();
+  const troubles = new Troubles(deps);
   const queue = stack.use(
     startWorkQueue({
       name: "pod-cidrs/write",
@@ -49,13 +49,13 @@ export function startCidrAssignment(deps: AssignDeps): AsyncDisposable {
       log,
       run() {
         assigned = podCidrs.update(ciliumNodes.all());
-        for (const name of told.keys()) if (!assigned.has(name)) told.delete(name);
+        troubles.keep((name) => assigned.has(name));
         let lacking = 0;
         for (const [name, assignment] of assigned) {
           const node = ciliumNodes.get(name)!;
           if (!isWritten(node, assignment)) queue.add(name);
           if (assignment.lacks !== undefined) lacking++;
-          tell(node, assignment);
+          troubles.tell(node, assignment);
         }
         if (lacking > 0)
           health.set(
@@ -68,14 +68,30 @@ export function startCidrAssignment(deps: AssignDeps): AsyncDisposable {
       },
     }),
   );
+  return stack;
+}
 
-  /** Each trouble once. */
-  function tell(node: CiliumNode, { lacks, conflicts, podCidrs: given }: Assignment): void {
-    const text = [lacks ?? "", ...conflicts.map(({ cidr, owner }) => `${cidr} is node ${owner}'s`)].join(
-      "; ",
-    );
-    if (text === (told.get(node.name) ?? "")) return;
-    told.set(node.name, text);
+/** Tells of nodes without pod CIDRs and of CIDRs that two have: each trouble once. */
+class Troubles {
+  readonly #deps: Pick<AssignDeps, "events" | "log">;
+  /** By node. */
+  readonly #told = new Map<string, string>();
+
+  constructor(deps: Pick<AssignDeps, "events" | "log">) {
+    this.#deps = deps;
+  }
+
+  /** Forgets what was told of others. */
+  keep(isThere: (node: string) => boolean): void {
+    for (const name of this.#told.keys()) if (!isThere(name)) this.#told.delete(name);
+  }
+
+  tell(node: CiliumNode, { lacks, conflicts, podCidrs: given }: Assignment): void {
+    const { events, log } = this.#deps;
+    const owned = conflicts.map(({ cidr, owner }) => `${cidr} is node ${owner}'s`);
+    const text = [lacks ?? "", ...owned].join("; ");
+    if (text === (this.#told.get(node.name) ?? "")) return;
+    this.#told.set(node.name, text);
     if (lacks !== undefined) {
       log.error(
         { node: node.name, problem: lacks },
@@ -92,7 +108,6 @@ export function startCidrAssignment(deps: AssignDeps): AsyncDisposable {
       );
     }
   }
-  return stack;
 }
 
 function nodeRef({ name, uid }: CiliumNode) {

@@ -2,7 +2,7 @@
 
 import { MapType } from "#kernel/bpf/kinds.ts";
 import type { BpfMap } from "#kernel/bpf/map.ts";
-import { mapMemory, PAGE_SIZE } from "#kernel/memory.ts";
+import { type Mapping, mapMemory, PAGE_SIZE } from "#kernel/memory.ts";
 import { WeftError } from "#lib/errors.ts";
 
 /** Called with the record's place in the ring: valid only until it returns. Length is what the program reserved. */
@@ -40,22 +40,7 @@ const LONGEST = 64 * 1024;
 export function openRingBuffer(map: BpfMap): RingBuffer {
   const { type, maxEntries: size } = map.info;
   if (type !== MapType.ringbuf) throw new WeftError("E_BPF_MAP", `map ${map.name} is not a ring buffer`);
-  const fd = map.fd.number;
-  const consumer = mapMemory({
-    fd,
-    length: PAGE_SIZE,
-    writable: true,
-    what: `map consumer page of ${map.name}`,
-  });
-  // The kernel has the data area twice in a row. Of the second only its beginning is mapped: enough for a record across the end of the
-  // first to be in one piece, where all of it would count once more as memory of the process.
-  const mapped = size + Math.min(size, LONGEST);
-  const producer = mapMemory({
-    fd,
-    length: PAGE_SIZE + mapped,
-    offset: PAGE_SIZE,
-    what: `map data of ${map.name}`,
-  });
+  const { consumer, producer, mapped } = mapRing(map);
   const consumed = new BigInt64Array(consumer.buffer, 0, 1);
   const produced = new BigInt64Array(producer.buffer, 0, 1);
   const producedLow = new Int32Array(producer.buffer, 0, 1);
@@ -118,4 +103,26 @@ export function openRingBuffer(map: BpfMap): RingBuffer {
     close,
     [Symbol.dispose]: close,
   };
+}
+
+/** The consumer's page, which is ours to write, and the producer's with the data behind it. `mapped`: bytes of data. */
+function mapRing(map: BpfMap): { consumer: Mapping; producer: Mapping; mapped: number } {
+  const { maxEntries: size } = map.info;
+  const fd = map.fd.number;
+  const consumer = mapMemory({
+    fd,
+    length: PAGE_SIZE,
+    writable: true,
+    what: `map consumer page of ${map.name}`,
+  });
+  // The kernel has the data area twice in a row. Of the second only its beginning is mapped: enough for a record across the end of the
+  // first to be in one piece, where all of it would count once more as memory of the process.
+  const mapped = size + Math.min(size, LONGEST);
+  const producer = mapMemory({
+    fd,
+    length: PAGE_SIZE + mapped,
+    offset: PAGE_SIZE,
+    what: `map data of ${map.name}`,
+  });
+  return { consumer, producer, mapped };
 }
