@@ -14,13 +14,13 @@ import { parseAddress } from "#model/ip.ts";
 import { compiledProgram, type Pod, SockWorld } from "./sockmap-world.ts";
 
 const PORT = "7000";
-/** Of each family; `STREAMS=12000` for more: a namespace has ports for twice as many. */
+/** Of each family; `STREAMS=12000` for more, up to 50,000. */
 const connectionsToMake = process.env["STREAMS"] ?? "5000";
 const program = compiledProgram("streams");
 
 /** A server that is ready; `end` waits until all its streams have ended, and gives what it complained of. */
-async function serve(world: SockWorld, pod: Pod, address: string) {
-  const child = world.run(pod, program, ["serve", address, PORT]);
+async function serve(world: SockWorld, pod: Pod, address: string, port: string) {
+  const child = world.run(pod, program, ["serve", address, port]);
   let said = "";
   child.stderr.on("data", (chunk) => {
     said += String(chunk);
@@ -35,10 +35,10 @@ async function serve(world: SockWorld, pod: Pod, address: string) {
 }
 
 /** Streams from the first pod to the second, every byte checked by who receives it; how many there were. */
-async function stream(world: SockWorld, family: "v4" | "v6", args: readonly string[]) {
+async function stream(world: SockWorld, family: "v4" | "v6", port: string, args: readonly string[]) {
   const [client, server] = world.pods;
-  const { end } = await serve(world, server, server[family]);
-  const { code, out, err } = await world.finish(client, program, ["call", server[family], PORT, ...args]);
+  const { end } = await serve(world, server, server[family], port);
+  const { code, out, err } = await world.finish(client, program, ["call", server[family], port, ...args]);
   assert.equal(err + (await end()), "");
   assert.equal(code, 0, `client: ended with ${code}; it printed: ${out}`);
   const { connections, bytes } = JSON.parse(out) as { connections: number; bytes: number };
@@ -54,7 +54,7 @@ for (const family of ["v4", "v6"] as const) {
     after(async () => await world[Symbol.asyncDispose]());
 
     it("arrive whole, in order, and end where they ended", async () => {
-      const sent = await stream(world, family, [connectionsToMake, "16", "1", "400000", "32"]);
+      const sent = await stream(world, family, PORT, [connectionsToMake, "16", "1", "400000", "32"]);
       const { redirected, passed } = world.counts();
       const ways = `${redirected} past the network, ${passed} by TCP`;
       assert.equal(redirected + passed, sent, `bytes seen, of all that were sent: ${ways}`);
@@ -63,7 +63,7 @@ for (const family of ["v4", "v6"] as const) {
 
     // How many of these bytes the program is not asked about is the kernel's affair: largest_write of streams.c.
     it("do so where the kernel goes on by its last verdict: large writes that do not block", async () => {
-      await stream(world, family, ["200", "16", "1", "4000000", "64"]);
+      await stream(world, family, "7001", ["200", "16", "1", "4000000", "64"]);
     });
   });
 }
