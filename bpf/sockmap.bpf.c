@@ -32,14 +32,20 @@ static __always_inline bool takes_part(struct bpf_sock_ops *ctx, const struct so
 	return ct_lookup(&f, now_sec()) != NULL;
 }
 
-/* One whose process waits to be told of what it sent would wait for ever. */
+/*
+ * One whose process waits to be told of what it sent would wait for ever. The name may be taken: by a socket that has
+ * ended and whose process has not closed it yet.
+ */
 static __always_inline bool enter(struct bpf_sock_ops *ctx, struct sock_key *key)
 {
 	struct sock_end *end = bpf_map_lookup_elem(&sock_ends, key);
 
 	if (!end || sock_is_zerocopy(end->sk))
 		return false;
-	return bpf_sock_hash_update(ctx, &sock_hash, key, BPF_NOEXIST) == 0;
+	if (bpf_sock_hash_update(ctx, &sock_hash, key, BPF_NOEXIST) < 0)
+		return false;
+	end->cookie = bpf_get_socket_cookie(ctx);
+	return true;
 }
 
 /* A live socket that another replaces would lose what its process has not read: who comes second goes by TCP. */
@@ -52,7 +58,6 @@ static __always_inline void enrol(struct bpf_sock_ops *ctx)
 	if (!sk || !key_of_ops(ctx, &key) || !takes_part(ctx, &key))
 		return;
 	end.sk = (__u64)sk;
-	end.cookie = bpf_get_socket_cookie(ctx);
 	if (bpf_map_update_elem(&sock_ends, &key, &end, BPF_NOEXIST) < 0)
 		return;
 	if (!enter(ctx, &key)) {
@@ -144,6 +149,8 @@ static __always_inline bool has_read_all(const struct sock_end *writer, const st
 
 static __always_inline bool may_go_past(const struct sock_end *writer, const struct sock_end *reader)
 {
+	if (!reader->cookie) /* its name may still lead to another socket */
+		return false;
 	if (sock_rcvlowat(reader->sk) > 1) /* who wants more at once may wait for TCP alone */
 		return false;
 	return writer->peer == reader->cookie || has_read_all(writer, reader);

@@ -17,7 +17,7 @@ struct LAYOUT(1) sock_key {
 
 struct LAYOUT(1) sock_end {
 	__u64 sk;     /* the kernel's socket, to look into: it may be another by now, never anything else */
-	__u64 cookie; /* the socket's number, never used again */
+	__u64 cookie; /* the socket's number, never used again; 0: it is not in sock_hash yet */
 	__u64 peer;   /* cookie of who has read all that this one sent by TCP; 0: nobody is known to have */
 };
 
