@@ -1,20 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { frontendOf, traceText } from "#cli/service-trace.ts";
+import { frontendsOf, targetOf, traceText } from "#cli/service-trace.ts";
 
 const names = ["FRONTEND", "SERVICE", "TYPE", "BACKEND", "ON", "STATE", "SHARE", "REASON", "ALGORITHM"];
 const columns = [...names, "AFFINITY-SEC", "RANGES", "ELSEWHERE"].map((name) => ({ name }));
 const [vip, one, two] = ["10.96.0.10:80/TCP", "10.0.0.1:8080/TCP", "10.0.0.2:8080/TCP"];
 
-test("an address and port names a frontend", () => {
-  assert.deepEqual(["10.96.0.10:80", "10.96.0.10:53/udp", "[FD00::a]:80"].map(frontendOf), [
-    vip,
-    "10.96.0.10:53/UDP",
-    "[fd00::a]:80/TCP",
-  ]);
-  for (const text of ["web", "10.96.0.10", "fd00::a:80", "10.96.0.10:80/icmp"])
-    assert.throws(() => frontendOf(text), { code: "E_USAGE" });
+test("an address and port names a frontend, a name a service", () => {
+  assert.deepEqual(
+    ["10.96.0.10:80", "10.96.0.10:53/udp", "[FD00::a]:80", "shop/web", "shop/web:80"].map(targetOf),
+    [
+      { frontend: vip },
+      { frontend: "10.96.0.10:53/UDP" },
+      { frontend: "[fd00::a]:80/TCP" },
+      { service: "shop/web", port: undefined },
+      { service: "shop/web", port: "80" },
+    ],
+  );
+  for (const text of ["web", "10.96.0.10", "fd00::a:80", "10.96.0.10:80/icmp", "shop/web:http"])
+    assert.throws(() => targetOf(text), { code: "E_USAGE" });
+});
+
+test("a service's frontends are meant once each, or those with a port", () => {
+  const keys = [vip, vip, `${vip}/local`, "[fd00::a]:80/TCP", "10.0.9.9:30001/TCP"];
+  const rows = [...keys.map((key) => [key, "shop/web"]), ["10.96.0.11:80/TCP", "shop/other"]];
+  const of = (text: string) => frontendsOf({ columns, rows }, targetOf(text));
+  assert.deepEqual(of("shop/web"), [vip, "[fd00::a]:80/TCP", "10.0.9.9:30001/TCP"]);
+  assert.deepEqual(of("shop/web:30001"), ["10.0.9.9:30001/TCP"]);
+  assert.deepEqual(of("10.96.0.99:80"), ["10.96.0.99:80/TCP"], "whoever has it");
+  for (const text of ["shop/web:81", "shop/none"]) assert.throws(() => of(text), { code: "E_NOT_FOUND" });
 });
 
 test("a trace names path, rule and backends, and why others get nothing", () => {
@@ -29,6 +44,17 @@ test("a trace names path, rule and backends, and why others get nothing", () => 
   assert.match(text, /^ {2}→ 10\.0\.0\.1:8080\/TCP 100% on n1$/m);
   assert.match(text, /^ {2}✗ 10\.0\.0\.2:8080\/TCP on n2: not ready; what is open goes on$/m);
   assert.throws(() => traceText({ columns, rows }, two, { node: "n1" }), { code: "E_NOT_FOUND" });
+});
+
+test("a NodePort on loopback is for the node's own processes alone", () => {
+  const key = "127.0.0.1:30001/TCP";
+  const rows = [[key, "shop/web", "NodePort", one, "n1", "active", "100%", "", "random", 0, "", false]];
+  const text = traceText({ columns, rows }, key, { node: "n1" });
+  assert.match(text, /^path: none from outside; the node's own processes: at the socket$/m);
+  assert.match(
+    traceText({ columns, rows }, key, { pod: "a/b" }),
+    /^path: none: the loopback of a\/b is its/m,
+  );
 });
 
 test("from outside the frontend of scope local speaks; none there is silence", () => {

@@ -11,14 +11,45 @@ export interface TraceFrom {
   readonly announced?: string;
 }
 
-/** `10.96.0.10:53` is TCP; `10.96.0.10:53/udp`, `[fd00::a]:53/UDP`. @throws WeftError E_USAGE */
-export function frontendOf(text: string): string {
+/** What is asked for: a frontend, or those of a service. */
+export type TraceTarget =
+  | { readonly frontend: string }
+  | { readonly service: string; readonly port: string | undefined };
+
+/**
+ * `10.96.0.10:53` is TCP; `10.96.0.10:53/udp`, `[fd00::a]:53/UDP`; `shop/cart` is every frontend of that service, `shop/cart:80`
+ * those with that port.
+ * @throws WeftError E_USAGE
+ */
+export function targetOf(text: string): TraceTarget {
+  const named = /^([a-z0-9-]+\/[a-z0-9.-]+)(?::(\d{1,5}))?$/.exec(text);
+  if (named) return { service: named[1]!, port: named[2] };
   const match = /^(\[[0-9a-fA-F:.]+\]|[0-9.]+):(\d{1,5})(?:\/(tcp|udp|sctp))?$/i.exec(text);
   if (!match)
-    throw new WeftError("E_USAGE", `"${text}" is no address and port`, {
-      hint: "10.96.0.10:80, 10.96.0.10:53/udp, [fd00::a]:80",
+    throw new WeftError("E_USAGE", `"${text}" is no address and port, and no service`, {
+      hint: "10.96.0.10:80, 10.96.0.10:53/udp, [fd00::a]:80, shop/cart, shop/cart:80",
     });
-  return `${match[1]!.toLowerCase()}:${match[2]}/${(match[3] ?? "TCP").toUpperCase()}`;
+  return { frontend: `${match[1]!.toLowerCase()}:${match[2]}/${(match[3] ?? "TCP").toUpperCase()}` };
+}
+
+/**
+ * The frontends that are meant, each once.
+ * @param grid the view `service-backends`
+ * @throws WeftError E_NOT_FOUND when the service has none
+ */
+export function frontendsOf(grid: Grid, target: TraceTarget): readonly string[] {
+  if ("frontend" in target) return [target.frontend];
+  const at = (name: string) => grid.columns.findIndex((column) => column.name === name);
+  const [frontend, service] = [at("FRONTEND"), at("SERVICE")];
+  const keys = grid.rows
+    .filter((row) => row[service] === target.service)
+    .map((row) => String(row[frontend]).replace(/\/local$/, ""))
+    .filter((key) => target.port === undefined || key.includes(`:${target.port}/`));
+  if (keys.length > 0) return [...new Set(keys)];
+  const port = target.port === undefined ? "" : ` at port ${target.port}`;
+  throw new WeftError("E_NOT_FOUND", `no service "${target.service}" is served${port}`, {
+    hint: "`weft service list` shows those that are; headless ones have no address to serve",
+  });
 }
 
 /**
@@ -46,7 +77,10 @@ export function traceText(grid: Grid, frontend: string, from: TraceFrom): string
   const ranges = cell(first, "RANGES");
   if (ranges !== "") lines.push(`who may ask: ${ranges}`);
   const dsr = cell(first, "FORWARDING") === "dsr" ? cell(first, "DISPATCH") || "option" : undefined;
-  lines.push(`path: ${pathOf(type, from, { ranged: ranges !== "", dsr, xdp: cell(first, "XDP") })}`);
+  const loopback = /^(127\.|\[::1\])/.test(frontend);
+  lines.push(
+    `path: ${pathOf(type, from, { loopback, ranged: ranges !== "", dsr, xdp: cell(first, "XDP") })}`,
+  );
   const used = rows.filter((row) => cell(row, "STATE") === "active");
   if (used.length === 0) {
     const silent = cell(first, "ELSEWHERE") === "true";
@@ -87,6 +121,7 @@ function onNode(node: string): string {
 }
 
 interface Ways {
+  readonly loopback: boolean;
   /** Source ranges say who may ask. */
   readonly ranged: boolean;
   /** How a backend's node learns the address asked; undefined: the asked node translates both ways. */
@@ -95,7 +130,11 @@ interface Ways {
   readonly xdp: string;
 }
 
-function pathOf(type: string, from: TraceFrom, { ranged, dsr, xdp }: Ways): string {
+function pathOf(type: string, from: TraceFrom, { loopback, ranged, dsr, xdp }: Ways): string {
+  if (loopback)
+    return from.pod === undefined
+      ? "none from outside; the node's own processes: at the socket"
+      : `none: the loopback of ${from.pod} is its own`;
   if (from.pod === undefined) {
     if (type === "ClusterIP")
       return "none from outside: dropped (IS_A_CLUSTERIP); the node's own processes: at the socket";

@@ -3,7 +3,7 @@ import { Command } from "commander";
 import type { AgentChoice } from "#cli/agents.ts";
 import { gatherGrid } from "#cli/gather.ts";
 import { type Grid, outputForm, printGrid } from "#cli/print/table.ts";
-import { frontendOf, traceText } from "#cli/service-trace.ts";
+import { frontendsOf, targetOf, traceText } from "#cli/service-trace.ts";
 import type { ClusterChoice } from "#cli/target.ts";
 import { WeftError } from "#lib/errors.ts";
 import { listCommand, withAgentOptions } from "./inspect.ts";
@@ -39,27 +39,35 @@ export function serviceCommand(): Command {
   const trace = withAgentOptions(
     new Command("trace")
       .description("which backends a connection may get, by which rule and through which path")
-      .argument("<address:port[/protocol]>")
+      .argument("<address:port[/protocol] | namespace/name[:port]>")
       .option("--from <namespace/pod>", "the pod that asks; absent: somebody outside the cluster"),
   );
   trace.action(async (text: string, options: ServiceOptions) => {
-    const frontend = frontendOf(text);
+    const target = targetOf(text);
     const node = options.from === undefined ? options.node : await nodeOf(options.from, options);
     const grid = await ask({ ...options, ...(node && { node }) }, view);
-    const at = columnOf(grid, "NODE");
-    const announced =
-      options.from === undefined ? (await announcements(options)).get(addressOf(frontend)) : undefined;
-    // Several agents: each decides for what reaches it; who answers on the wire stands for them, else one that knows the address.
-    const know = grid.rows.filter((row) => row[columnOf(grid, "FRONTEND")] === frontend);
-    const answering = know.find((row) => row[at] === announced?.split(" ")[0]) ?? know[0];
-    const one = at < 0 ? undefined : String(answering?.[at] ?? "");
-    const shown = one === undefined ? grid : { ...grid, rows: grid.rows.filter((row) => row[at] === one) };
-    const asker = { ...(options.from && { pod: options.from }), ...(announced && { announced }) };
-    write(traceText(shown, frontend, { ...((node || one) && { node: node || one }), ...asker }));
+    const announced = options.from === undefined ? await announcements(options) : new Map<string, string>();
+    const texts = frontendsOf(grid, target).map((frontend) => {
+      const by = announced.get(addressOf(frontend));
+      const { shown, one } = ofOneNode(grid, frontend, by);
+      const asker = { ...(options.from && { pod: options.from }), ...(by && { announced: by }) };
+      return traceText(shown, frontend, { ...((node || one) && { node: node || one }), ...asker });
+    });
+    write(texts.join("\n"));
   });
   return listCommand("service", "service frontends and their backends", "frontends", true)
     .addCommand(get)
     .addCommand(trace);
+}
+
+/** Several agents: each decides for what reaches it; who answers on the wire stands for them, else one that knows the address. */
+function ofOneNode(grid: Grid, frontend: string, announced: string | undefined) {
+  const at = columnOf(grid, "NODE");
+  if (at < 0) return { shown: grid, one: undefined };
+  const know = grid.rows.filter((row) => row[columnOf(grid, "FRONTEND")] === frontend);
+  const answering = know.find((row) => row[at] === announced?.split(" ")[0]) ?? know[0];
+  const one = String(answering?.[at] ?? "");
+  return { shown: { ...grid, rows: grid.rows.filter((row) => row[at] === one) }, one };
 }
 
 /** `n1 eth0`, by the address that is announced there; empty where the agents know of no announcements. */
