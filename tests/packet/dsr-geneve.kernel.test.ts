@@ -3,10 +3,11 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { ConfigFlag, DropReason, TraceReason } from "#datapath/layouts/enums.ts";
-import { Action, at, XdpAction } from "#kit/datapath.ts";
+import { Action, at } from "#kit/datapath.ts";
 import { DsrPort, dropped, dsrNets, dsrPair, shown } from "#kit/dsr-pair.ts";
-import { buildFragments, buildPacket, Proto, readFragments, readPacket, Tcp } from "#kit/packet.ts";
+import { buildPacket, Proto, readPacket, Tcp } from "#kit/packet.ts";
 import { type Address, addressBytes } from "#model/ip.ts";
+import { wrappedCases } from "./dsr-wrapped.ts";
 
 /** By the client's family. told: bytes of the headers behind the outer IP header; type: Ethernet's, of the inside. */
 const inside = { v4: { told: 28, type: 0x0800 }, v6: { told: 40, type: 0x86dd } } as const;
@@ -41,9 +42,13 @@ for (const { routing, underlay, name } of kinds) {
       flags: ConfigFlag.dsrGeneve,
       tunnelEnd: underlay && ends.otherNode,
     });
-    const { net, tcp, udp, udpFields, sendOn, arrive, answerTcp, answerUdp, answerOfNode, nextPort } = pair;
+    const { net, tcp, sendOn, arrive, answerTcp, nextPort } = pair;
     before(pair.start);
     after(() => pair[Symbol.dispose]());
+
+    const bare = (bytes: Uint8Array) =>
+      routing === "tunnel" ? pair.answering.fromOverlay(bytes, 9) : arrive({ bytes });
+    wrappedCases({ pair, name, overhead, bare });
 
     /** The frame inside. */
     const inner = (bytes: Uint8Array, added = overhead) =>
@@ -101,96 +106,6 @@ for (const { routing, underlay, name } of kinds) {
         assert.deepEqual(shown(arrive(more)), [net.client, sport, net.backend, 8080]);
         assert.deepEqual(shown(answerTcp(sport, Tcp.ack)), [net.node, DsrPort.node, net.client, sport]);
       }
-    });
-
-    it("UDP, and a load balancer's address, which every node has", () => {
-      const sport = nextPort();
-      assert.deepEqual(shown(arrive(sendOn(udp(sport)))), [net.client, sport, net.backend, 8080]);
-      const back = answerUdp(sport);
-      assert.deepEqual(shown(back), [net.node, DsrPort.node, net.client, sport]);
-      const other = nextPort();
-      const out = arrive(sendOn(tcp(other, Tcp.syn, net.vip, DsrPort.vip)));
-      assert.deepEqual(shown(out), [net.client, other, net.backend, 8080]);
-      assert.deepEqual(shown(answerTcp(other, Tcp.syn | Tcp.ack)), [net.vip, DsrPort.vip, net.client, other]);
-    });
-
-    it("a process of the backend's node", () => {
-      const sport = nextPort();
-      const sent = sendOn(tcp(sport, Tcp.syn, net.node, DsrPort.host));
-      assert.equal(sent.packet.destination, net.otherNode);
-      const out = arrive(sent);
-      assert.equal(out.action, Action.pass, `reason ${out.events[0]?.reason}`);
-      assert.deepEqual(shown(out), [net.client, sport, net.otherNode, 8080]);
-      const back = answerOfNode(sport, Tcp.syn | Tcp.ack);
-      assert.deepEqual(shown(back), [net.node, DsrPort.host, net.client, sport]);
-    });
-
-    it("XDP sends the same as traffic control, and leaves what arrives to it", () => {
-      const sport = nextPort();
-      for (const [bytes, told] of [
-        [tcp(sport, Tcp.syn), 1],
-        [tcp(sport, Tcp.ack), 0],
-        [tcp(sport, Tcp.ack), 0],
-        [udp(nextPort()), 1],
-        [udp(nextPort(), DsrPort.node, 1301), 1],
-      ] as const) {
-        const early = pair.asked.fromWire(bytes);
-        const late = sendOn(bytes);
-        assert.equal(early.action, XdpAction.tx);
-        assert.deepEqual(early.bytes.subarray(12), late.bytes.subarray(12), "all but the link's addresses");
-        assert.equal(early.events.length, told);
-        assert.equal(readPacket(early.bytes).dport, GENEVE);
-        const up = pair.answering.fromWire(early.bytes);
-        assert.equal(up.action, XdpAction.pass);
-        assert.deepEqual(up.bytes, early.bytes);
-        assert.deepEqual(shown(arrive(early)).slice(2), [net.backend, 8080]);
-      }
-    });
-
-    it("what has no room with the headers around it: the client is told the room there is, in its own terms", () => {
-      const ip = v6 ? 40 : 20;
-      const longest = 1500 - overhead - ip - 8;
-      const sport = nextPort();
-      const bytes = udp(sport, DsrPort.node, longest + 1);
-      assert.equal(pair.asked.fromWire(bytes).action, XdpAction.pass);
-      const out = pair.asked.fromDevice(bytes);
-      assert.equal(out.action, Action.redirect);
-      assert.deepEqual([out.packet.type, out.packet.code], v6 ? [2, 0] : [3, 4]);
-      assert.deepEqual([out.packet.source, out.packet.destination], [net.node, net.client]);
-      assert.deepEqual([out.packet.about?.destination, out.packet.about?.dport], [net.node, DsrPort.node]);
-      const word = new DataView(out.bytes.buffer, out.bytes.byteOffset + ETH + ip + 4).getUint32(0);
-      assert.equal(word, 1500 - overhead);
-      assert.equal(sendOn(udp(sport, DsrPort.node, longest)).bytes.length, ETH + 1500);
-      assert.equal(pair.asked.fromWire(udp(sport, DsrPort.node, longest)).bytes.length, ETH + 1500);
-    });
-
-    it("fragments go each in a packet of its own, and all arrive", () => {
-      const sport = nextPort();
-      const sent = buildFragments({ ...udpFields(sport, DsrPort.node, 900), id: sport }, 400).map((part) =>
-        sendOn(part),
-      );
-      assert.equal(sent.length, 3);
-      const come = sent.map(({ bytes }) => arrive({ bytes }));
-      for (const out of come) assert.equal(out.action, Action.redirect, `reason ${out.events[0]?.reason}`);
-      const whole = readFragments(come.map(({ bytes }) => bytes));
-      assert.deepEqual([whole.source, whole.destination, whole.dport], [net.client, net.backend, 8080]);
-      const back = answerUdp(sport);
-      assert.deepEqual(shown(back), [net.node, DsrPort.node, net.client, sport]);
-    });
-
-    it("a connection goes on while nodes change from one way of telling to the other", () => {
-      const sport = nextPort();
-      const asIs = (flags: number) => {
-        const transport = { kind: "tcp", sport, dport: 8080, flags } as const;
-        const bytes = buildPacket({ from: net.client, to: net.backend, transport });
-        return routing === "tunnel" ? pair.answering.fromOverlay(bytes, 9) : arrive({ bytes });
-      };
-      arrive(sendOn(tcp(sport, Tcp.syn)));
-      answerTcp(sport, Tcp.syn | Tcp.ack);
-      assert.equal(asIs(Tcp.ack).action, Action.redirect, "as by option, told once");
-      assert.deepEqual(shown(answerTcp(sport, Tcp.ack)), [net.node, DsrPort.node, net.client, sport]);
-      arrive(sendOn(tcp(sport, Tcp.ack)));
-      assert.deepEqual(shown(answerTcp(sport, Tcp.ack)), [net.node, DsrPort.node, net.client, sport]);
     });
 
     it("only nodes are believed, only of frontends, and only of backends here", () => {

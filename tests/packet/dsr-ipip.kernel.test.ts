@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { ConfigFlag, DropReason, LbFlag, TraceReason } from "#datapath/layouts/enums.ts";
-import { Action, XdpAction } from "#kit/datapath.ts";
+import { Action } from "#kit/datapath.ts";
 import { DsrPort, dropped, dsrPair, shown } from "#kit/dsr-pair.ts";
-import { buildFragments, buildPacket, Proto, readFragments, readPacket, Tcp } from "#kit/packet.ts";
+import { buildPacket, Proto, readPacket, Tcp } from "#kit/packet.ts";
+import { wrappedCases } from "./dsr-wrapped.ts";
 
 /** Of the header around, by what it has inside. */
 const PROTO = { v4: 4, v6: 41 } as const;
@@ -16,9 +17,11 @@ for (const name of ["v4", "v6"] as const) {
 
   describe(`direct server return by IP in IP, ${name}`, () => {
     const pair = dsrPair({ title: `ipip${name}`, name, routing: "native", flags: ConfigFlag.dsrIpip });
-    const { net, tcp, udp, udpFields, sendOn, arrive, answerTcp, answerUdp, answerOfNode, nextPort } = pair;
+    const { net, tcp, sendOn, arrive, answerTcp, nextPort } = pair;
     before(pair.start);
     after(() => pair[Symbol.dispose]());
+
+    wrappedCases({ pair, name, overhead: net.ip, bare: (bytes) => arrive({ bytes }) });
 
     const inner = (bytes: Uint8Array) =>
       Uint8Array.of(...bytes.subarray(0, ETH), ...bytes.subarray(ETH + net.ip));
@@ -56,83 +59,6 @@ for (const name of ["v4", "v6"] as const) {
         assert.deepEqual(shown(arrive(more)), [net.client, sport, net.backend, 8080]);
         assert.deepEqual(shown(answerTcp(sport, Tcp.ack)), [net.node, DsrPort.node, net.client, sport]);
       }
-    });
-
-    it("a load balancer's address, which every node has", () => {
-      const sport = nextPort();
-      const out = arrive(sendOn(tcp(sport, Tcp.syn, net.vip, DsrPort.vip)));
-      assert.deepEqual(shown(out), [net.client, sport, net.backend, 8080]);
-      assert.deepEqual(shown(answerTcp(sport, Tcp.syn | Tcp.ack)), [net.vip, DsrPort.vip, net.client, sport]);
-    });
-
-    it("a process of the backend's node", () => {
-      const sport = nextPort();
-      const out = arrive(sendOn(tcp(sport, Tcp.syn, net.node, DsrPort.host)));
-      assert.equal(out.action, Action.pass, `reason ${out.events[0]?.reason}`);
-      assert.deepEqual(shown(out), [net.client, sport, net.otherNode, 8080]);
-      const back = answerOfNode(sport, Tcp.syn | Tcp.ack);
-      assert.deepEqual(shown(back), [net.node, DsrPort.host, net.client, sport]);
-    });
-
-    it("XDP sends the same as traffic control, and leaves what arrives to it", () => {
-      const sport = nextPort();
-      for (const [bytes, told] of [
-        [tcp(sport, Tcp.syn), 1],
-        [tcp(sport, Tcp.ack), 0],
-        [udp(nextPort()), 1],
-        [udp(nextPort(), DsrPort.node, 1301), 1],
-      ] as const) {
-        const early = pair.asked.fromWire(bytes);
-        const late = sendOn(bytes);
-        assert.equal(early.action, XdpAction.tx);
-        assert.deepEqual(early.bytes.subarray(12), late.bytes.subarray(12), "all but the link's addresses");
-        assert.equal(early.events.length, told);
-        assert.equal(pair.answering.fromWire(early.bytes).action, XdpAction.pass);
-        assert.deepEqual(shown(arrive(early)).slice(2), [net.backend, 8080]);
-      }
-    });
-
-    it("what has no room with the header around it: the client is told the room there is, in its own terms", () => {
-      const longest = 1500 - net.ip - net.ip - 8;
-      const sport = nextPort();
-      const bytes = udp(sport, DsrPort.node, longest + 1);
-      assert.equal(pair.asked.fromWire(bytes).action, XdpAction.pass);
-      const out = pair.asked.fromDevice(bytes);
-      assert.equal(out.action, Action.redirect);
-      assert.deepEqual([out.packet.type, out.packet.code], v6 ? [2, 0] : [3, 4]);
-      assert.deepEqual([out.packet.source, out.packet.destination], [net.node, net.client]);
-      assert.deepEqual([out.packet.about?.destination, out.packet.about?.dport], [net.node, DsrPort.node]);
-      const word = new DataView(out.bytes.buffer, out.bytes.byteOffset + ETH + net.ip + 4).getUint32(0);
-      assert.equal(word, 1500 - net.ip);
-      assert.equal(sendOn(udp(sport, DsrPort.node, longest)).bytes.length, ETH + 1500);
-    });
-
-    it("fragments go each in a packet of its own, and all arrive", () => {
-      const sport = nextPort();
-      const sent = buildFragments({ ...udpFields(sport, DsrPort.node, 900), id: sport }, 400).map((part) =>
-        sendOn(part),
-      );
-      assert.equal(sent.length, 3);
-      const come = sent.map(({ bytes }) => arrive({ bytes }));
-      for (const out of come) assert.equal(out.action, Action.redirect, `reason ${out.events[0]?.reason}`);
-      const whole = readFragments(come.map(({ bytes }) => bytes));
-      assert.deepEqual([whole.source, whole.destination, whole.dport], [net.client, net.backend, 8080]);
-      const back = answerUdp(sport);
-      assert.deepEqual(shown(back), [net.node, DsrPort.node, net.client, sport]);
-    });
-
-    it("a connection goes on while nodes change from one way of telling to the other", () => {
-      const sport = nextPort();
-      const asIs = (sent: string, dport: number, flags: number) =>
-        arrive({
-          bytes: buildPacket({ from: net.client, to: sent, transport: { kind: "tcp", sport, dport, flags } }),
-        });
-      arrive(sendOn(tcp(sport, Tcp.syn)));
-      answerTcp(sport, Tcp.syn | Tcp.ack);
-      assert.equal(asIs(net.backend, 8080, Tcp.ack).action, Action.redirect, "as by option, told once");
-      assert.deepEqual(shown(answerTcp(sport, Tcp.ack)), [net.node, DsrPort.node, net.client, sport]);
-      arrive(sendOn(tcp(sport, Tcp.ack)));
-      assert.deepEqual(shown(answerTcp(sport, Tcp.ack)), [net.node, DsrPort.node, net.client, sport]);
     });
 
     it("a backend that its own node would not choose gets the port that the others have", () => {
